@@ -1,1 +1,1 @@
-export {};
+export type { Dataset, Files, Split } from './dataset.ts';

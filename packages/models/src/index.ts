@@ -1,1 +1,1 @@
-export {};
+export type { Classifier, ImageShape } from './classifier.ts';
