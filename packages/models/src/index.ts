@@ -1,1 +1,25 @@
+export type { Architecture } from './architectures/architecture.ts';
+export { findArchitecture, listArchitectures } from './architectures/registry.ts';
+export {
+  CHECKPOINT_VERSION,
+  type Checkpoint,
+  type CheckpointFiles,
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from './checkpoint.ts';
 export type { Classifier, ImageShape } from './classifier.ts';
+export { createClassifier, type Forward, forwardOf, parameterCount } from './create-classifier.ts';
+export { ensemble } from './ensemble.ts';
+export { ModelError, type ModelErrorReason } from './errors.ts';
+export { ACTIVATION_NAMES, type Activation } from './layers.ts';
+export {
+  checkParameters,
+  initialParameters,
+  MAX_SEED,
+  type ModelSpec,
+  modelSpecSchema,
+  parameterShapes,
+  type ResolvedModelSpec,
+  resolveModelSpec,
+} from './model-spec.ts';
+export { accuracy, argmax, type LabelledImages, type PredictOptions, predict, specsOf } from './predict.ts';

@@ -1,0 +1,21 @@
+import { ModelError } from '../errors.ts';
+import type { Architecture } from './architecture.ts';
+import { lenet } from './lenet.ts';
+import { mlp } from './mlp.ts';
+import { resnet8 } from './resnet8.ts';
+import { smallcnn } from './smallcnn.ts';
+
+const ARCHITECTURES: readonly Architecture[] = [mlp, lenet, smallcnn, resnet8];
+
+/** Every architecture, in the order of listings. */
+export function listArchitectures(): readonly Architecture[] {
+  return ARCHITECTURES;
+}
+
+/** @throws ModelError UNKNOWN_ARCHITECTURE, listing the known names. */
+export function findArchitecture(name: string): Architecture {
+  const found = ARCHITECTURES.find((architecture) => architecture.name === name);
+  if (found) return found;
+  const known = ARCHITECTURES.map((architecture) => architecture.name).join(', ');
+  throw new ModelError('UNKNOWN_ARCHITECTURE', 'architecture', `there is no architecture "${name}"; known: ${known}`);
+}

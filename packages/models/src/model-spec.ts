@@ -1,0 +1,104 @@
+import { float32, type NdArray, normal, sizeOf } from '@jsigr/engine';
+import * as z from 'zod';
+import { findArchitecture } from './architectures/registry.ts';
+import type { ImageShape } from './classifier.ts';
+import { ModelError } from './errors.ts';
+import { ACTIVATION_NAMES, type ParameterShapes } from './layers.ts';
+
+const LIMITS = { side: { min: 4, max: 128 }, channels: { min: 1, max: 4 }, classes: { min: 2, max: 1000 } } as const;
+export const MAX_SEED = 0xffff_ffff;
+
+const side = z.int().min(LIMITS.side.min).max(LIMITS.side.max);
+
+/** What determines a network but for the values of its parameters. It is written into checkpoints. */
+export const modelSpecSchema = z.strictObject({
+  architecture: z.string().describe('name of an architecture of the zoo'),
+  input: z
+    .tuple([side, side, z.int().min(LIMITS.channels.min).max(LIMITS.channels.max)])
+    .readonly()
+    .describe('[height, width, channels]; sides 4..128, channels 1..4'),
+  classes: z.int().min(LIMITS.classes.min).max(LIMITS.classes.max).describe('number of classes, 2..1000'),
+  activation: z.enum(ACTIVATION_NAMES).default('relu').describe('relu, or softplus or tanh for a smooth network'),
+  normalization: z
+    .strictObject({
+      mean: z.number().min(0).max(1).describe('subtracted from every intensity, 0..1'),
+      deviation: z.number().min(0.01).max(1).describe('divides the difference, 0.01..1'),
+    })
+    .optional()
+    .describe(
+      'part of the network; by default none for grey images (their background stays 0), else mean 0.5, deviation 0.25',
+    ),
+});
+
+export type ModelSpec = z.input<typeof modelSpecSchema>;
+export type ResolvedModelSpec = Required<z.output<typeof modelSpecSchema>>;
+
+/**
+ * The spec with its defaults filled in.
+ * @throws ModelError UNKNOWN_ARCHITECTURE, INVALID_SHAPE or INVALID_SETTING, naming the field and its limits.
+ */
+export function resolveModelSpec(spec: ModelSpec): ResolvedModelSpec {
+  const parsed = modelSpecSchema.safeParse(spec);
+  if (!parsed.success) throw invalidSpec(parsed.error);
+  findArchitecture(parsed.data.architecture);
+  return { ...parsed.data, normalization: parsed.data.normalization ?? defaultNormalization(parsed.data.input) };
+}
+
+/** Names and shapes of the parameters of a network. */
+export function parameterShapes(spec: ModelSpec): ParameterShapes {
+  const { architecture, input, classes } = resolveModelSpec(spec);
+  return findArchitecture(architecture).parameters(input, classes);
+}
+
+/**
+ * First values of the parameters: He et al. 2015, normal with deviation sqrt(2 / fan-in); biases 0.
+ * Each parameter has its own stream of random numbers, so that it does not depend on the others.
+ * @param seed 0..2^32-1
+ */
+export function initialParameters(spec: ModelSpec, seed: number): Record<string, NdArray> {
+  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
+    throw new ModelError('INVALID_SETTING', 'seed', `seed is ${seed}; allowed: an integer from 0 to ${MAX_SEED}`);
+  return Object.fromEntries(
+    Object.entries(parameterShapes(spec)).map(([name, { shape, fanIn, gain }]) => {
+      const size = sizeOf(shape);
+      if (gain === 0) return [name, float32(new Float32Array(size), shape)];
+      const deviation = gain * Math.sqrt(2 / fanIn);
+      return [
+        name,
+        float32(
+          normal({ seed, stream: `init/${name}` }, size).map((value) => value * deviation),
+          shape,
+        ),
+      ];
+    }),
+  );
+}
+
+/** @throws ModelError PARAMETER_MISMATCH, naming the first parameter that is missing, unknown or of another shape. */
+export function checkParameters(spec: ModelSpec, parameters: Readonly<Record<string, NdArray>>): void {
+  const shapes = parameterShapes(spec);
+  const problem = (name: string, message: string) => new ModelError('PARAMETER_MISMATCH', name, message);
+  const network = `${spec.architecture} for ${spec.input.join('x')} images and ${spec.classes} classes`;
+  for (const [name, { shape }] of Object.entries(shapes)) {
+    const given = parameters[name];
+    if (given === undefined) throw problem(name, `the parameter ${name} of ${network} is missing`);
+    if (given.dtype !== 'float32' || given.shape.join() !== shape.join())
+      throw problem(
+        name,
+        `the parameter ${name} is ${given.dtype} [${given.shape}]; ${network} needs float32 [${shape}]`,
+      );
+  }
+  for (const name of Object.keys(parameters))
+    if (!(name in shapes)) throw problem(name, `${network} has no parameter ${name}`);
+}
+
+function defaultNormalization([, , channels]: ImageShape): { mean: number; deviation: number } {
+  return channels === 1 ? { mean: 0, deviation: 1 } : { mean: 0.5, deviation: 0.25 };
+}
+
+function invalidSpec(error: z.ZodError): ModelError {
+  const issue = error.issues[0];
+  const field = issue?.path.map(String).join('.') ?? '';
+  const reason = field.startsWith('input') || field === 'classes' ? 'INVALID_SHAPE' : 'INVALID_SETTING';
+  return new ModelError(reason, field, `${field || 'model'}: ${issue?.message ?? 'invalid'}`);
+}
