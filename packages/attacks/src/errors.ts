@@ -1,0 +1,22 @@
+export type AttackErrorReason =
+  | 'UNKNOWN_ATTACK'
+  | 'UNKNOWN_NORM'
+  | 'INVALID_PLAN'
+  | 'INVALID_EPSILON'
+  | 'INVALID_SETTING'
+  | 'INVALID_INPUT'
+  | 'NO_SURROGATES'
+  | 'NOT_FINITE';
+
+/** What was asked for cannot be attacked or evaluated; `field` names the culprit (`plan[1].epsilons[0]`), the message the limit. */
+export class AttackError extends Error {
+  override readonly name = 'AttackError';
+  readonly reason: AttackErrorReason;
+  readonly field: string;
+
+  constructor(reason: AttackErrorReason, field: string, message: string, options?: { cause?: unknown }) {
+    super(`${field}: ${message}`, options);
+    this.reason = reason;
+    this.field = field;
+  }
+}
