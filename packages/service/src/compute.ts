@@ -1,0 +1,247 @@
+/**
+ * Computing beside a service: ONNX Runtime blocks the thread that it runs in, so a service computes in one worker thread and answers from the main one.
+ * This file knows neither NestJS nor gRPC: the thread imports it too (`@jsigr/service/compute`).
+ */
+import { isMainThread, parentPort, type Transferable, Worker } from 'node:worker_threads';
+
+/** The methods of a compute thread by name. All of it is structured-cloned. */
+export type ComputeMethods = Record<string, { argument: unknown; result: unknown; event?: unknown }>;
+
+export interface CallOptions<Event> {
+  /** Aborting tells the thread and rejects at once; what the thread still sends for the call is dropped. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: Event) => void;
+  /** Buffers that are moved, not copied: they are empty here afterwards. */
+  readonly transfer?: readonly Transferable[];
+}
+
+export interface ComputeThread<M extends ComputeMethods> {
+  /** Runs a method in the thread; starts the thread again if it had died. @throws what the method threw, with its reason and field; ComputeError COMPUTE_THREAD_DIED. */
+  call<K extends keyof M & string>(
+    method: K,
+    argument: M[K]['argument'],
+    options?: CallOptions<M[K]['event']>,
+  ): Promise<M[K]['result']>;
+  /** Ends the thread, whatever it is doing. */
+  close(): Promise<void>;
+  /** Called when the thread dies without being told to. */
+  onExit(listener: (error: Error) => void): void;
+}
+
+type ToThread =
+  | { readonly type: 'call'; readonly id: number; readonly method: string; readonly argument: unknown }
+  | { readonly type: 'abort'; readonly id: number };
+
+type FromThread =
+  | { readonly type: 'result'; readonly id: number; readonly result: unknown }
+  | { readonly type: 'event'; readonly id: number; readonly event: unknown }
+  | { readonly type: 'error'; readonly id: number; readonly error: PlainError };
+
+/** An error that crossed a thread: what made it useful is kept. */
+interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export class ComputeError extends Error {
+  override readonly name = 'ComputeError';
+  readonly reason: string;
+
+  constructor(reason: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+interface Pending {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onEvent: ((event: unknown) => void) | undefined;
+}
+
+/** URL of a module beside this one: `.ts` when running from sources, else `.js`. */
+export function siblingModule(importMetaUrl: string, name: string): URL {
+  return new URL(`./${name}${importMetaUrl.endsWith('.ts') ? '.ts' : '.js'}`, importMetaUrl);
+}
+
+/** Starts the thread of a module that calls `serveCompute`. */
+export function startComputeThread<M extends ComputeMethods>(url: URL, data?: unknown): ComputeThread<M> {
+  const listeners: ((error: Error) => void)[] = [];
+  let thread: Thread | undefined;
+  let closed = false;
+  const current = (): Thread => {
+    if (!thread || thread.dead) {
+      thread = startThread(url, data, (error) => {
+        if (!closed) for (const listener of listeners) listener(error);
+      });
+    }
+    return thread;
+  };
+  current();
+  return {
+    async call(method, argument, options = {}) {
+      if (closed) throw new ComputeError('COMPUTE_THREAD_CLOSED', 'the compute thread was closed');
+      return current().call(method, argument, options as CallOptions<unknown>);
+    },
+    async close() {
+      closed = true;
+      await thread?.worker.terminate();
+    },
+    onExit: (listener) => void listeners.push(listener),
+  };
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly dead: boolean;
+  call(method: string, argument: unknown, options: CallOptions<unknown>): Promise<unknown>;
+}
+
+function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): Thread {
+  const fromSource = url.pathname.endsWith('.ts');
+  const worker = new Worker(url, {
+    workerData: data,
+    // Node strips types of sources itself; packages then resolve to their sources too.
+    ...(fromSource ? { execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'] } : {}),
+  });
+  const pending = new Map<number, Pending>();
+  let nextId = 1;
+  let dead = false;
+  let cause: Error | undefined;
+  worker.on('message', (message: FromThread) => settle(pending, message));
+  worker.on('error', (error) => {
+    cause = error;
+  });
+  worker.on('exit', (code) => {
+    dead = true;
+    const why = cause ? `: ${cause.message}` : ` (exit code ${code})`;
+    const error = new ComputeError('COMPUTE_THREAD_DIED', `the computing thread ended while it was needed${why}`, {
+      cause,
+    });
+    for (const { reject } of pending.values()) reject(error);
+    pending.clear();
+    onDeath(error);
+  });
+  // Only a call in progress keeps the process alive.
+  worker.unref();
+
+  return {
+    worker,
+    get dead() {
+      return dead;
+    },
+    call: (method, argument, { signal, onEvent, transfer = [] }) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const id = nextId++;
+        const send = (message: ToThread, moved: readonly Transferable[] = []) =>
+          worker.postMessage(message, [...moved]);
+        const abort = () => {
+          send({ type: 'abort', id });
+          finish();
+          reject(signal?.reason);
+        };
+        const finish = () => {
+          signal?.removeEventListener('abort', abort);
+          pending.delete(id);
+          if (pending.size === 0) worker.unref();
+        };
+        const settled =
+          <T>(then: (value: T) => void) =>
+          (value: T) => {
+            finish();
+            then(value);
+          };
+        send({ type: 'call', id, method, argument }, transfer);
+        pending.set(id, { resolve: settled(resolve), reject: settled(reject), onEvent });
+        worker.ref();
+        signal?.addEventListener('abort', abort, { once: true });
+      }),
+  };
+}
+
+function settle(pending: Map<number, Pending>, message: FromThread): void {
+  const call = pending.get(message.id);
+  if (message.type === 'event') call?.onEvent?.(message.event);
+  else if (message.type === 'result') call?.resolve(message.result);
+  else call?.reject(revive(message.error));
+}
+
+export interface ComputeContext<Event> {
+  /** Tells the caller something; the buffers are moved. */
+  emit(event: Event, transfer?: readonly Transferable[]): void;
+  /** Aborted when the caller gave up. The message comes in between two turns of the thread's event loop: look after every awaited run. */
+  readonly signal: AbortSignal;
+}
+
+export type ComputeHandlers<M extends ComputeMethods> = {
+  readonly [K in keyof M]: (
+    argument: M[K]['argument'],
+    context: ComputeContext<M[K]['event']>,
+  ) => Promise<M[K]['result']>;
+};
+
+const moved = new WeakMap<object, readonly Transferable[]>();
+
+/** Marks buffers of a handler's result to be moved to the caller instead of copied. */
+export function transferring<T extends object>(result: T, buffers: readonly Transferable[]): T {
+  moved.set(result, buffers);
+  return result;
+}
+
+/** Serves the methods in this worker thread. @throws ComputeError if this is not one. */
+export function serveCompute<M extends ComputeMethods>(handlers: ComputeHandlers<M>): void {
+  const port = parentPort;
+  if (isMainThread || !port)
+    throw new ComputeError('NOT_A_COMPUTE_THREAD', 'serveCompute works in a worker thread only');
+  const running = new Map<number, AbortController>();
+  const send = (message: FromThread, buffers: readonly Transferable[] = []) => port.postMessage(message, [...buffers]);
+
+  const run = async ({ id, method, argument }: ToThread & { type: 'call' }) => {
+    const controller = new AbortController();
+    running.set(id, controller);
+    const emit = (event: unknown, buffers?: readonly Transferable[]) => {
+      if (!controller.signal.aborted) send({ type: 'event', id, event }, buffers);
+    };
+    try {
+      const handler = handlers[method];
+      if (!handler) throw new ComputeError('UNKNOWN_METHOD', `the compute thread has no method "${method}"`);
+      const result = await handler(argument, { emit, signal: controller.signal });
+      send({ type: 'result', id, result }, moved.get(result as object) ?? []);
+    } catch (error) {
+      send({ type: 'error', id, error: plain(error) });
+    } finally {
+      running.delete(id);
+    }
+  };
+
+  port.on('message', (message: ToThread) => {
+    if (message.type === 'call') void run(message);
+    else running.get(message.id)?.abort(new DOMException('the caller gave up', 'AbortError'));
+  });
+}
+
+function plain(error: unknown): PlainError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), fields: {} };
+  const simple = Object.entries(error).filter(([key, value]) => key !== 'cause' && isPlainData(value));
+  return {
+    name: error.name,
+    message: error.message,
+    ...(error.stack ? { stack: error.stack } : {}),
+    fields: Object.fromEntries(simple.filter(([key]) => key !== 'name')),
+  };
+}
+
+function isPlainData(value: unknown): boolean {
+  if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return true;
+  return typeof value === 'object' && Object.values(value).every(isPlainData);
+}
+
+function revive({ name, message, stack, fields }: PlainError): Error {
+  const error = Object.assign(new Error(message), fields);
+  Object.defineProperty(error, 'name', { value: name, enumerable: false });
+  if (stack) error.stack = stack;
+  return error;
+}

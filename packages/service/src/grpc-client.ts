@@ -1,0 +1,117 @@
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  type Client,
+  type ClientOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { JsigrError } from './errors.ts';
+import './grpc-errors.ts';
+
+/** Largest message that any server or client of the platform takes, in bytes: an image of 8 MiB and its envelope, with room. */
+export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+export type ClientClass<C extends Client> = new (
+  address: string,
+  credentials: ChannelCredentials,
+  options?: Partial<ClientOptions>,
+) => C;
+
+/** A client of a server at `host:port`; connects at the first call. Close it (`client.close()`) when done. */
+export function connect<C extends Client>(
+  Class: ClientClass<C>,
+  address: string,
+  options: Partial<ClientOptions> = {},
+): C {
+  return new Class(address, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    // A server that restarts on its port is found again within a second, not after the default of two minutes.
+    'grpc.max_reconnect_backoff_ms': 1000,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    ...options,
+  });
+}
+
+type Callback<Response> = (error: ServiceError | null, response: Response) => void;
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: Callback<Response>,
+) => ClientUnaryCall;
+type StreamMethod<Request, Response> = (
+  request: Request,
+  metadata?: Metadata,
+  options?: Partial<CallOptions>,
+) => ClientReadableStream<Response>;
+
+type UnaryTypes<C, M extends keyof C> =
+  C[M] extends UnaryMethod<infer Request, infer Response> ? [Request, Response] : never;
+type StreamTypes<C, M extends keyof C> =
+  C[M] extends StreamMethod<infer Request, infer Response> ? [Request, Response] : never;
+
+export interface UnaryOptions {
+  /** Milliseconds from now after which the call fails with DEADLINE_EXCEEDED; none by default. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+  readonly metadata?: Metadata;
+}
+
+/** One call. @throws JsigrError, decoded from the status details where there are any; CANCELLED when the signal is aborted. */
+export function unary<C extends Client, M extends keyof C & string>(
+  client: C,
+  method: M,
+  request: UnaryTypes<C, M>[0],
+  { deadlineMs, signal, metadata = new Metadata() }: UnaryOptions = {},
+): Promise<UnaryTypes<C, M>[1]> {
+  type Response = UnaryTypes<C, M>[1];
+  return new Promise<Response>((resolve, reject) => {
+    if (signal?.aborted) return reject(JsigrError.from(signal.reason));
+    const invoke = (client[method] as UnaryMethod<UnaryTypes<C, M>[0], Response>).bind(client);
+    const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+    const call = invoke(request, metadata, options, (error, response) => {
+      signal?.removeEventListener('abort', cancel);
+      if (error) reject(JsigrError.from(error));
+      else resolve(response);
+    });
+    const cancel = () => call.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+  });
+}
+
+export interface StreamOptions {
+  readonly signal?: AbortSignal;
+  readonly metadata?: Metadata;
+}
+
+/**
+ * The messages of a server stream, pulled one after another (what is not read yet is not fetched, but for a few). Leaving the loop cancels the call.
+ * @throws JsigrError while iterating.
+ */
+export async function* serverStream<C extends Client, M extends keyof C & string>(
+  client: C,
+  method: M,
+  request: StreamTypes<C, M>[0],
+  { signal, metadata = new Metadata() }: StreamOptions = {},
+): AsyncGenerator<StreamTypes<C, M>[1], void, undefined> {
+  if (signal?.aborted) throw JsigrError.from(signal.reason);
+  const open = (client[method] as StreamMethod<StreamTypes<C, M>[0], StreamTypes<C, M>[1]>).bind(client);
+  const stream = open(request, metadata);
+  const cancel = () => stream.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  // After the loop was left the call's own CANCELLED arrives as an event that nobody waits for.
+  stream.on('error', () => undefined);
+  try {
+    for await (const message of stream) yield message;
+  } catch (error) {
+    throw JsigrError.from(error);
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}
