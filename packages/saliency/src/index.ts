@@ -1,1 +1,13 @@
-export {};
+export { diverging, type Rgb } from './colours.ts';
+export { SaliencyError, type SaliencyErrorReason } from './errors.ts';
+export { gradient } from './gradient.ts';
+export { inputXGradient } from './input-x-gradient.ts';
+export { integratedGradients } from './integrated-gradients.ts';
+export type { Explanation, SaliencyContext, SaliencyMethod } from './method.ts';
+export { type GroundTruth, normalise, pointingGame, relevanceMass, relevanceRank } from './metrics.ts';
+export type { OutputName } from './output.ts';
+export { enlarge, type OverlayOptions, renderMap, renderOverlay } from './overlay.ts';
+export { perturbation } from './perturbation.ts';
+export { encodePng, type Pixels } from './png.ts';
+export { methodNamed, saliencyMethods } from './registry.ts';
+export { smooth, smoothgrad } from './smoothgrad.ts';

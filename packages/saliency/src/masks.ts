@@ -1,0 +1,64 @@
+import { gaussianMatrix } from './gaussian.ts';
+
+/** Where perturbations are centred along one axis: every `stride` pixels, as far from one edge as from the other. */
+export function gridPositions(size: number, stride: number): number[] {
+  const count = Math.ceil(size / stride);
+  const first = Math.floor((size - 1 - (count - 1) * stride) / 2);
+  return Array.from({ length: count }, (_, i) => first + i * stride);
+}
+
+/**
+ * The masks M of Greydanus et al. (arXiv 1711.00138, section 3.1), one at each position of the grid, row by row: `[rows * columns, height, width]`.
+ * A disc of radius 1, blurred with `sigma`, divided by its maximum.
+ */
+export function maskTable(height: number, width: number, stride: number, sigma: number): Float32Array {
+  const rows = gridPositions(height, stride);
+  const columns = gridPositions(width, stride);
+  const blurRows = gaussianMatrix(height, sigma);
+  const blurColumns = gaussianMatrix(width, sigma);
+  const table = new Float32Array(rows.length * columns.length * height * width);
+  rows.forEach((row, i) => {
+    columns.forEach((column, j) => {
+      const at = (i * columns.length + j) * height * width;
+      const mask = table.subarray(at, at + height * width);
+      for (const [y, x] of disc(row, column)) {
+        if (y < 0 || y >= height || x < 0 || x >= width) continue;
+        for (let k = 0; k < mask.length; k++)
+          mask[k] =
+            (mask[k] ?? 0) +
+            (blurRows[Math.floor(k / width) * height + y] ?? 0) * (blurColumns[(k % width) * width + x] ?? 0);
+      }
+      const largest = mask.reduce((max, value) => Math.max(max, value), 0);
+      for (let k = 0; k < mask.length; k++) mask[k] = (mask[k] ?? 0) / largest;
+    });
+  });
+  return table;
+}
+
+/** The pixels at most 1 away. */
+function disc(row: number, column: number): [number, number][] {
+  return [
+    [row, column],
+    [row - 1, column],
+    [row + 1, column],
+    [row, column - 1],
+    [row, column + 1],
+  ];
+}
+
+/** Bilinear interpolation along one axis from values at `positions` to pixels 0..size-1; constant beyond the ends. */
+export interface Interpolation {
+  readonly lower: number;
+  readonly upper: number;
+  /** Of `upper`, 0..1. */
+  readonly weight: number;
+}
+
+export function interpolations(size: number, positions: readonly number[]): Interpolation[] {
+  const [first = 0, second = first + 1] = positions;
+  return Array.from({ length: size }, (_, pixel) => {
+    const at = Math.min(Math.max((pixel - first) / (second - first), 0), positions.length - 1);
+    const lower = Math.floor(at);
+    return { lower, upper: Math.min(lower + 1, positions.length - 1), weight: at - lower };
+  });
+}
