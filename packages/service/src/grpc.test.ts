@@ -1,0 +1,230 @@
+import { once } from 'node:events';
+import {
+  type Client,
+  credentials,
+  makeGenericClientConstructor,
+  type ServerWritableStream,
+  status,
+} from '@grpc/grpc-js';
+import {
+  ExplainerServiceClient,
+  ExplainerServiceService,
+  ExplainImageRequest,
+  ExplainImageResponse,
+  TrainerServiceClient,
+  TrainerServiceService,
+  type WatchTrainingRequest,
+  WatchTrainingResponse,
+} from '@jsigr/proto';
+import { Controller, Module } from '@nestjs/common';
+import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
+import { service as healthService } from 'grpc-health-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { failedPrecondition, invalidArgument, JsigrError } from './errors.ts';
+import { connect, serverStream, unary } from './grpc-client.ts';
+import { type GrpcServer, startGrpcServer } from './grpc-server.ts';
+import { handle, pump } from './pump.ts';
+
+/** What the server saw of a stream. */
+interface Seen {
+  produced: number;
+  returned: Promise<void>;
+  markReturned: () => void;
+}
+let seen: Seen;
+
+function watchSource(run: string): Seen {
+  let markReturned = () => {};
+  const returned = new Promise<void>((resolve) => {
+    markReturned = resolve;
+  });
+  seen = { produced: 0, returned, markReturned };
+  if (run === 'unused') markReturned();
+  return seen;
+}
+
+async function* events(run: string, signal: AbortSignal): AsyncGenerator<WatchTrainingResponse> {
+  const mine = watchSource(run);
+  try {
+    if (run === 'refused') throw failedPrecondition('NO_SUCH_RUN', 'nothing is trained', 'start it first');
+    if (run === 'silent') await once(signal, 'abort');
+    const count = run === 'large' ? 10_000 : 3;
+    const payload = 'x'.repeat(run === 'large' ? 100_000 : 1);
+    for (let sequence = 1; sequence <= count; sequence++) {
+      mine.produced++;
+      yield WatchTrainingResponse.fromPartial({
+        event: { sequence, payload: { $case: 'stateChanged', value: { state: 'RUN_STATE_RUNNING', reason: payload } } },
+      });
+    }
+    if (run === 'breaks') throw failedPrecondition('BROKEN', 'after three events');
+  } finally {
+    mine.markReturned();
+  }
+}
+
+class EchoController {
+  explainImage(request: ExplainImageRequest): Promise<ExplainImageResponse> {
+    return handle(() => {
+      if (request.modelDigest === 'bad')
+        throw invalidArgument([
+          { field: 'image', description: 'is empty' },
+          { field: 'target', description: '12 given, 0..9 allowed' },
+        ]);
+      if (request.modelDigest === 'bug') throw new TypeError('x is undefined');
+      return ExplainImageResponse.fromPartial({ response: { predicted: 7, classNames: [request.modelDigest] } });
+    });
+  }
+
+  watchTraining(call: ServerWritableStream<WatchTrainingRequest, WatchTrainingResponse>): Promise<void> {
+    return pump(call, (signal) => events(call.request.run, signal));
+  }
+}
+decorate();
+
+class EchoModule {}
+Module({ controllers: [EchoController] })(EchoModule);
+
+/** The decorators as plain calls, so that the test does not depend on the compiler's decorator settings. */
+function decorate(): void {
+  Controller()(EchoController);
+  const method = (name: 'explainImage' | 'watchTraining', decorator: MethodDecorator) => {
+    const descriptor = Object.getOwnPropertyDescriptor(EchoController.prototype, name);
+    if (descriptor) decorator(EchoController.prototype, name, descriptor);
+  };
+  method('explainImage', GrpcMethod('ExplainerService', 'explainImage'));
+  method('watchTraining', GrpcStreamCall('TrainerService', 'watchTraining'));
+}
+
+const services = {
+  'jsigr.v1.ExplainerService': ExplainerServiceService,
+  'jsigr.v1.TrainerService': TrainerServiceService,
+};
+let server: GrpcServer;
+let explainer: ExplainerServiceClient;
+let trainer: TrainerServiceClient;
+
+beforeAll(async () => {
+  server = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
+  explainer = connect(ExplainerServiceClient, server.address);
+  trainer = connect(TrainerServiceClient, server.address);
+});
+
+afterAll(async () => {
+  explainer.close();
+  trainer.close();
+  await server.close(0);
+});
+
+async function failureOf(work: Promise<unknown>): Promise<JsigrError> {
+  return work.then(
+    () => Promise.reject(new Error('it should have failed')),
+    (error) => JsigrError.from(error),
+  );
+}
+
+async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const each of source) all.push(each);
+  return all;
+}
+
+const explain = (modelDigest: string) =>
+  unary(explainer, 'explainImage', ExplainImageRequest.fromPartial({ modelDigest }));
+const watch = (run: string, signal?: AbortSignal) =>
+  serverStream(trainer, 'watchTraining', { run, afterSequence: 0 }, signal ? { signal } : {});
+
+describe('unary calls', () => {
+  test('answer', async () => {
+    expect((await explain('abc')).response).toMatchObject({ predicted: 7, classNames: ['abc'] });
+  });
+
+  test('carry all violations of a bad request', async () => {
+    expect(await failureOf(explain('bad'))).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      reason: 'INVALID_ARGUMENT',
+      violations: [
+        { field: 'image', description: 'is empty' },
+        { field: 'target', description: '12 given, 0..9 allowed' },
+      ],
+    });
+  });
+
+  test('say INTERNAL for a bug', async () => {
+    expect(await failureOf(explain('bug'))).toMatchObject({ code: status.INTERNAL, reason: 'INTERNAL' });
+  });
+
+  test('refuse a message over the limit and go on', async () => {
+    const request = ExplainImageRequest.fromPartial({
+      request: { image: { source: { $case: 'encoded', value: Buffer.alloc(17 * 1024 * 1024) } } },
+    });
+    expect(await failureOf(unary(explainer, 'explainImage', request))).toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+    });
+    expect((await explain('abc')).response?.predicted).toBe(7);
+  });
+
+  test('a call with an aborted signal is not made', async () => {
+    const work = unary(explainer, 'explainImage', ExplainImageRequest.fromPartial({}), { signal: AbortSignal.abort() });
+    expect((await failureOf(work)).code).toBe(status.CANCELLED);
+  });
+});
+
+describe('server streams', () => {
+  test('end after their last message', async () => {
+    expect((await collect(watch('short'))).map(({ event }) => event?.sequence)).toEqual([1, 2, 3]);
+  });
+
+  test('fail with details before the first message', async () => {
+    expect(await failureOf(collect(watch('refused')))).toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      reason: 'NO_SUCH_RUN',
+      hint: 'start it first',
+    });
+  });
+
+  test('deliver what was written before an error', async () => {
+    const got: number[] = [];
+    const error = await failureOf(
+      (async () => {
+        for await (const { event } of watch('breaks')) got.push(event?.sequence ?? 0);
+      })(),
+    );
+    expect([got, error.reason]).toEqual([[1, 2, 3], 'BROKEN']);
+  });
+
+  test('produce no more than fits between server and client while the client does not read', async () => {
+    for await (const _ of watch('large')) break;
+    await seen.returned;
+    // 10,000 messages of 100 kB would be 1 GB; gRPC holds 16 messages and the HTTP/2 windows some more.
+    expect(seen.produced).toBeLessThan(500);
+  });
+
+  test('a client that goes away ends a source that waits', async () => {
+    const controller = new AbortController();
+    const work = failureOf(collect(watch('silent', controller.signal)));
+    await expect.poll(() => seen?.produced).toBe(0);
+    controller.abort();
+    expect((await work).code).toBe(status.CANCELLED);
+    await seen.returned;
+  });
+});
+
+test.each(['', 'jsigr.v1.TrainerService'])('health of "%s" is SERVING', async (service) => {
+  const Health = makeGenericClientConstructor(healthService, 'grpc.health.v1.Health');
+  const client = new Health(server.address, credentials.createInsecure()) as unknown as HealthClient;
+  const answer = new Promise((resolve, reject) => {
+    client.check({ service }, (error, response) => (error ? reject(error) : resolve(response.status)));
+  });
+  expect(await answer.finally(() => client.close())).toBe('SERVING');
+});
+
+interface HealthClient extends Client {
+  check(request: { service: string }, callback: (error: Error | null, response: { status: string }) => void): void;
+}
+
+test('a port in use is an error that names it', async () => {
+  const port = Number(server.address.split(':')[1]);
+  const error = await failureOf(startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port }));
+  expect(error).toMatchObject({ reason: 'ADDRESS_UNAVAILABLE' });
+  expect(error.message).toContain(`127.0.0.1:${port}`);
+});
