@@ -1,1 +1,18 @@
-export {};
+export {
+  planTraining,
+  type ResolvedTrainingConfig,
+  settingsFromText,
+  type TrainingConfig,
+  type TrainingPlan,
+  trainingConfigSchema,
+} from './config.ts';
+export { TrainingError, type TrainingErrorReason } from './errors.ts';
+export type { CheckpointEvent, EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
+export type { BoundObjective, Objective, TracedBatch, TracedLoss } from './objectives/objective.ts';
+export { findObjective, listObjectives } from './objectives/registry.ts';
+export type { BoundOptimizer, Optimizer } from './optimizers/optimizer.ts';
+export { findOptimizer, listOptimizers } from './optimizers/registry.ts';
+export type { TrainingOptions } from './run.ts';
+export { perturbationMaps, type SaliencyEstimator, type SaliencyPlan } from './saliency-cache.ts';
+export { findSchedule, listSchedules, type Schedule } from './schedules.ts';
+export { train, trainToEnd } from './train.ts';

@@ -1,0 +1,105 @@
+import { ACTIVATION_NAMES, findArchitecture, MAX_SEED } from '@jsigr/models';
+import * as z from 'zod';
+import { parseSettings } from './errors.ts';
+import type { BoundObjective } from './objectives/objective.ts';
+import { findObjective } from './objectives/registry.ts';
+import type { BoundOptimizer } from './optimizers/optimizer.ts';
+import { findOptimizer } from './optimizers/registry.ts';
+import { findSchedule, type ScheduleFactor } from './schedules.ts';
+
+const named = (name: string, description: string) =>
+  z
+    .strictObject({ name: z.string().default(name), settings: z.record(z.string(), z.json()).default({}) })
+    .prefault({})
+    .describe(description);
+
+/** A training run as data. Names are looked up in the registries, whose rows describe the settings. */
+export const trainingConfigSchema = z.strictObject({
+  architecture: z.string().default('lenet').describe('name of an architecture of the zoo'),
+  activation: z.enum(ACTIVATION_NAMES).default('relu').describe('relu, or softplus or tanh for a smooth network'),
+  objective: named('jsigr', 'what is minimised'),
+  optimizer: named('adam', 'how it is minimised'),
+  schedule: named('constant', 'how the learning rate changes'),
+  epochs: z.int().min(1).max(10_000).default(10).describe('passes over the training images, 1..10000'),
+  steps: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .optional()
+    .describe('optimiser steps, 1..100000000; where given it replaces `epochs`, and training may end within an epoch'),
+  batchSize: z
+    .int()
+    .min(1)
+    .max(4096)
+    .default(64)
+    .describe('images a step, 1..4096; what an epoch leaves over is dropped, another part of the images every epoch'),
+  seed: z.int().min(0).max(MAX_SEED).default(0).describe('0..4294967295; equal seeds and engines give equal weights'),
+  augmentation: z
+    .strictObject({
+      cropPadding: z.int().min(0).max(8).default(0).describe('random shifts by up to so many pixels, 0..8'),
+      flip: z.boolean().default(false).describe('random left-right flips'),
+    })
+    .prefault({}),
+  heldOutFraction: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0.05)
+    .describe('part of the training images kept for the held-out accuracy, 0..0.5; the test images are never touched'),
+  checkpointEveryEpochs: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(1)
+    .describe('epochs between checkpoints, 1..10000; there is always one at the end'),
+});
+
+export type TrainingConfig = z.input<typeof trainingConfigSchema>;
+/** With all defaults written out, those of the objective, optimiser and schedule included. */
+export type ResolvedTrainingConfig = z.output<typeof trainingConfigSchema>;
+
+/** A configuration and what its names stand for. */
+export interface TrainingPlan {
+  readonly config: ResolvedTrainingConfig;
+  readonly objective: BoundObjective;
+  readonly optimizer: BoundOptimizer;
+  readonly schedule: ScheduleFactor;
+}
+
+/** @throws TrainingError or ModelError naming the field and its limits, or listing the known names. */
+export function planTraining(input: TrainingConfig): TrainingPlan {
+  const config = parseSettings(trainingConfigSchema, input, '');
+  findArchitecture(config.architecture);
+  const objective = findObjective(config.objective.name);
+  const optimizer = findOptimizer(config.optimizer.name);
+  const schedule = findSchedule(config.schedule.name);
+  const complete = <Row extends { parse: (settings: unknown) => Readonly<Record<string, unknown>> }>(
+    row: Row,
+    { name, settings }: { name: string; settings: unknown },
+  ) => ({ name, settings: row.parse(settings) as Record<string, z.core.util.JSONType> });
+  return {
+    config: {
+      ...config,
+      objective: complete(objective, config.objective),
+      optimizer: complete(optimizer, config.optimizer),
+      schedule: complete(schedule, config.schedule),
+    },
+    objective: objective.bind(config.objective.settings),
+    optimizer: optimizer.bind(config.optimizer.settings),
+    schedule: schedule.bind(config.schedule.settings),
+  };
+}
+
+/**
+ * Settings that came as text (command line, contract): `true` and `false` are booleans, decimal numbers are numbers, the rest stays text.
+ */
+export function settingsFromText(
+  settings: Readonly<Record<string, string>>,
+): Record<string, boolean | number | string> {
+  return Object.fromEntries(Object.entries(settings).map(([name, text]) => [name, valueOfText(text)]));
+}
+
+function valueOfText(text: string): boolean | number | string {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
+}

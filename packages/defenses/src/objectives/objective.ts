@@ -1,0 +1,95 @@
+import type { Engine, NdArray } from '@jsigr/engine';
+import type { Classifier, ImageShape } from '@jsigr/models';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import type * as z from 'zod';
+import { parseSettings } from '../errors.ts';
+import type { SaliencyPlan } from '../saliency-cache.ts';
+
+/** What an objective may know of a batch outside the compiled step. */
+export interface BatchContext {
+  /** u32: with the step the address of every random number. */
+  readonly seed: number;
+  /** Optimiser step, from 1. */
+  readonly step: number;
+  readonly batchSize: number;
+  readonly input: ImageShape;
+  readonly classes: number;
+  /** Saliency `[batch, height, width, 1]` in [0,1] of the (augmented) images; absent while there is none yet. */
+  readonly saliency: NdArray | undefined;
+}
+
+/** A batch inside the traced step. */
+export interface TracedBatch {
+  /** Logits `[batch, classes]` of images, with the parameters that are being trained. */
+  readonly forward: (images: Tensor) => Tensor;
+  /** `[batch, height, width, channels]` in [0,1]. */
+  readonly images: Tensor;
+  /** One-hot `[batch, classes]`. */
+  readonly labels: Tensor;
+  /** Scalar 0..1 by which penalties are multiplied: they start softly. */
+  readonly ramp: Tensor;
+  /** What `inputs` returned. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
+}
+
+export interface TracedLoss {
+  /** Logits `[batch, classes]` of the batch, from which the training accuracy is counted. */
+  readonly logits: Tensor;
+  /** Named scalars, already weighted; the loss is their sum. */
+  readonly terms: Readonly<Record<string, Tensor>>;
+}
+
+/** What is needed to change a batch before the step. */
+export interface PrepareContext {
+  readonly engine: Engine;
+  /** The network as it is before this step. */
+  readonly classifier: Classifier;
+  readonly images: NdArray;
+  /** int32 `[batch]`. */
+  readonly labels: NdArray;
+  readonly seed: number;
+  readonly step: number;
+  /** `[batch]`: index of each sample in the training split. */
+  readonly sampleIndices: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+/** An objective with its settings: what the training loop runs. */
+export interface BoundObjective {
+  /** Epochs (fractions allowed) between which the penalties grow linearly from 0 to their full weight. */
+  readonly ramp?: { readonly startEpoch: number; readonly endEpoch: number };
+  /** Where saliency maps of the training images are needed. */
+  readonly saliency?: SaliencyPlan;
+  /** Inputs of the compiled step beyond images and labels; the same names and shapes at every step. */
+  readonly inputs: (batch: BatchContext) => Readonly<Record<string, NdArray>>;
+  /** Traced, differentiated by the parameters. */
+  readonly loss: (batch: TracedBatch) => TracedLoss;
+  /** Images to train on instead of the batch's own. */
+  readonly prepare?: (context: PrepareContext) => Promise<NdArray>;
+}
+
+/** A training objective as a row of the registry. */
+export interface Objective {
+  readonly name: string;
+  /** One sentence for lists and help. */
+  readonly summary: string;
+  /** Settings with defaults, ranges and descriptions: help texts, forms and the documentation are made from it. */
+  readonly settings: z.ZodObject;
+  /** @throws TrainingError INVALID_SETTING */
+  readonly parse: (settings: unknown, field?: string) => Readonly<Record<string, unknown>>;
+  readonly bind: (settings: unknown, field?: string) => BoundObjective;
+}
+
+interface Definition<Schema extends z.ZodObject> {
+  readonly name: string;
+  readonly summary: string;
+  readonly settings: Schema;
+  readonly bind: (settings: z.output<Schema>) => BoundObjective;
+}
+
+/** An objective from its definition: settings are checked here, once, for all. */
+export function defineObjective<Schema extends z.ZodObject>(definition: Definition<Schema>): Objective {
+  const { name, summary, settings: schema } = definition;
+  const parse = (settings: unknown, field = 'objective.settings') => parseSettings(schema, settings, field);
+  return { name, summary, settings: schema, parse, bind: (settings, field) => definition.bind(parse(settings, field)) };
+}

@@ -1,0 +1,83 @@
+import { type NdArray, type Tree, valueAndGrad } from '@jsigr/engine';
+import type { Forward } from '@jsigr/models';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { BoundObjective, TracedLoss } from './objectives/objective.ts';
+import type { BoundOptimizer } from './optimizers/optimizer.ts';
+
+type Named<Value> = Readonly<Record<string, Value>>;
+
+/** Inputs of the compiled step: arrays outside, tensors inside. */
+export interface StepInputs<Value = NdArray> {
+  readonly parameters: Named<Value>;
+  /** `slot/parameter` to state. */
+  readonly optimizer: Named<Value>;
+  readonly images: Value;
+  /** One-hot `[batch, classes]`. */
+  readonly labels: Value;
+  /** `ramp` and the optimiser's scalars. */
+  readonly scalars: Named<Value>;
+  /** The objective's own inputs. */
+  readonly extra: Named<Value>;
+}
+
+export interface StepOutputs<Value = NdArray> {
+  readonly parameters: Named<Value>;
+  readonly optimizer: Named<Value>;
+  /** Scalars whose sum is the loss, of the parameters before the step. */
+  readonly terms: Named<Value>;
+  readonly logits: Value;
+}
+
+/** One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out. */
+export function trainingStep(forward: Forward, objective: BoundObjective, optimizer: BoundOptimizer) {
+  return (tree: Tree<Tensor>): Tree<Tensor> => {
+    const inputs = tree as unknown as StepInputs<Tensor>;
+    const { ramp, ...scalars } = inputs.scalars;
+    let loss: TracedLoss | undefined;
+    const { gradient } = valueAndGrad((parameters: Named<Tensor>) => {
+      loss = objective.loss({
+        forward: (images) => forward(parameters, images),
+        images: inputs.images,
+        labels: inputs.labels,
+        ramp: ramp ?? tf.scalar(1),
+        inputs: inputs.extra,
+      });
+      return Object.values(loss.terms).reduce((sum, term) => tf.add(sum, term));
+    }, inputs.parameters);
+    const updates = Object.entries(inputs.parameters).map(([name, parameter]) => {
+      const slope = gradient[name];
+      if (!loss || !slope) throw new Error(`the reverse pass gave no gradient of ${name}`);
+      const state = Object.fromEntries(optimizer.slots.map((slot) => [slot, slotOf(inputs.optimizer, slot, name)]));
+      return { name, ...optimizer.update({ parameter, gradient: slope, state, scalars }) };
+    });
+    if (!loss) throw new Error('the loss was not traced');
+    const outputs: StepOutputs<Tensor> = {
+      parameters: Object.fromEntries(updates.map(({ name, parameter }) => [name, parameter])),
+      optimizer: Object.fromEntries(
+        updates.flatMap(({ name, state }) => Object.entries(state).map(([slot, value]) => [`${slot}/${name}`, value])),
+      ),
+      terms: loss.terms,
+      logits: loss.logits,
+    };
+    return outputs as unknown as Tree<Tensor>;
+  };
+}
+
+/** The optimiser's state before the first step: zeros. */
+export function initialState(optimizer: BoundOptimizer, parameters: Named<NdArray>): Record<string, NdArray> {
+  return Object.fromEntries(
+    Object.entries(parameters).flatMap(([name, { shape, data }]) =>
+      optimizer.slots.map((slot) => [
+        `${slot}/${name}`,
+        { dtype: 'float32', shape, data: new Float32Array(data.length) } as const,
+      ]),
+    ),
+  );
+}
+
+function slotOf(state: Named<Tensor>, slot: string, name: string): Tensor {
+  const found = state[`${slot}/${name}`];
+  if (found === undefined) throw new Error(`the optimiser's state lacks ${slot}/${name}`);
+  return found;
+}
