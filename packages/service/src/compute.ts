@@ -4,6 +4,8 @@
  */
 import { isMainThread, parentPort, type Transferable, Worker } from 'node:worker_threads';
 
+export { Lru } from './lru.ts';
+
 /** The methods of a compute thread by name. All of it is structured-cloned. */
 export type ComputeMethods = Record<string, { argument: unknown; result: unknown; event?: unknown }>;
 

@@ -15,6 +15,7 @@ export {
   siblingModule,
   startComputeThread,
 } from './compute.ts';
+export { Condition } from './condition.ts';
 export { directoryArtefactStore } from './directory-artefacts.ts';
 export { type WorkerConfig, workerConfig } from './environment.ts';
 export {
@@ -39,5 +40,6 @@ export { exitCodeOf, type HttpErrorBody, toHttpError } from './http-errors.ts';
 export { holdLease, type Lease, type LeaseOptions } from './lease.ts';
 export { createLogger, type Logger, nestLogger } from './logging.ts';
 export { handle, pump, signalOf } from './pump.ts';
+export { settingsFromText } from './settings.ts';
 export { onShutdown, shutdown } from './shutdown.ts';
 export { Load, runWorker, type WorkerContext, type WorkerDefinition, type WorkerKindName } from './worker.ts';
