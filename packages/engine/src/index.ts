@@ -1,4 +1,11 @@
+export { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
+export type { Compiled } from './compiled.ts';
+export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
+export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
 export * from './ndarray.ts';
 export * from './random.ts';
 export * from './safetensors.ts';
+export { isTracing } from './trace.ts';
+export type { ArraysOf, TracedTree } from './tree.ts';
+export { verifyGraph } from './verify.ts';

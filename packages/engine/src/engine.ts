@@ -1,0 +1,213 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { onTraceBackend } from './backend.ts';
+import { type Compiled, CompiledFunction, type Host } from './compiled.ts';
+import { grantedCores } from './cores.ts';
+import { EngineError } from './errors.ts';
+import type { TensorSpec, Tree } from './ndarray.ts';
+import { detectBlock } from './onnx/block.ts';
+import { loadOnnx, runtimeVersion } from './onnx/program.ts';
+import type { Loader, Program } from './program.ts';
+import { loadReference } from './reference.ts';
+import { finishGraph, withTrace } from './trace.ts';
+import { describeValue, flatten, isSpec, isTensor, mapTree, type TracedTree } from './tree.ts';
+
+export interface EngineOptions {
+  /** `onnx`: ONNX Runtime on the CPU (default). `reference`: TensorFlow.js' plain JavaScript, for tests. */
+  readonly engine?: 'onnx' | 'reference';
+  /** Threads of one operator, 1 to 256. Default: the cores that this process was granted. */
+  readonly threads?: number;
+  /** Channels per block of the image layout. Default: what the processor's kernels want; 1 is standard ONNX. */
+  readonly blockSize?: number;
+  /** Most compiled functions that stay loaded (default 64); more, and the one used longest ago is unloaded. */
+  readonly cacheEntries?: number;
+  /** Most bytes that they may need together, roughly (default 2 GiB). */
+  readonly cacheBytes?: number;
+}
+
+/** What a result depends on besides seed and inputs: belongs into every manifest. Equal values give equal bits. */
+export interface EngineInfo {
+  readonly engine: 'onnx' | 'reference';
+  readonly threads: number;
+  readonly blockSize: number;
+  readonly runtimeVersion: string;
+}
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /**
+   * Traces `fn` (once: it must be pure and may not read values) for inputs of these shapes and loads it. The same function
+   * and specs give the same compiled function, so give `fn` a home outside the loop.
+   * @throws EngineError
+   */
+  compile<I extends Tree<TensorSpec>, O extends Tree<tf.Tensor>>(
+    fn: (inputs: TracedTree<I>) => O,
+    specs: I,
+    options?: { readonly name?: string },
+  ): Promise<Compiled<I, O>>;
+  /** Releases all compiled functions. */
+  dispose(): Promise<void>;
+}
+
+/** @throws EngineError INVALID_INPUT if an option is out of range. */
+export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
+  const { engine = 'onnx', threads = grantedCores(), cacheEntries = 64, cacheBytes = 2 ** 31 } = options;
+  if (engine !== 'onnx' && engine !== 'reference')
+    throw new EngineError('INVALID_INPUT', `engine is '${String(engine)}'; there are 'onnx' and 'reference'`);
+  requireInteger('threads', threads, 1, 256);
+  requireInteger('cacheEntries', cacheEntries, 1, 1e6);
+  requireInteger('cacheBytes', cacheBytes, 1, Number.MAX_SAFE_INTEGER);
+  if (engine === 'reference') {
+    const info = { engine, threads: 1, blockSize: 1, runtimeVersion: `tfjs-backend-cpu ${tf.version_core}` } as const;
+    return new LocalEngine(info, loadReference, { cacheEntries, cacheBytes });
+  }
+  const blockSize = options.blockSize ?? (await detectBlock());
+  requireInteger('blockSize', blockSize, 1, 64);
+  const info = { engine, threads, blockSize, runtimeVersion: runtimeVersion() };
+  return new LocalEngine(info, (graph) => loadOnnx(graph, { threads, block: blockSize }), { cacheEntries, cacheBytes });
+}
+
+function requireInteger(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new EngineError('INVALID_INPUT', `${name} is ${value}; it must be an integer from ${least} to ${most}`);
+}
+
+interface Loaded {
+  readonly program: Promise<Program>;
+  /** Known when the program is loaded. */
+  bytes: number;
+}
+
+class LocalEngine implements Engine, Host {
+  readonly info: EngineInfo;
+  readonly #loader: Loader;
+  readonly #limits: { readonly cacheEntries: number; readonly cacheBytes: number };
+  readonly #ids = new WeakMap<object, number>();
+  #nextId = 0;
+  /** By function and specs; what is not loaded any more is forgotten here too. */
+  readonly #compiled = new Map<string, CompiledFunction>();
+  /** In the order of last use. */
+  readonly #loaded = new Map<CompiledFunction, Loaded>();
+  #isDisposed = false;
+
+  constructor(info: EngineInfo, loader: Loader, limits: { cacheEntries: number; cacheBytes: number }) {
+    this.info = info;
+    this.#loader = loader;
+    this.#limits = limits;
+  }
+
+  async compile<I extends Tree<TensorSpec>, O extends Tree<tf.Tensor>>(
+    fn: (inputs: TracedTree<I>) => O,
+    specs: I,
+    { name = fn.name || 'anonymous' }: { readonly name?: string } = {},
+  ): Promise<Compiled<I, O>> {
+    if (this.#isDisposed) throw new EngineError('RUNTIME_FAILURE', 'the engine was disposed');
+    const key = `${this.#idOf(fn)}|${specsKey(specs, name)}`;
+    const known = this.#compiled.get(key);
+    const compiled = known ?? traceFunction(fn, specs, name, this);
+    this.#compiled.set(key, compiled);
+    try {
+      await this.load(compiled);
+    } catch (error) {
+      this.forget(compiled);
+      throw error;
+    }
+    return compiled as unknown as Compiled<I, O>;
+  }
+
+  load(compiled: CompiledFunction): Promise<Program> {
+    const known = this.#loaded.get(compiled);
+    this.#loaded.delete(compiled);
+    const loaded = known ?? { program: this.#loader(compiled.graph), bytes: 0 };
+    this.#loaded.set(compiled, loaded);
+    if (known) return known.program;
+    return loaded.program.then((program) => {
+      loaded.bytes = program.bytes;
+      this.#evict(compiled);
+      return program;
+    });
+  }
+
+  forget(compiled: CompiledFunction): void {
+    for (const [key, value] of this.#compiled) if (value === compiled) this.#compiled.delete(key);
+    void this.#unload(compiled);
+  }
+
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    const all = new Set([...this.#compiled.values(), ...this.#loaded.keys()]);
+    await Promise.all([...all].map((compiled) => compiled.release()));
+  }
+
+  #evict(keep: CompiledFunction): void {
+    const total = () => [...this.#loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const compiled of [...this.#loaded.keys()]) {
+      if (this.#loaded.size <= this.#limits.cacheEntries && total() <= this.#limits.cacheBytes) return;
+      if (compiled !== keep) void this.#unload(compiled);
+    }
+  }
+
+  async #unload(compiled: CompiledFunction): Promise<void> {
+    const loaded = this.#loaded.get(compiled);
+    if (!loaded) return;
+    this.#loaded.delete(compiled);
+    await compiled.settled();
+    await (await loaded.program).release();
+  }
+
+  #idOf(fn: object): number {
+    const id = this.#ids.get(fn) ?? this.#nextId++;
+    this.#ids.set(fn, id);
+    return id;
+  }
+}
+
+function specsKey(specs: Tree<TensorSpec>, name: string): string {
+  const leaves = flatten(specs, isSpec, `'${name}': spec`);
+  for (const { name: leaf, value } of leaves) checkSpec(name, leaf, value);
+  return JSON.stringify([name, ...leaves.map(({ name: leaf, value }) => [leaf, value.dtype, value.shape])]);
+}
+
+function checkSpec(title: string, name: string, { shape, dtype }: TensorSpec): void {
+  if (!['float32', 'int32', 'bool'].includes(dtype))
+    throw new EngineError(
+      'INVALID_INPUT',
+      `'${title}', input '${name}': dtype ${dtype}; there are float32, int32 and bool`,
+    );
+  if (!shape.every((dimension) => Number.isInteger(dimension) && dimension > 0))
+    throw new EngineError(
+      'INVALID_INPUT',
+      `'${title}', input '${name}': shape [${shape}]; every dimension must be a positive integer`,
+    );
+}
+
+function traceFunction<I extends Tree<TensorSpec>, O extends Tree<tf.Tensor>>(
+  fn: (inputs: TracedTree<I>) => O,
+  specs: I,
+  name: string,
+  host: Host,
+): CompiledFunction {
+  return onTraceBackend(() =>
+    withTrace(name, (trace) => {
+      const inputs = flatten(specs, isSpec, `'${name}': spec`).map(({ name: input, value: { shape, dtype } }) => ({
+        name: input,
+        node: trace.builder.make({ kernel: 'Input', inputs: [], attributes: { name: input }, shape, dtype }),
+      }));
+      const nodes = new Map(inputs.map((input) => [input.name, input.node]));
+      const tensors = mapTree(specs as Tree<TensorSpec>, isSpec, (_, path) => {
+        const node = nodes.get(path);
+        if (!node) throw new EngineError('INVALID_INPUT', `'${name}' has no input '${path}'`);
+        return trace.tensor(node);
+      });
+      const result: unknown = fn(tensors as TracedTree<I>);
+      if (result instanceof Promise)
+        throw new EngineError('INVALID_GRAPH', `'${name}' gave a promise: a traced function must be synchronous`);
+      const outputs = flatten(result, isTensor, `'${name}': output`).map((leaf) => ({
+        name: leaf.name,
+        node: trace.node(leaf.value),
+      }));
+      if (outputs.length === 0)
+        throw new EngineError('INVALID_GRAPH', `'${name}' gave ${describeValue(result)}: it has no outputs`);
+      return new CompiledFunction(finishGraph(trace, inputs, outputs), result as Tree<tf.Tensor>, host);
+    }),
+  );
+}

@@ -1,0 +1,118 @@
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import type { DType } from '../ndarray.ts';
+import { DOMAIN, ELEMENT_TYPE, type OnnxAttribute, type OnnxNode } from './graph.ts';
+
+const IR_VERSION = 9;
+const OPSETS = [
+  { domain: DOMAIN.standard, version: 20 },
+  { domain: DOMAIN.microsoft, version: 1 },
+  { domain: DOMAIN.blocked, version: 1 },
+];
+/** AttributeProto.AttributeType */
+const ATTRIBUTE_TYPE = { float: 1, integer: 2, string: 3, integers: 7 };
+
+export interface NamedValue {
+  readonly name: string;
+  readonly node: OnnxNode;
+  readonly dtype: DType;
+  /** The shape is left to ONNX Runtime. */
+  readonly hasUnknownShape?: boolean;
+}
+
+/** An ONNX model (onnx.proto, ModelProto) of the nodes, which must be in order. Constants become initializers. */
+export function encodeModel(
+  nodes: readonly OnnxNode[],
+  inputs: readonly NamedValue[],
+  outputs: readonly NamedValue[],
+): Uint8Array {
+  const nameOf = (node: OnnxNode) => node.name ?? `t${node.id}`;
+  const graph = (writer: BinaryWriter) => {
+    for (const node of nodes)
+      if (node.operator !== 'Constant' && node.operator !== 'Input')
+        message(writer, 1, (w) => encodeNode(w, node, node.inputs.map(nameOf), nameOf(node)));
+    // an output may be an input, a constant, or another output: copies make every case the same
+    for (const { name, node } of outputs)
+      message(writer, 1, (w) =>
+        encodeNode(w, { operator: 'Identity', domain: '', attributes: {} }, [nameOf(node)], name),
+      );
+    text(writer, 2, 'jsigr');
+    for (const node of nodes)
+      if (node.operator === 'Constant') message(writer, 5, (w) => encodeTensor(w, node, nameOf(node)));
+    for (const input of inputs) message(writer, 11, (w) => encodeValueInfo(w, input));
+    for (const output of outputs) message(writer, 12, (w) => encodeValueInfo(w, output));
+  };
+  const model = new BinaryWriter();
+  integer(model, 1, IR_VERSION);
+  message(model, 7, graph);
+  for (const { domain, version } of OPSETS)
+    message(model, 8, (writer) => {
+      text(writer, 1, domain);
+      integer(writer, 2, version);
+    });
+  return model.finish();
+}
+
+type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes'>;
+
+function encodeNode(writer: BinaryWriter, node: NodeContent, inputs: readonly string[], output: string): void {
+  for (const input of inputs) text(writer, 1, input);
+  text(writer, 2, output);
+  text(writer, 3, `${node.operator}_${output}`);
+  text(writer, 4, node.operator);
+  for (const [name, value] of Object.entries(node.attributes))
+    message(writer, 5, (w) => encodeAttribute(w, name, value));
+  text(writer, 7, node.domain);
+}
+
+function encodeAttribute(writer: BinaryWriter, name: string, value: OnnxAttribute): void {
+  text(writer, 1, name);
+  if (typeof value === 'number') {
+    if (!Number.isInteger(value))
+      throw new TypeError(`attribute ${name} = ${value} is not an integer: write { float: ${value} }`);
+    integer(writer, 3, value);
+    integer(writer, 20, ATTRIBUTE_TYPE.integer);
+  } else if (typeof value === 'string') {
+    text(writer, 4, value);
+    integer(writer, 20, ATTRIBUTE_TYPE.string);
+  } else if ('float' in value) {
+    writer.tag(2, WireType.Bit32).float(value.float);
+    integer(writer, 20, ATTRIBUTE_TYPE.float);
+  } else {
+    for (const item of value) integer(writer, 8, item);
+    integer(writer, 20, ATTRIBUTE_TYPE.integers);
+  }
+}
+
+function encodeTensor(writer: BinaryWriter, node: OnnxNode, name: string): void {
+  for (const dimension of node.shape) integer(writer, 1, dimension);
+  integer(writer, 2, ELEMENT_TYPE[node.dtype ?? 'float32']);
+  text(writer, 8, name);
+  writer.tag(9, WireType.LengthDelimited).bytes(node.raw ?? new Uint8Array());
+}
+
+function encodeValueInfo(writer: BinaryWriter, { name, node, dtype, hasUnknownShape = false }: NamedValue): void {
+  text(writer, 1, name);
+  message(writer, 2, (type) =>
+    message(type, 1, (tensor) => {
+      integer(tensor, 1, ELEMENT_TYPE[dtype]);
+      if (hasUnknownShape) return;
+      message(tensor, 2, (shape) => {
+        for (const dimension of node.shape) message(shape, 1, (d) => integer(d, 1, dimension));
+      });
+    }),
+  );
+}
+
+function message(writer: BinaryWriter, field: number, write: (writer: BinaryWriter) => void): void {
+  writer.tag(field, WireType.LengthDelimited).fork();
+  write(writer);
+  writer.join();
+}
+
+function text(writer: BinaryWriter, field: number, value: string): void {
+  writer.tag(field, WireType.LengthDelimited).string(value);
+}
+
+function integer(writer: BinaryWriter, field: number, value: number): void {
+  writer.tag(field, WireType.Varint).int64(value);
+}

@@ -1,0 +1,159 @@
+import { sameShape } from '../graph.ts';
+import type { DType } from '../ndarray.ts';
+
+/** A whole number is an integer attribute; a float attribute says so, since 1 could be either. */
+export type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
+export type OnnxType = DType | 'int64';
+
+export interface OnnxNode {
+  readonly id: number;
+  /** An ONNX operator, or `Input`, or `Constant`. */
+  readonly operator: string;
+  /** '' is standard ONNX. */
+  readonly domain: string;
+  readonly inputs: readonly OnnxNode[];
+  readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+  readonly shape: readonly number[];
+  /** Only set for `Input` and `Constant`; ONNX infers the others. */
+  readonly dtype?: OnnxType;
+  /** Name of an `Input`. */
+  readonly name?: string;
+  /** Bytes of a `Constant`. */
+  readonly raw?: Uint8Array;
+}
+
+export const DOMAIN = { standard: '', microsoft: 'com.microsoft', blocked: 'com.microsoft.nchwc' } as const;
+
+/** ONNX element types. */
+export const ELEMENT_TYPE: Readonly<Record<OnnxType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+
+interface NodeOptions {
+  readonly domain?: string;
+  readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+}
+
+/** A graph of ONNX operators over row-major values. Equal nodes are one node; reshapes and transposes merge and vanish. */
+export class OnnxGraph {
+  /** Channels per block of the blocked layout; 1 is standard NCHW. */
+  readonly block: number;
+  readonly nodes: OnnxNode[] = [];
+  readonly #table = new Map<string, OnnxNode>();
+
+  constructor(block: number) {
+    this.block = block;
+  }
+
+  node(operator: string, inputs: readonly OnnxNode[], shape: readonly number[], options: NodeOptions = {}): OnnxNode {
+    const { domain = DOMAIN.standard, attributes = {} } = options;
+    const key = `${domain}:${operator}|${inputs.map((input) => input.id)}|${JSON.stringify(attributes)}`;
+    return this.#make(key, { operator, domain, inputs, attributes, shape });
+  }
+
+  input(name: string, shape: readonly number[], dtype: DType): OnnxNode {
+    const leaf = { operator: 'Input', domain: DOMAIN.standard, inputs: [], attributes: {} };
+    return this.#make(`Input|${name}`, { ...leaf, shape, dtype, name });
+  }
+
+  constant(values: ArrayLike<number>, shape: readonly number[], dtype: OnnxType = 'float32'): OnnxNode {
+    const raw = rawBytes(values, dtype);
+    const key = `Constant|${dtype}|${shape}|${Buffer.from(raw).toString('base64')}`;
+    const leaf = { operator: 'Constant', domain: DOMAIN.standard, inputs: [], attributes: {} };
+    return this.#make(key, { ...leaf, shape, dtype, raw });
+  }
+
+  scalar(value: number, dtype: DType = 'float32'): OnnxNode {
+    return this.constant([value], [], dtype);
+  }
+
+  /** A list of int64: shapes, axes, paddings. */
+  integers(values: readonly number[]): OnnxNode {
+    return this.constant(values, [values.length], 'int64');
+  }
+
+  reshape(value: OnnxNode, shape: readonly number[]): OnnxNode {
+    let source = value;
+    while (source.operator === 'Reshape') source = first(source);
+    return sameShape(source.shape, shape) ? source : this.node('Reshape', [source, this.integers(shape)], shape);
+  }
+
+  transpose(value: OnnxNode, perm: readonly number[]): OnnxNode {
+    if (value.operator === 'Transpose') {
+      const before = value.attributes.perm as readonly number[];
+      return this.transpose(
+        first(value),
+        perm.map((axis) => at(before, axis)),
+      );
+    }
+    const shape = perm.map((axis) => at(value.shape, axis));
+    const moved = perm.filter((axis) => value.shape[axis] !== 1);
+    const inOrder = moved.every((axis, i) => i === 0 || at(moved, i - 1) < axis);
+    return inOrder ? this.reshape(value, shape) : this.node('Transpose', [value], shape, { attributes: { perm } });
+  }
+
+  pad(value: OnnxNode, before: readonly number[], after: readonly number[], fill?: OnnxNode): OnnxNode {
+    if ([...before, ...after].every((width) => width === 0)) return value;
+    const shape = value.shape.map((dimension, i) => dimension + at(before, i) + at(after, i));
+    return this.node('Pad', [value, this.integers([...before, ...after]), fill ?? this.scalar(0)], shape);
+  }
+
+  slice(value: OnnxNode, begin: readonly number[], end: readonly number[]): OnnxNode {
+    const axes = [...value.shape.keys()].filter((i) => begin[i] !== 0 || end[i] !== value.shape[i]);
+    if (axes.length === 0) return value;
+    const pick = (list: readonly number[]) => this.integers(axes.map((axis) => at(list, axis)));
+    const shape = value.shape.map((_, i) => at(end, i) - at(begin, i));
+    return this.node('Slice', [value, pick(begin), pick(end), this.integers(axes)], shape);
+  }
+
+  gather(value: OnnxNode, indices: readonly number[], axis: number): OnnxNode {
+    const shape = value.shape.map((dimension, i) => (i === axis ? indices.length : dimension));
+    return this.node('Gather', [value, this.integers(indices)], shape, { attributes: { axis } });
+  }
+
+  /** ReduceSum, ReduceMean, ReduceMax or ReduceMin; the axes vanish. */
+  reduce(operator: string, value: OnnxNode, axes: readonly number[]): OnnxNode {
+    if (axes.length === 0) return value;
+    const shape = value.shape.filter((_, i) => !axes.includes(i));
+    return this.node(operator, [value, this.integers(axes)], shape, { attributes: { keepdims: 0 } });
+  }
+
+  expand(value: OnnxNode, shape: readonly number[]): OnnxNode {
+    return sameShape(value.shape, shape) ? value : this.node('Expand', [value, this.integers(shape)], shape);
+  }
+
+  cast(value: OnnxNode, dtype: DType): OnnxNode {
+    return this.node('Cast', [value], value.shape, { attributes: { to: ELEMENT_TYPE[dtype] } });
+  }
+
+  #make(key: string, draft: Omit<OnnxNode, 'id'>): OnnxNode {
+    const known = this.#table.get(key);
+    if (known) return known;
+    const node = { ...draft, id: this.nodes.length };
+    this.nodes.push(node);
+    this.#table.set(key, node);
+    return node;
+  }
+}
+
+/** The number at a place that exists: index arithmetic over shapes is checked by construction, not by the type system. */
+export function at(list: readonly number[], index: number): number {
+  const value = list[index];
+  if (value === undefined) throw new RangeError(`index ${index} is outside a list of ${list.length}`);
+  return value;
+}
+
+function first(node: OnnxNode): OnnxNode {
+  const input = node.inputs[0];
+  if (!input) throw new RangeError(`${node.operator} has no input`);
+  return input;
+}
+
+function rawBytes(values: ArrayLike<number>, dtype: OnnxType): Uint8Array {
+  const make = {
+    float32: () => Float32Array.from(values),
+    int32: () => Int32Array.from(values),
+    int64: () => BigInt64Array.from(Array.from(values, BigInt)),
+    bool: () => Uint8Array.from(values),
+  }[dtype];
+  const typed = make();
+  return new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength);
+}

@@ -1,0 +1,13 @@
+import type { Graph } from './graph.ts';
+import type { NdArray } from './ndarray.ts';
+
+/** A graph that one of the engines can run. */
+export interface Program {
+  /** About how many bytes it holds while it is loaded. */
+  readonly bytes: number;
+  /** Inputs and outputs in the order of the graph's; the inputs have been checked. */
+  run(inputs: readonly NdArray[]): Promise<NdArray[]>;
+  release(): Promise<void>;
+}
+
+export type Loader = (graph: Graph) => Promise<Program>;
