@@ -115,7 +115,8 @@ async function* logitBatches(
     const batch = new Float32Array(sizeOf(shape));
     read(batch, from, to);
     const output = await compiled.run({ parameters: classifier.parameters, images: float32(batch, shape) });
-    yield { logits: (output as { logits: NdArray }).logits.data as Float32Array, from, to };
+    const logits = (output as { logits: NdArray }).logits.data as Float32Array;
+    yield { logits: logits.subarray(0, (to - from) * classifier.classes), from, to };
   }
 }
 

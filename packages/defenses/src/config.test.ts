@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { planTraining, settingsFromText, type TrainingConfig } from './config.ts';
+import { listObjectives } from './objectives/registry.ts';
+import { listOptimizers } from './optimizers/registry.ts';
+
+describe('a training configuration', () => {
+  it('has defaults for everything, and writes them out', () => {
+    const { config } = planTraining({});
+    expect(config).toMatchObject({
+      architecture: 'lenet',
+      objective: { name: 'jsigr', settings: { jacobianWeight: 0.01, projections: 1, mask: 'hard' } },
+      optimizer: { name: 'adam', settings: { learningRate: 0.001, beta1: 0.9 } },
+      schedule: { name: 'constant', settings: {} },
+      epochs: 10,
+      batchSize: 64,
+      heldOutFraction: 0.05,
+    });
+    expect(planTraining(config).config).toEqual(config);
+  });
+
+  it('knows the objectives and optimisers by name', () => {
+    expect(listObjectives().map(({ name }) => name)).toEqual([
+      'standard',
+      'jacobian',
+      'input-gradient',
+      'jsigr',
+      'pgd-at',
+    ]);
+    expect(listOptimizers().map(({ name }) => name)).toEqual(['adam', 'sgd']);
+  });
+
+  const objective = (name: string, settings: Record<string, number | string>): TrainingConfig => ({
+    objective: { name, settings },
+  });
+
+  it.each([
+    { config: { architecture: 'vgg' }, message: /no architecture "vgg"; known: mlp, lenet/ },
+    {
+      config: objective('trades', {}),
+      message: /no objective "trades"; known: standard, jacobian, input-gradient, jsigr, pgd-at/,
+    },
+    { config: { optimizer: { name: 'lion' } }, message: /no optimizer "lion"; known: adam, sgd/ },
+    { config: { schedule: { name: 'linear' } }, message: /no schedule "linear"; known: constant, cosine, step/ },
+    { config: { batchSize: 0 }, message: /^batchSize: .*1/ },
+    { config: { epochs: 1.5 }, message: /^epochs: / },
+    { config: { heldOutFraction: 0.9 }, message: /^heldOutFraction: .*0\.5/ },
+    { config: objective('jsigr', { jacobianWeight: -1 }), message: /^objective.settings.jacobianWeight: .*0/ },
+    {
+      config: objective('jsigr', { projections: 0 }),
+      message: /^objective.settings.projections: must be -1 .* or 1..16/,
+    },
+    { config: objective('jsigr', { mask: 'fuzzy' }), message: /^objective.settings.mask: .*none.*hard.*soft/ },
+    {
+      config: objective('jacobian', { rampStartEpoch: 3 }),
+      message: /^objective.settings.rampEndEpoch: must not be before rampStartEpoch/,
+    },
+    { config: objective('pgd-at', { epsilon: 2 }), message: /^objective.settings.epsilon: must be at most 1 for linf/ },
+    { config: objective('standard', { surprise: 1 }), message: /surprise/ },
+    { config: { optimizer: { settings: { learningRate: 0 } } }, message: /^optimizer.settings.learningRate: .*0/ },
+  ])('$config is refused', ({ config, message }) => {
+    expect(() => planTraining(config as TrainingConfig)).toThrow(message);
+  });
+});
+
+describe('settings from text', () => {
+  it('are booleans, numbers or text', () => {
+    expect(settingsFromText({ a: 'true', b: '0.5', c: 'hard', d: '', e: '-1' })).toEqual({
+      a: true,
+      b: 0.5,
+      c: 'hard',
+      d: '',
+      e: -1,
+    });
+  });
+});

@@ -1,0 +1,199 @@
+import { createEngine, type Engine, type NdArray } from '@jsigr/engine';
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint, listArchitectures } from '@jsigr/models';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TrainingConfig } from './config.ts';
+import type { StepEvent, TrainingEvent } from './events.ts';
+import { listObjectives } from './objectives/registry.ts';
+import type { TrainingOptions } from './run.ts';
+import { rampAt } from './stepper.ts';
+import { bands } from './testing.ts';
+import { train, trainToEnd } from './train.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+const SMALL: TrainingConfig = { architecture: 'smallcnn', epochs: 2, batchSize: 8, seed: 3, heldOutFraction: 0.2 };
+const standard = { objective: { name: 'standard' } };
+
+async function events(config: TrainingConfig, options: TrainingOptions = {}, images = 40): Promise<TrainingEvent[]> {
+  const seen: TrainingEvent[] = [];
+  for await (const event of train(engine, config, bands(images), options)) seen.push(event);
+  return seen;
+}
+
+const steps = (seen: readonly TrainingEvent[]) => seen.filter((event): event is StepEvent => event.type === 'step');
+
+const everything = listObjectives().flatMap(({ name: objective }) =>
+  listArchitectures().map(({ name: architecture }) => ({ objective, architecture })),
+);
+
+describe('every objective trains every architecture', () => {
+  it.each(everything)('$objective on $architecture', async ({ objective, architecture }) => {
+    const settings: Record<string, number> = objective === 'jsigr' ? { maskWarmupEpochs: 0, rampEndEpoch: 0 } : {};
+    const config = {
+      architecture,
+      steps: 3,
+      batchSize: 4,
+      heldOutFraction: 0.25,
+      objective: { name: objective, settings },
+    };
+    const seen = await events(config, {}, 12);
+    // 9 images beside the held-out ones: two steps an epoch, and the third ends training within the second one.
+    expect(seen.map(({ type }) => type).join(' ')).toBe('step step epoch checkpoint step epoch checkpoint finished');
+    for (const { terms, loss } of steps(seen)) {
+      expect(Object.values(terms).every(Number.isFinite)).toBe(true);
+      expect(loss).toBeCloseTo(
+        Object.values(terms).reduce((sum, term) => sum + term, 0),
+        9,
+      );
+    }
+  });
+});
+
+describe('training', () => {
+  it.each(['standard', 'jsigr'])('with %s lowers the loss and learns the classes', async (name) => {
+    const seen = await events({ ...SMALL, epochs: 6, objective: { name } }, {}, 60);
+    const epochs = seen.filter((event) => event.type === 'epoch');
+    expect(epochs.at(-1)?.trainLoss).toBeLessThan(0.5 * (epochs[0]?.trainTerms.crossEntropy ?? 0));
+    expect(epochs.at(-1)?.heldOutAccuracy).toBe(1);
+  });
+
+  it('gives bit-identical weights for equal seeds, others for another seed', async () => {
+    const config: TrainingConfig = {
+      ...SMALL,
+      objective: { name: 'jsigr' },
+      augmentation: { cropPadding: 1, flip: true },
+    };
+    const [first, second] = [await trainToEnd(engine, config, bands(40)), await trainToEnd(engine, config, bands(40))];
+    expect(second.parameters).toEqual(first.parameters);
+    expect(second.optimizer).toEqual(first.optimizer);
+    const other = await trainToEnd(engine, { ...config, seed: 4 }, bands(40));
+    expect(other.parameters['logits.weight']).not.toEqual(first.parameters['logits.weight']);
+  });
+
+  it('gives checkpoints that can be written and read', async () => {
+    const checkpoint = await trainToEnd(engine, { ...SMALL, ...standard }, bands(40), {
+      run: 'r1',
+      datasetDigest: 'd1',
+    });
+    expect(checkpoint).toMatchObject({
+      run: 'r1',
+      step: 8,
+      epoch: 2,
+      dataset: { name: 'bands', digest: 'd1' },
+      seed: 3,
+    });
+    expect(checkpoint.metrics.heldOutAccuracy).toBeGreaterThanOrEqual(0);
+    const copy = decodeCheckpoint(encodeCheckpoint(checkpoint));
+    expect(plain(copy)).toEqual(plain(checkpoint));
+  });
+
+  it('makes a checkpoint every so many epochs and one at the end', async () => {
+    const seen = await events({ ...SMALL, ...standard, epochs: 3, checkpointEveryEpochs: 2 });
+    expect(seen.filter((event) => event.type === 'checkpoint').map(({ checkpoint }) => checkpoint.epoch)).toEqual([
+      2, 3,
+    ]);
+    expect(seen.at(-1)).toMatchObject({ type: 'finished', reason: 'completed', step: 12 });
+  });
+
+  it('follows the schedule of the learning rate', async () => {
+    const config = {
+      ...SMALL,
+      ...standard,
+      steps: 4,
+      schedule: { name: 'cosine' },
+      optimizer: { settings: { learningRate: 0.01 } },
+    };
+    const rates = steps(await events(config)).map(({ learningRate }) => learningRate);
+    // (1 + cos(k pi / 4)) / 2
+    for (const [index, expected] of [0.01, 0.00853553, 0.005, 0.00146447].entries())
+      expect(rates[index]).toBeCloseTo(expected, 8);
+  });
+
+  it('counts throughput and the time that is left with the given clock', async () => {
+    let time = 0;
+    const now = () => {
+      time += 250;
+      return time;
+    };
+    const last = steps(await events({ ...SMALL, ...standard }, { now })).at(-2);
+    expect(last).toMatchObject({ step: 7, totalSteps: 8, imagesPerSecond: 32, secondsLeft: 0.25 });
+  });
+
+  it('makes saliency maps after the warm-up, every so many epochs, and counts their time', async () => {
+    const calls: number[] = [];
+    const saliency = async (_: unknown, __: unknown, images: NdArray, labels: NdArray): Promise<NdArray> => {
+      calls.push(labels.data.length);
+      const shape = [...images.shape.slice(0, 3), 1];
+      return { dtype: 'float32', shape, data: new Float32Array(labels.data.length * 64).fill(1) };
+    };
+    const settings = { mask: 'hard', maskWarmupEpochs: 1, maskRefreshEpochs: 2, rampEndEpoch: 0 };
+    const seen = await events({ ...SMALL, epochs: 4, objective: { name: 'input-gradient', settings } }, { saliency });
+    // 32 training images in one batch, before the second and the fourth epoch.
+    expect(calls).toEqual([32, 32]);
+    // Masks of everything: from the second epoch on nothing is penalised.
+    const penalties = steps(seen).map(({ terms }) => terms.inputGradient ?? Number.NaN);
+    expect(penalties.slice(0, 4).every((penalty) => penalty > 0)).toBe(true);
+    expect(penalties.slice(4)).toEqual(new Array(12).fill(0));
+    const times = seen
+      .filter((event) => event.type === 'epoch')
+      .map(({ maskSeconds, seconds }) => [maskSeconds > 0, seconds > maskSeconds]);
+    expect(times.map(([, whole]) => whole)).toEqual([true, true, true, true]);
+  });
+});
+
+describe('training ends early', () => {
+  it('with a last checkpoint when it is told to stop', async () => {
+    let made = 0;
+    const seen = await events({ ...SMALL, ...standard }, { shouldStop: () => made++ >= 4 });
+    expect(seen.at(-1)).toMatchObject({ type: 'finished', reason: 'stopped' });
+    expect(seen.at(-2)).toMatchObject({ type: 'checkpoint', checkpoint: { step: steps(seen).length } });
+    expect(steps(seen).length).toBeLessThan(8);
+  });
+
+  it('with the reason of the signal when it is aborted', async () => {
+    const controller = new AbortController();
+    let made = 0;
+    const run = async () => {
+      for await (const _ of train(engine, { ...SMALL, ...standard }, bands(40), { signal: controller.signal }))
+        if (++made === 3) controller.abort(new Error('enough'));
+    };
+    await expect(run()).rejects.toThrow('enough');
+    expect(made).toBe(3);
+  });
+
+  it('with an error naming step and term when the loss is no longer a number', async () => {
+    const optimizer = { name: 'sgd', settings: { learningRate: 10, momentum: 0.99 } };
+    const diverging = trainToEnd(engine, { ...SMALL, ...standard, epochs: 50, optimizer }, bands(40));
+    await expect(diverging).rejects.toThrow(expect.objectContaining({ name: 'TrainingError', field: 'crossEntropy' }));
+    await expect(diverging).rejects.toThrow(/at step \d+.*: lower the learning rate/);
+  });
+
+  it('before it begins where there are too few images for a batch', async () => {
+    await expect(trainToEnd(engine, { ...SMALL, ...standard, batchSize: 64 }, bands(40))).rejects.toThrow(
+      'batchSize is 64, but bands has 32 training images beside the held-out ones',
+    );
+  });
+});
+
+describe('the ramp of penalties', () => {
+  it.each([
+    { ramp: { startEpoch: 1, endEpoch: 3 }, epochs: [0, 1, 1.5, 2, 3, 9], factors: [0, 0, 0.25, 0.5, 1, 1] },
+    { ramp: { startEpoch: 0, endEpoch: 0 }, epochs: [0, 1], factors: [1, 1] },
+    { ramp: undefined, epochs: [0], factors: [1] },
+  ])('$ramp', ({ ramp, epochs, factors }) => {
+    expect(epochs.map((epoch) => rampAt(ramp, epoch))).toEqual(factors);
+  });
+});
+
+/** Arrays as plain numbers, for comparison whatever else the engine attaches to them. */
+function plain({ parameters, optimizer, ...rest }: Checkpoint) {
+  const numbers = (arrays: Readonly<Record<string, NdArray>>) =>
+    Object.fromEntries(
+      Object.entries(arrays).map(([name, { shape, data }]) => [name, { shape: [...shape], data: [...data] }]),
+    );
+  return { ...rest, parameters: numbers(parameters), optimizer: numbers(optimizer) };
+}
