@@ -90,6 +90,7 @@ export function defineAttack<Schema extends z.ZodObject>(definition: Definition<
     restarts: (settings) => definition.restarts?.(parse(settings)) ?? 1,
     cost: (settings) => definition.cost(parse(settings)),
     run: async (context, settings) => {
+      context.signal?.throwIfAborted();
       checkContext(context, name, norms);
       return definition.run(context, parse(settings));
     },

@@ -31,7 +31,7 @@ export async function judge(
 ): Promise<Verdict> {
   const { images, labels } = batch;
   const inputs = { parameters: target.parameters, images, labels, candidate, epsilon: scalar(epsilon), ...UNIT_BOX };
-  const name = `judge/${norm.name}/${target.id}`;
+  const name = `judge/${norm.name}`;
   const { judged, logits, loss, distance } = await runCompiled(engine, name, judgeOf(target.forward, norm), inputs);
   checkFinite(judged, batch, 'attack', 'the adversarial image');
   checkFinite(logits, batch, 'target', `a logit of ${target.id}`);
@@ -50,7 +50,7 @@ export async function classify(
   for (const batch of batchesOf(split, classifier.input, indices, options.batchSize)) {
     options.signal?.throwIfAborted();
     const inputs = { parameters: classifier.parameters, images: batch.images };
-    const { logits } = await runCompiled(engine, `logits/${classifier.id}`, logitsOf(classifier.forward), inputs);
+    const { logits } = await runCompiled(engine, `logits`, logitsOf(classifier.forward), inputs);
     checkFinite(logits, batch, 'target', `a logit of ${classifier.id}`);
     predictions.push(...largest(logits).slice(0, batch.count));
   }

@@ -35,7 +35,7 @@ export const miFgsm = defineAttack({
       decay: scalar(decay),
     };
     const step = momentumStepOf(source.forward, norm, losses[loss]);
-    const name = `momentum-step/${loss}/${norm.name}/${source.id}`;
+    const name = `momentum-step/${loss}/${norm.name}`;
     let state = { adversarial: images, momentum: zeros(images.shape) };
     onStep?.(images, 0);
     for (let done = 1; done <= steps; done++) {

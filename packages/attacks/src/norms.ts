@@ -32,7 +32,7 @@ export const l2: Norm = {
   name: 'l2',
   project: (delta, epsilon) => {
     const length = perSample(euclidean(flat(delta)), delta);
-    return tf.mul(delta, tf.div(epsilon, tf.maximum(length, epsilon)));
+    return tf.mul(delta, tf.div(epsilon, tf.maximum(tf.maximum(length, epsilon), tf.scalar(TINY))));
   },
   // Divided by the largest entry first: the squares of a small gradient (1e-25) would be zero in float32.
   normalize: (gradient) => {

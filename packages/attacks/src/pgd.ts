@@ -62,7 +62,7 @@ export async function climb(context: AttackContext, start: NdArray, settings: Cl
     hold: scalar(settings.keep === 'first-success' ? 1 : 0),
   };
   const step = gradientStepOf(source.forward, norm, loss);
-  const name = `gradient-step/${loss.name}/${norm.name}/${source.id}`;
+  const name = `gradient-step/${loss.name}/${norm.name}`;
   let adversarial = start;
   onStep?.(adversarial, 0);
   for (let done = 1; done <= settings.steps; done++) {

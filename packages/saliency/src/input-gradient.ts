@@ -38,7 +38,7 @@ export async function inputGradient({
   signal,
 }: SaliencyContext): Promise<{ readonly gradient: NdArray; readonly product: NdArray }> {
   signal?.throwIfAborted();
-  const { parameters, forward, id } = classifier;
+  const { parameters, forward } = classifier;
   const inputs = { parameters, images, targets };
-  return runCompiled(engine, `gradient/${output}/${id}`, traced(forward, outputNamed(output)), inputs);
+  return runCompiled(engine, `gradient/${output}`, traced(forward, outputNamed(output)), inputs);
 }

@@ -29,7 +29,7 @@ export const integratedGradients = defineMethod({
 /** With any baseline, shaped like the images. The completeness gap is the sum of the map minus f(image) + f(baseline); more steps make it smaller. */
 export async function integrate(context: SaliencyContext, baseline: NdArray, steps: number): Promise<Explanation> {
   const { engine, classifier, images, targets, output = 'logit', signal } = context;
-  const { parameters, forward, id } = classifier;
+  const { parameters, forward } = classifier;
   const batch = images.shape[0] ?? 1;
   const points = chunkSize(steps, ROWS / batch);
   const path = { parameters, images, baseline, targets: repeatAll(targets, points) };
@@ -39,11 +39,11 @@ export async function integrate(context: SaliencyContext, baseline: NdArray, ste
     signal?.throwIfAborted();
     const middles = Float32Array.from({ length: points }, (_, k) => (first + k + 0.5) / steps);
     const inputs = { ...path, total, alphas: float32(middles, [points]) };
-    ({ total } = await runCompiled(engine, `path/${output}/${id}`, along, inputs));
+    ({ total } = await runCompiled(engine, `path/${output}`, along, inputs));
   }
   const inputs = { parameters, images, baseline, targets, total, steps: scalar(steps) };
   const finish = finishOf(forward, outputNamed(output));
-  const { map, gap } = await runCompiled(engine, `completeness/${output}/${id}`, finish, inputs);
+  const { map, gap } = await runCompiled(engine, `completeness/${output}`, finish, inputs);
   return { map, check: { completenessGap: [...gap.data] } };
 }
 

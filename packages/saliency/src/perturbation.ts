@@ -47,10 +47,10 @@ export const perturbation = defineMethod({
 /** S at every place of the grid, `[batch, places]`; `masks` is `[places, height, width]`. */
 async function gridScores(context: SaliencyContext, masks: Float32Array, blurSigma: number): Promise<Float32Array> {
   const { engine, classifier, images, targets, output: name = 'logit', signal } = context;
-  const { parameters, forward, id } = classifier;
+  const { parameters, forward } = classifier;
   const [batch = 1, height = 1, width = 1] = images.shape;
   const output = outputNamed(name);
-  const prepared = await runCompiled(engine, `perturbation-reference/${name}/${id}`, referenceOf(forward, output), {
+  const prepared = await runCompiled(engine, `perturbation-reference/${name}`, referenceOf(forward, output), {
     parameters,
     images,
     targets,
@@ -67,7 +67,7 @@ async function gridScores(context: SaliencyContext, masks: Float32Array, blurSig
     const part = new Float32Array(each * height * width); // the last part is filled up with masks of zeros, which change nothing
     part.set(masks.subarray(first * height * width, (first + each) * height * width));
     const inputs = { ...fixed, masks: float32(part, [each, height, width, 1]) };
-    const found = await runCompiled(engine, `perturbation/${name}/${id}`, scoresOf(forward, output), inputs);
+    const found = await runCompiled(engine, `perturbation/${name}`, scoresOf(forward, output), inputs);
     for (let image = 0; image < batch; image++)
       for (let place = 0; place < Math.min(each, places - first); place++)
         scores[image * places + first + place] = found.scores.data[image * each + place] ?? 0;
