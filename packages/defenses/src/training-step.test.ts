@@ -49,16 +49,9 @@ describe('the parameter gradient of a smooth network agrees with finite differen
     { name: 'jacobian', settings: { jacobianWeight: 1, projections: -1 } },
     { name: 'input-gradient', settings: { gradientWeight: 5 } },
     { name: 'jsigr', settings: { jacobianWeight: 1, gradientWeight: 5, mask: 'soft' } },
-    {
-      name: 'jsigr',
-      settings: {
-        jacobianWeight: 1,
-        gradientWeight: 5,
-        gradientTarget: 'probability',
-        mask: 'hard',
-        imitationWeight: 1,
-      },
-    },
+    { name: 'jsigr', settings: { jacobianWeight: 1, gradientWeight: 5, gradientTarget: 'probability', mask: 'hard' } },
+    // The absolute value in this term has kinks; the logit's gradient crosses none of them on this step.
+    { name: 'input-gradient', settings: { gradientWeight: 0, gradientTarget: 'logit', imitationWeight: 1 } },
   ])('$name with $settings', async ({ name, settings }) => {
     const spec: ModelSpec = { architecture: 'smallcnn', activation: 'softplus', input: [8, 8, 1], classes: 3 };
     const objective = findObjective(name).bind(settings);
@@ -85,7 +78,7 @@ describe('the parameter gradient of a smooth network agrees with finite differen
     const gradient = (await (await engine.compile(slope, specsOf(inputs))).run(inputs)) as Record<string, NdArray>;
     // Along the gradient itself the derivative is its length, far above the rounding of float32.
     const length = Math.sqrt(Object.values(gradient).reduce((sum, { data }) => sum + dot(data, data), 0));
-    const step = 0.02;
+    const step = 0.001;
     const moved = (sign: number) =>
       Object.fromEntries(
         Object.entries(parameters).map(([key, { shape, data }]) => [
@@ -97,8 +90,7 @@ describe('the parameter gradient of a smooth network agrees with finite differen
         ]),
       );
     const difference = ((await at(moved(1))) - (await at(moved(-1)))) / (2 * step);
-    expect(difference / length).toBeCloseTo(1, 2);
-    expect(Math.abs(difference / length - 1)).toBeLessThan(2e-3);
+    expect(Math.abs(difference / length - 1)).toBeLessThan(5e-4);
   });
 });
 
