@@ -21,7 +21,8 @@ export interface Compiled<I = Tree<TensorSpec>, O = Tree<tf.Tensor>> {
 export interface Host {
   /** Called at every run: marks as used last, and makes room if the program has to be loaded. */
   load(compiled: CompiledFunction): Promise<Program>;
-  forget(compiled: CompiledFunction): void;
+  /** Unloads a function when its runs are over. */
+  forget(compiled: CompiledFunction): Promise<void>;
 }
 
 /** See `Compiled`. The program may be evicted to save memory; the next run then loads it again. */
@@ -53,8 +54,7 @@ export class CompiledFunction implements Compiled {
 
   async release(): Promise<void> {
     this.#isReleased = true;
-    this.#host.forget(this);
-    await this.settled();
+    await this.#host.forget(this);
   }
 
   /** Resolves when no run is going on. */

@@ -83,7 +83,7 @@ class LocalEngine implements Engine, Host {
   readonly #limits: { readonly cacheEntries: number; readonly cacheBytes: number };
   readonly #ids = new WeakMap<object, number>();
   #nextId = 0;
-  /** By function and specs; what is not loaded any more is forgotten here too. */
+  /** By function and specs; what was unloaded is forgotten here too, though its holders may go on using it. */
   readonly #compiled = new Map<string, CompiledFunction>();
   /** In the order of last use. */
   readonly #loaded = new Map<CompiledFunction, Loaded>();
@@ -108,7 +108,7 @@ class LocalEngine implements Engine, Host {
     try {
       await this.load(compiled);
     } catch (error) {
-      this.forget(compiled);
+      await this.forget(compiled);
       throw error;
     }
     return compiled as unknown as Compiled<I, O>;
@@ -120,16 +120,21 @@ class LocalEngine implements Engine, Host {
     const loaded = known ?? { program: this.#loader(compiled.graph), bytes: 0 };
     this.#loaded.set(compiled, loaded);
     if (known) return known.program;
-    return loaded.program.then((program) => {
+    return loaded.program.then(async (program) => {
       loaded.bytes = program.bytes;
-      this.#evict(compiled);
+      await this.#evict(compiled);
       return program;
     });
   }
 
-  forget(compiled: CompiledFunction): void {
+  async forget(compiled: CompiledFunction): Promise<void> {
     for (const [key, value] of this.#compiled) if (value === compiled) this.#compiled.delete(key);
-    void this.#unload(compiled);
+    const loaded = this.#loaded.get(compiled);
+    if (!loaded) return;
+    this.#loaded.delete(compiled);
+    await compiled.settled();
+    const program = await loaded.program.catch(() => undefined); // whoever asked for it has heard of the failure
+    await program?.release();
   }
 
   async dispose(): Promise<void> {
@@ -138,20 +143,10 @@ class LocalEngine implements Engine, Host {
     await Promise.all([...all].map((compiled) => compiled.release()));
   }
 
-  #evict(keep: CompiledFunction): void {
+  async #evict(keep: CompiledFunction): Promise<void> {
     const total = () => [...this.#loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-    for (const compiled of [...this.#loaded.keys()]) {
-      if (this.#loaded.size <= this.#limits.cacheEntries && total() <= this.#limits.cacheBytes) return;
-      if (compiled !== keep) void this.#unload(compiled);
-    }
-  }
-
-  async #unload(compiled: CompiledFunction): Promise<void> {
-    const loaded = this.#loaded.get(compiled);
-    if (!loaded) return;
-    this.#loaded.delete(compiled);
-    await compiled.settled();
-    await (await loaded.program).release();
+    const isFull = () => this.#loaded.size > this.#limits.cacheEntries || total() > this.#limits.cacheBytes;
+    for (const compiled of [...this.#loaded.keys()]) if (compiled !== keep && isFull()) await this.forget(compiled);
   }
 
   #idOf(fn: object): number {

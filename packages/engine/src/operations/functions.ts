@@ -38,7 +38,7 @@ function unaryByHand(
   return { ...unary('', evaluate, derivative, samples), lower: (graph, inputs) => lower(graph, single(inputs)) };
 }
 
-const SELU_ALPHA = 1.7580993408473768;
+const SELU_ALPHA = 1.6732632423543772;
 const SELU_SCALE = 1.0507009873554805;
 
 function lastAxis(graph: OnnxGraph, operator: string, x: Value, shape: readonly number[]): Value {
@@ -191,7 +191,10 @@ export const functions = {
   }),
   ClipByValue: primitive<{ clipValueMin: number; clipValueMax: number }>({
     inputs: ['x'],
-    infer: (inputs) => inferElementwise(inputs),
+    infer: (inputs, { clipValueMin, clipValueMax }) => ({
+      ...inferElementwise(inputs),
+      attributes: { clipValueMin, clipValueMax },
+    }),
     simplify: (draft, add) =>
       simplifyElementwise(draft, add, (x) =>
         Math.min(Math.max(x, draft.attributes.clipValueMin), draft.attributes.clipValueMax),

@@ -20,9 +20,11 @@ const LOWEST = -3e38;
 
 type Pool = (x: tf.Tensor4D, size: number, strides: number, pad: 'same' | 'valid' | number) => tf.Tensor4D;
 
-/** Distinct values, so that differences do not cross a tie. */
-const distinct = (x: tf.Tensor) =>
-  tf.add(tf.mul(x, 0.1), tf.sin(tf.reshape(tf.mul(tf.range(0, x.size), 2.4), x.shape)));
+/** Neighbours that differ by more than differences move them, so that these do not cross a tie. */
+const distinct = (x: tf.Tensor) => {
+  const order = Array.from({ length: x.size }, (_, i) => ((i * 37) % 101) / 25);
+  return tf.add(tf.mul(x, 0.01), tf.tensor(order, x.shape));
+};
 
 function samplesOf(pool: Pool): Sample[] {
   const on = (size: number, strides: number, pad: 'same' | 'valid' | number) => (x: tf.Tensor) =>

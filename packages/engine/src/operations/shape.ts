@@ -10,11 +10,19 @@ import { integers, real, sample } from './samples.ts';
 
 type Shape = readonly number[];
 
-/** Begin and end of each axis. */
-function sliceBounds({ begin, size }: { begin: Shape; size: Shape }, shape: Shape): { begin: number[]; end: number[] } {
-  const starts = shape.map((_, i) => begin[i] ?? 0);
-  const end = shape.map((dimension, i) => ((size[i] ?? -1) < 0 ? dimension : at(starts, i) + (size[i] ?? 0)));
-  return { begin: starts, end };
+type SliceAttributes = { begin: number | Shape; size?: number | Shape };
+
+/** One number for each axis; TensorFlow.js lets trailing axes be left out, and -1 mean "all that is left". */
+function sliceOf({ begin, size = -1 }: SliceAttributes, shape: Shape): { begin: number[]; size: number[] } {
+  const [starts, sizes] = [begin, size].map((given) => (typeof given === 'number' ? [given] : given));
+  const first = shape.map((_, i) => starts?.[i] ?? 0);
+  return {
+    begin: first,
+    size: shape.map((dimension, i) => {
+      const wanted = sizes?.[i] ?? -1;
+      return wanted < 0 ? dimension - at(first, i) : wanted;
+    }),
+  };
 }
 
 export const shapes = {
@@ -178,12 +186,13 @@ export const shapes = {
     },
     samples: [sample([real([2, 4])], (x) => tf.mul(...(tf.split(x, 2, 1) as [tf.Tensor, tf.Tensor])))],
   }),
-  Slice: primitive<{ begin: Shape; size: Shape }>({
+  Slice: primitive<SliceAttributes>({
     inputs: ['x'],
-    infer(inputs, attributes) {
+    infer(inputs, given) {
       const x = single(inputs);
-      const { begin, end } = sliceBounds(attributes, x.shape);
-      const size = end.map((stop, i) => stop - at(begin, i));
+      const { begin, size } = sliceOf(given, x.shape);
+      if (begin.some((first, i) => first < 0 || at(size, i) < 0 || first + at(size, i) > at(x.shape, i)))
+        throw new EngineError('SHAPE_MISMATCH', `a slice of [${size}] from [${begin}] does not lie in [${x.shape}]`);
       return { shape: size, dtype: x.dtype, attributes: { begin, size } };
     },
     simplify({ inputs, shape, dtype }, add) {
@@ -192,16 +201,18 @@ export const shapes = {
       if (value !== undefined) return fillNode(add, shape, value, dtype);
       return sameShape(x.shape, shape) ? x : undefined;
     },
-    gradient: ({ dy, inputs, attributes: { begin } }) => [
+    gradient: ({ dy, inputs, attributes }) => [
       () => {
         const x = single(inputs);
+        const { begin } = sliceOf(attributes, x.shape);
         return tf.pad(
           dy,
           x.shape.map((dimension, i) => [at(begin, i), dimension - at(begin, i) - at(dy.shape, i)]),
         );
       },
     ],
-    lower(graph, inputs, { dtype, attributes: { begin, size } }) {
+    lower(graph, inputs, { dtype, attributes }) {
+      const { begin, size } = sliceOf(attributes, single(inputs).shape);
       const end = begin.map((start, i) => start + at(size, i));
       return rowsValue(graph.slice(rows(graph, single(inputs)), begin, end), dtype);
     },
