@@ -1,4 +1,5 @@
 export type { Access, Attack, AttackContext, Cost } from './attack.ts';
+export { toBytes } from './bytes.ts';
 export { AttackError, type AttackErrorReason } from './errors.ts';
 export {
   type AttackResult,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defineAttack } from './attack.ts';
 import { randomStart } from './compiled.ts';
 
-/** Uniform noise in the ball: what a perturbation of this size does without any knowledge. A model that falls to it is not merely not robust. */
+/** Uniform noise in the ball: what a perturbation of this size does without any knowledge of the model. */
 export const noise = defineAttack({
   name: 'noise',
   summary: 'Uniform random noise in the ball: the control that every attack must beat',

@@ -15,6 +15,8 @@ export interface Norm {
   readonly distance: (delta: tf.Tensor) => tf.Tensor;
   /** `size` numbers: a point drawn uniformly from the ball of radius 1. The same address gives the same point. */
   readonly sample: (address: RandomAddress, size: number) => Float32Array;
+  /** The perturbation in whole levels of an 8-bit image, within `radius` levels, nearly the given one (in levels, not rounded). */
+  readonly quantise: (levels: Float64Array, radius: number) => Float64Array;
   /** The longest perturbation between two images of `size` numbers in [0,1]: no larger epsilon makes sense. */
   readonly diameter: (size: number) => number;
 }
@@ -25,6 +27,10 @@ export const linf: Norm = {
   normalize: (gradient) => tf.sign(gradient),
   distance: (delta) => tf.max(tf.abs(flat(delta)), 1),
   sample: (address, size) => uniform(address, size).map((u) => 2 * u - 1),
+  quantise: (levels, radius) => {
+    const limit = Math.floor(radius + ROUNDING);
+    return levels.map((level) => Math.min(Math.max(Math.round(level), -limit), limit));
+  },
   diameter: () => 1,
 };
 
@@ -48,6 +54,12 @@ export const l2: Norm = {
     const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
     return direction.map((value) => (value / length) * u ** (1 / size));
   },
+  // Where rounding makes it too long, it is cut towards the image instead, which never lengthens it.
+  quantise: (levels, radius) => {
+    const rounded = levels.map(Math.round);
+    const length = Math.sqrt(rounded.reduce((sum, level) => sum + level * level, 0));
+    return length <= radius + ROUNDING ? rounded : levels.map(Math.trunc);
+  },
   diameter: (size) => Math.sqrt(size),
 };
 
@@ -63,6 +75,9 @@ export function normNamed(name: string, field = 'norm'): Norm {
 
 /** Far below every gradient that matters, far above the smallest float32 that processors keep (1.2e-38). */
 const TINY = 1e-30;
+
+/** What float32 may add to a number of levels: 255 * (8 / 255) is not 8. */
+const ROUNDING = 1e-4;
 
 function flat(batch: tf.Tensor): tf.Tensor {
   return tf.reshape(batch, [batch.shape[0] ?? 1, -1]);
