@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { JsigrError } from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { holderOf, takeDataDirectory } from './data-directory.ts';
+import { processStart } from './process-identity.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'jsigr-data-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => expect.fail('it should have failed'),
+    (error) => JsigrError.from(error),
+  );
+
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['--eval', '']);
+  await once(child, 'exit');
+  return child.pid ?? 0;
+}
+
+describe('the data directory', () => {
+  test('is made for its owner alone, taken, announced and given back', async () => {
+    const path = join(root, 'deep', 'down');
+    const taken = await takeDataDirectory(path);
+    expect((await stat(path)).mode & 0o777).toBe(0o700);
+    expect((await holderOf(path))?.grpcAddress).toBeUndefined();
+    await taken.announce({ grpcAddress: '127.0.0.1:7460', httpAddress: '127.0.0.1:7461' });
+    expect(await holderOf(path)).toMatchObject({ pid: process.pid, grpcAddress: '127.0.0.1:7460' });
+    expect(await readdir(path)).toEqual(['gateway.json']);
+    await taken.release();
+    expect(await holderOf(path)).toBeUndefined();
+    await expect(stat(path)).rejects.toThrow('ENOENT');
+  });
+
+  test('stays when there is something in it', async () => {
+    const path = join(root, 'kept');
+    const taken = await takeDataDirectory(path);
+    await mkdir(taken.artefacts);
+    await taken.release();
+    expect(await readdir(path)).toEqual(['artefacts']);
+  });
+
+  test('goes to one gateway; the second is told where the first one is', async () => {
+    const path = join(root, 'twice');
+    const taken = await takeDataDirectory(path);
+    expect((await failure(takeDataDirectory(path))).message).toMatch(/another gateway .* is just starting on it/);
+    await taken.announce({ grpcAddress: '127.0.0.1:1234' });
+    const error = await failure(takeDataDirectory(path));
+    expect(error).toMatchObject({ reason: 'DATA_DIRECTORY_IN_USE' });
+    expect(error.message).toContain(`the gateway at 127.0.0.1:1234 (process ${process.pid}) uses it`);
+    await taken.release();
+    await (await takeDataDirectory(path)).release();
+  });
+
+  const stale: [string, () => Promise<string>][] = [
+    [
+      'of a process that is gone',
+      async () => JSON.stringify({ pid: await deadPid(), processStart: '1', instance: 'x' }),
+    ],
+    [
+      'of an earlier process with a pid that is in use again',
+      async () => JSON.stringify({ pid: process.pid, processStart: '1', instance: 'x' }),
+    ],
+    ['that is half written', async () => '{"pid": 1'],
+    ['that is empty', async () => ''],
+  ];
+  for (const [what, text] of stale)
+    test.skipIf(process.platform !== 'linux')(`a lock ${what} is replaced`, async () => {
+      const path = await mkdtemp(join(root, 'stale-'));
+      await writeFile(join(path, 'gateway.json'), await text());
+      const taken = await takeDataDirectory(path);
+      expect(JSON.parse(await readFile(join(path, 'gateway.json'), 'utf8'))).toMatchObject({
+        pid: process.pid,
+        processStart: await processStart(process.pid),
+      });
+      await taken.release();
+      expect(await readdir(path)).toEqual([]);
+    });
+
+  test('of many that find a stale lock at once one gets it', async () => {
+    const path = await mkdtemp(join(root, 'race-'));
+    await writeFile(join(path, 'gateway.json'), '');
+    const attempts = await Promise.allSettled(Array.from({ length: 8 }, () => takeDataDirectory(path)));
+    expect(attempts.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const attempt of attempts)
+      if (attempt.status === 'rejected') expect(attempt.reason.reason).toBe('DATA_DIRECTORY_IN_USE');
+  });
+
+  test('a takeover that a crash left half done does not lock the directory for ever', async () => {
+    const path = await mkdtemp(join(root, 'crashed-'));
+    await writeFile(join(path, 'gateway.json'), '');
+    await mkdir(join(path, '.gateway-takeover'));
+    expect(await failure(takeDataDirectory(path))).toMatchObject({ reason: 'DATA_DIRECTORY_IN_USE' });
+    await utimes(join(path, '.gateway-takeover'), 0, 0);
+    await (await takeDataDirectory(path)).release();
+  });
+
+  test('a file in the way is one clear error', async () => {
+    await writeFile(join(root, 'file'), '');
+    const error = await failure(takeDataDirectory(join(root, 'file')));
+    expect(error).toMatchObject({ reason: 'DATA_DIRECTORY_UNUSABLE' });
+    expect(error.message).toContain(`the data directory ${join(root, 'file')} cannot be used`);
+  });
+
+  test.skipIf(process.getuid?.() === 0)('a folder that may not be written to is one clear error', async () => {
+    const path = await mkdtemp(join(root, 'read-only-'));
+    await chmod(path, 0o500);
+    expect(await failure(takeDataDirectory(path))).toMatchObject({ reason: 'DATA_DIRECTORY_UNUSABLE' });
+  });
+});
