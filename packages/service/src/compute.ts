@@ -185,6 +185,18 @@ export type ComputeHandlers<M extends ComputeMethods> = {
   ) => Promise<M[K]['result']>;
 };
 
+/** Files of an artefact by path. */
+export type Files = Readonly<Record<string, Uint8Array>>;
+
+/** The files with their buffers, to be moved to another thread. What shares its buffer with something else is copied first. */
+export function movable(files: Files): { files: Files; buffers: ArrayBuffer[] } {
+  const own = Object.entries(files).map(([path, bytes]): [string, Uint8Array<ArrayBuffer>] => {
+    const whole = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
+    return [path, whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)];
+  });
+  return { files: Object.fromEntries(own), buffers: own.map(([, bytes]) => bytes.buffer) };
+}
+
 const moved = new WeakMap<object, readonly Transferable[]>();
 
 /** Marks buffers of a handler's result to be moved to the caller instead of copied. */

@@ -2,10 +2,10 @@
 export function settingsFromText(
   settings: Readonly<Record<string, string>>,
 ): Record<string, boolean | number | string> {
-  return Object.fromEntries(Object.entries(settings).map(([name, text]) => [name, valueOf(text)]));
+  return Object.fromEntries(Object.entries(settings).map(([name, text]) => [name, typed(text)]));
 }
 
-function valueOf(text: string): boolean | number | string {
+function typed(text: string): boolean | number | string {
   if (text === 'true' || text === 'false') return text === 'true';
   return text.trim() !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
 }

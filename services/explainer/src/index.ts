@@ -1,1 +1,11 @@
-export {};
+import { ExplainerServiceService } from '@jsigr/proto';
+import type { WorkerDefinition } from '@jsigr/service';
+import { explainerModule } from './explainer.module.ts';
+
+/** The explainer as a worker: what `main.ts` runs, and what tests start within their process. */
+export const explainerWorker: WorkerDefinition = {
+  kind: 'explainer',
+  module: explainerModule,
+  services: { 'jsigr.v1.ExplainerService': ExplainerServiceService },
+  capacity: 16,
+};

@@ -1,0 +1,95 @@
+/** The attacker's compute thread. */
+import { workerData } from 'node:worker_threads';
+import { evaluate } from '@jsigr/attacks';
+import { type Dataset, decodeDataset, holdOut, type Split } from '@jsigr/datasets';
+import { createEngine, type Engine } from '@jsigr/engine';
+import { type Checkpoint, type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
+import { type ComputeContext, ComputeError, Lru, serveCompute, transferring } from '@jsigr/service/compute';
+import { ExampleKeeper } from './examples.ts';
+import type { AttackerMethods, AttackerThreadData, EvaluateArgument, EvaluateResult, Progress } from './methods.ts';
+
+interface Model {
+  readonly checkpoint: Checkpoint;
+  readonly classifier: Classifier;
+}
+
+/** A run's model and its surrogates; a few, because two evaluations may take turns. */
+const models = new Lru<Model>(8);
+const datasets = new Lru<Dataset>(2);
+let engine: Promise<Engine> | undefined;
+
+serveCompute<AttackerMethods>({
+  async knows({ kind, digest }) {
+    return (kind === 'models' ? models : datasets).get(digest) !== undefined;
+  },
+  async load({ kind, digest, files }) {
+    if (kind === 'datasets') datasets.set(digest, decodeDataset(files));
+    else {
+      const checkpoint = decodeCheckpoint(files);
+      const id = `${checkpoint.model.architecture}@${digest.slice(0, 8)}`;
+      models.set(digest, { checkpoint, classifier: createClassifier(checkpoint.model, checkpoint.parameters, id) });
+    }
+  },
+  evaluate: evaluateLoaded,
+});
+
+async function evaluateLoaded(
+  argument: EvaluateArgument,
+  { emit, signal }: ComputeContext<Progress>,
+): Promise<EvaluateResult> {
+  const { plan, keepExamples, seed, part, samples } = argument;
+  const { threads } = workerData as AttackerThreadData;
+  engine ??= createEngine(threads === undefined ? {} : { threads });
+  const { checkpoint, classifier } = loaded(models, argument.model);
+  const dataset = loaded(datasets, argument.dataset);
+  const split = part === 'test' ? dataset.test : heldOutOf(checkpoint, dataset, argument.dataset);
+  const count = samples === 0 ? split.count : Math.min(samples, split.count);
+  const keeper = new ExampleKeeper(plan, keepExamples);
+  const { report, ledger } = await evaluate(await engine, {
+    target: classifier,
+    surrogates: argument.surrogates.map((digest) => loaded(models, digest).classifier),
+    split,
+    indices: Array.from({ length: count }, (_, index) => index),
+    input: dataset.input,
+    plan,
+    seed,
+    onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
+      emit({ attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
+    onExample: (row, image) => keeper.add(row, image),
+    signal,
+  });
+  const lines = new TextEncoder().encode(ledger.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  return transferring(
+    {
+      report,
+      step: checkpoint.step,
+      epoch: checkpoint.epoch,
+      input: classifier.input,
+      examples: keeper.all(),
+      ledger: lines,
+    },
+    [lines.buffer],
+  );
+}
+
+function loaded<T>(cache: Lru<T>, digest: string): T {
+  const found = cache.get(digest);
+  if (found === undefined) throw new ComputeError('NOT_LOADED', `${digest} is not loaded`);
+  return found;
+}
+
+/** What the model's own training held out: its checkpoint says which part, and by which seed. */
+function heldOutOf({ configuration, seed, dataset: trainedOn }: Checkpoint, dataset: Dataset, digest: string): Split {
+  const { heldOutFraction } = configuration;
+  if (trainedOn.digest !== digest)
+    throw invalidPart(
+      `the model was trained on another dataset (${trainedOn.name || 'unknown'}): it held out nothing of this one`,
+    );
+  if (typeof heldOutFraction !== 'number' || heldOutFraction <= 0)
+    throw invalidPart('the model does not say that it held out samples');
+  return holdOut(dataset.train, heldOutFraction, seed).heldOut;
+}
+
+function invalidPart(message: string): Error {
+  return Object.assign(new Error(message), { reason: 'INVALID_PART', field: 'plan.part' });
+}

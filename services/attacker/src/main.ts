@@ -1,0 +1,4 @@
+import { runWorker } from '@jsigr/service';
+import { attackerWorker } from './index.ts';
+
+await runWorker(attackerWorker);

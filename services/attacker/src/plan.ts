@@ -1,0 +1,43 @@
+import type { PlanEntry } from '@jsigr/attacks';
+import type { EvaluationPlan } from '@jsigr/proto';
+import { invalidArgument, JsigrError, settingsFromText } from '@jsigr/service';
+import type { EvaluateArgument } from './methods.ts';
+
+const MAX_EXAMPLES = 16;
+
+/** The contract's plan as the attacks take it. @throws JsigrError INVALID_ARGUMENT for what does not fit the contract; the rest the attacks check. */
+export function evaluateArgument(
+  plan: EvaluationPlan | undefined,
+  defaultPart: 'test' | 'held-out',
+): Omit<EvaluateArgument, 'model' | 'dataset' | 'surrogates'> {
+  if (!plan) throw invalidArgument('plan', 'is missing');
+  const part = plan.part || defaultPart;
+  if (part !== 'test' && part !== 'held-out')
+    throw invalidArgument('plan.part', `${part} given; test or held-out allowed`);
+  plan.attacks.forEach(({ keepExamples }, i) => {
+    if (keepExamples > MAX_EXAMPLES)
+      throw invalidArgument(`plan.attacks[${i}].keepExamples`, `${keepExamples} given, 0 to ${MAX_EXAMPLES} allowed`);
+  });
+  return {
+    part,
+    samples: plan.samples,
+    seed: plan.seed,
+    keepExamples: plan.attacks.map(({ keepExamples }) => keepExamples),
+    // Names are checked where the registries are: by the attacks, in the thread.
+    plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {
+      return { attack, norm: (norm || 'linf') as PlanEntry['norm'], epsilons, settings: settingsFromText(settings) };
+    }),
+  };
+}
+
+/** What the attacks say of their plan (`plan[1].epsilons[0]`), said of the contract's (`plan.attacks[1].epsilons[0]`). */
+export function inTermsOfPlan(error: unknown): JsigrError {
+  const ours = JsigrError.from(error);
+  if (ours.violations.length === 0) return ours;
+  const violations = ours.violations.map(({ field, description }) => ({
+    field: field.replace(/^plan(?=\[|$)/, 'plan.attacks').replace(/^surrogates/, 'surrogateDigests'),
+    description,
+  }));
+  const { code, reason, message, hint } = ours;
+  return new JsigrError({ code, reason, message, violations, ...(hint ? { hint } : {}), cause: error });
+}

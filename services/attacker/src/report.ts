@@ -1,0 +1,99 @@
+import type { AttackResult as Result, Proportion as Share, WorstCase } from '@jsigr/attacks';
+import {
+  AdversarialExample,
+  AttackAccess,
+  AttackResult,
+  EpsilonSummary,
+  MaskingVerdict,
+  Proportion,
+  RobustnessReport,
+} from '@jsigr/proto';
+import type { EvaluateArgument, EvaluateResult, Example } from './methods.ts';
+
+const CONFIDENCE = 0.95;
+
+const access: Record<Result['access'], AttackAccess> = {
+  'white-box': AttackAccess.ATTACK_ACCESS_WHITE_BOX,
+  transfer: AttackAccess.ATTACK_ACCESS_TRANSFER,
+  control: AttackAccess.ATTACK_ACCESS_CONTROL,
+};
+
+export interface ReportNames {
+  /** datasets/{id} */
+  readonly dataset: string;
+  /** Digest of the ledger in the artefact store. */
+  readonly ledger: string;
+}
+
+/** What the thread found, as the contract says it. */
+export function robustnessReport(
+  argument: EvaluateArgument,
+  { report, step, epoch, input, examples }: EvaluateResult,
+  { dataset, ledger }: ReportNames,
+): RobustnessReport {
+  return RobustnessReport.fromPartial({
+    model: `models/${argument.model}`,
+    step,
+    epoch,
+    dataset,
+    part: argument.part,
+    cleanAccuracy: proportion(report.clean),
+    attacks: report.attacks.map(attackResult),
+    epsilons: report.worstCase.map(epsilonSummary),
+    surrogates: argument.surrogates.map((digest) => `models/${digest}`),
+    seed: argument.seed,
+    masking: MaskingVerdict.MASKING_VERDICT_NOT_ASSESSED,
+    seconds: report.seconds,
+    ledger,
+    examples: examples.map((example) => adversarialExample(example, input)),
+  });
+}
+
+function attackResult(result: Result): AttackResult {
+  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds } = result;
+  return AttackResult.fromPartial({
+    attack,
+    norm,
+    epsilon,
+    access: access[result.access],
+    robustAccuracy: proportion(robustAccuracy),
+    attackSuccess: proportion(successRate),
+    forwards,
+    backwards,
+    seconds,
+  });
+}
+
+function epsilonSummary({ norm, epsilon, whiteBox, transferred }: WorstCase): EpsilonSummary {
+  return EpsilonSummary.fromPartial({
+    norm,
+    epsilon,
+    ...(whiteBox ? { whiteBox: proportion(whiteBox) } : {}),
+    ...(transferred ? { transferred: proportion(transferred) } : {}),
+  });
+}
+
+function proportion({ count, total, low, high }: Share): Proportion {
+  const value = total === 0 ? 0 : count / total;
+  return Proportion.fromPartial({
+    successes: count,
+    trials: total,
+    value,
+    lower: low,
+    upper: high,
+    confidence: CONFIDENCE,
+  });
+}
+
+function adversarialExample({ row, image }: Example, input: readonly number[]): AdversarialExample {
+  return AdversarialExample.fromPartial({
+    attack: row.attack,
+    norm: row.norm,
+    epsilon: row.epsilon,
+    index: row.sample,
+    label: row.labelBefore,
+    predictedBefore: row.labelBefore,
+    predictedAfter: row.labelAfter,
+    image: { shape: [...input], data: Buffer.from(image.buffer, image.byteOffset, image.byteLength) },
+  });
+}

@@ -1,0 +1,88 @@
+import { type Engine, float32, int32, type NdArray } from '@jsigr/engine';
+import { argmax, type Classifier, predict } from '@jsigr/models';
+import { encodePng, enlarge, methodNamed, renderOverlay } from '@jsigr/saliency';
+import type { ExplainArgument, ExplainResult } from './methods.ts';
+
+/** Shapes are compiled, so batches come in few sizes; the last image fills up what is missing. */
+const SIZES = [1, 4, 8];
+export const LARGEST_BATCH = 8;
+
+/** Requests that may share a batch: all that is the same for a batch in a saliency method. */
+export function batchKey({ model, method, settings, output, seed }: ExplainArgument): string {
+  const sorted = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([model, method, sorted, output, seed]);
+}
+
+/** Explains images of one model by one method. @throws SaliencyError naming the field; a target out of range is refused. */
+export async function explainBatch(
+  engine: Engine,
+  classifier: Classifier,
+  requests: readonly ExplainArgument[],
+): Promise<ExplainResult[]> {
+  const [first] = requests;
+  if (!first) return [];
+  const began = performance.now();
+  const method = methodNamed(first.method);
+  const size = SIZES.find((each) => each >= requests.length) ?? LARGEST_BATCH;
+  const padded = Array.from({ length: size }, (_, i) => requests[Math.min(i, requests.length - 1)] ?? first);
+  const images = stack(padded, classifier);
+  const { logits } = await predict(engine, classifier, images, { batchSize: size });
+  const rows = padded.map((_, i) => rowOf(logits, i));
+  const predicted = rows.map((row) => argmax(row));
+  const targets = padded.map(({ target }, i) => target ?? predicted[i] ?? 0);
+  const explanation = await method.explain(
+    {
+      engine,
+      classifier,
+      images,
+      targets: int32(Int32Array.from(targets), [size]),
+      output: first.output,
+      seed: first.seed,
+      // Alone or in a batch, an image draws the same random numbers.
+      sampleIndices: padded.map(() => 0),
+    },
+    first.settings,
+  );
+  const milliseconds = performance.now() - began;
+  return requests.map((request, i) => {
+    const attribution = rowOf(explanation.map, i).slice();
+    const gap = explanation.check?.completenessGap[i];
+    const checks: Record<string, number> = gap === undefined ? {} : { completeness_gap: gap };
+    return {
+      predicted: predicted[i] ?? 0,
+      target: targets[i] ?? 0,
+      probabilities: softmax(rows[i] ?? new Float32Array()),
+      attribution,
+      ...(request.overlayScale === undefined ? {} : { overlay: overlay(request, attribution, classifier) }),
+      checks,
+      milliseconds,
+    };
+  });
+}
+
+function stack(requests: readonly ExplainArgument[], { input }: Classifier): NdArray {
+  const size = input[0] * input[1] * input[2];
+  const data = new Float32Array(requests.length * size);
+  requests.forEach(({ image }, i) => {
+    data.set(image, i * size);
+  });
+  return float32(data, [requests.length, ...input]);
+}
+
+function rowOf({ data, shape: [batch = 1] }: NdArray, index: number): Float32Array {
+  const size = data.length / batch;
+  return (data as Float32Array).subarray(index * size, (index + 1) * size);
+}
+
+function overlay({ image, overlayScale = 1 }: ExplainArgument, map: Float32Array, { input }: Classifier): Uint8Array {
+  const [height, width] = input;
+  const pixels = renderOverlay(float32(image, [...input]), float32(map, [height, width, 1]));
+  return encodePng(enlarge(pixels, overlayScale));
+}
+
+function softmax(logits: Float32Array): number[] {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}

@@ -1,0 +1,185 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { encodeCheckpoint, initialParameters, resolveModelSpec } from '@jsigr/models';
+import { ExplainerServiceClient, ExplainImageRequest, ExplainRequest, type ExplainResponse } from '@jsigr/proto';
+import {
+  connect,
+  createLogger,
+  directoryArtefactStore,
+  type GrpcServer,
+  JsigrError,
+  Load,
+  startGrpcServer,
+  unary,
+} from '@jsigr/service';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explainerWorker } from './index.ts';
+
+const model = resolveModelSpec({ architecture: 'mlp', input: [6, 5, 1], classes: 3, activation: 'tanh' });
+let root: string;
+let digest: string;
+let server: GrpcServer;
+let client: ExplainerServiceClient;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'jsigr-explainer-'));
+  const artefacts = directoryArtefactStore(root);
+  const files = encodeCheckpoint({
+    run: 'trainingRuns/test',
+    step: 0,
+    epoch: 0,
+    model,
+    dataset: { name: 'none', digest: '' },
+    objective: { name: 'standard', settings: {} },
+    configuration: {},
+    seed: 1,
+    engine: {},
+    metrics: {},
+    parameters: initialParameters(model, 1),
+    optimizer: {},
+  });
+  digest = (await artefacts.put('models', files)).digest;
+  const context = {
+    artefacts,
+    logger: createLogger('test'),
+    threads: 1,
+    signal: new AbortController().signal,
+    load: new Load(),
+  };
+  const { module, services } = explainerWorker;
+  server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
+  client = connect(ExplainerServiceClient, server.address);
+});
+
+afterAll(async () => {
+  client.close();
+  await server.close(0);
+  await rm(root, { recursive: true, force: true });
+});
+
+const pixels = Float32Array.from({ length: 30 }, (_, i) => (i % 7) / 7);
+const image = { source: { $case: 'tensor' as const, value: { shape: [6, 5, 1], data: Buffer.from(pixels.buffer) } } };
+
+type Request = Partial<ExplainRequest>;
+
+async function explain(request: Request, modelDigest = digest): Promise<ExplainResponse> {
+  const full = ExplainImageRequest.fromPartial({ modelDigest, classNames: ['a', 'b', 'c'] });
+  full.request = { ...ExplainRequest.fromPartial({}), image, ...request };
+  const { response } = await unary(client, 'explainImage', full);
+  if (!response) throw new Error('no response');
+  return response;
+}
+
+function floats({ attribution }: ExplainResponse): number[] {
+  return [...new Float32Array(Uint8Array.from(attribution?.data ?? []).buffer)];
+}
+
+async function failureOf(work: Promise<unknown>): Promise<JsigrError> {
+  return work.then(
+    () => Promise.reject(new Error('it should have failed')),
+    (error) => JsigrError.from(error),
+  );
+}
+
+describe('an explanation', () => {
+  test("has probabilities that sum to 1, the predicted class, and a map of the image's size", async () => {
+    const response = await explain({});
+    expect(response.probabilities.reduce((sum, each) => sum + each, 0)).toBeCloseTo(1, 12);
+    expect(response.probabilities[response.predicted]).toBe(Math.max(...response.probabilities));
+    expect(response.target).toBe(response.predicted);
+    expect(response.attribution?.shape).toEqual([6, 5]);
+    expect(floats(response)).toHaveLength(30);
+    expect(response.classNames).toEqual(['a', 'b', 'c']);
+    expect(response.overlay).toHaveLength(0);
+  });
+
+  test('of a gradient is the slope of the logit: a small step changes the log-odds as the map says', async () => {
+    const at = 12;
+    const [map2, map0] = [await explain({ target: 2 }), await explain({ target: 0 })].map(floats);
+    const h = 1e-3;
+    const logOdds = async (delta: number) => {
+      const moved = pixels.slice();
+      moved[at] = (moved[at] ?? 0) + delta;
+      const { probabilities } = await explain({
+        image: { source: { $case: 'tensor', value: { shape: [6, 5, 1], data: Buffer.from(moved.buffer) } } },
+      });
+      return Math.log((probabilities[2] ?? 0) / (probabilities[0] ?? 1));
+    };
+    const slope = ((await logOdds(h)) - (await logOdds(-h))) / (2 * h);
+    expect(slope).toBeCloseTo((map2?.[at] ?? 0) - (map0?.[at] ?? 0), 2);
+  });
+
+  test('by integrated gradients says how complete it is', async () => {
+    const { checks } = await explain({ method: 'integrated-gradients', settings: { steps: '64' } });
+    expect(checks.map(({ name }) => name)).toEqual(['completeness_gap']);
+    expect(Math.abs(checks[0]?.value ?? 1)).toBeLessThan(0.05);
+  });
+
+  test('comes with an overlay of the asked size', async () => {
+    const { overlay } = await explain({ overlay: true, overlayScale: 3 });
+    const { width, height, format } = await sharp(overlay).metadata();
+    expect([width, height, format]).toEqual([15, 18, 'png']);
+  });
+
+  test('of a PNG is that of its pixels', async () => {
+    const bytes = Uint8Array.from({ length: 30 }, (_, i) => i * 8);
+    const png = await sharp(bytes, { raw: { width: 5, height: 6, channels: 1 } })
+      .toColourspace('b-w')
+      .png()
+      .toBuffer();
+    const data = Buffer.from(Float32Array.from(bytes, (byte) => byte / 255).buffer);
+    const fromFile = await explain({ image: { source: { $case: 'encoded', value: png } } });
+    const fromTensor = await explain({ image: { source: { $case: 'tensor', value: { shape: [6, 5, 1], data } } } });
+    expect(floats(fromFile)).toEqual(floats(fromTensor));
+  });
+
+  test('is the same alone and among many that come at once', async () => {
+    const alone = await explain({ target: 1, method: 'smoothgrad', settings: { samples: '4' }, seed: 5 });
+    const many = await Promise.all(
+      Array.from({ length: 6 }, (_, i) =>
+        explain({ target: i === 3 ? 1 : i % 3, method: 'smoothgrad', settings: { samples: '4' }, seed: 5 }),
+      ),
+    );
+    floats(many[3] ?? alone).forEach((value, i) => {
+      expect(value).toBeCloseTo(floats(alone)[i] ?? Number.NaN, 5);
+    });
+  });
+});
+
+describe('a bad request', () => {
+  const cases: [name: string, request: Request, field: string][] = [
+    ['an image of one byte', { image: { source: { $case: 'encoded', value: Buffer.of(7) } } }, 'image'],
+    [
+      'an image of another size',
+      { image: { source: { $case: 'tensor', value: { shape: [5, 6, 1], data: image.source.value.data } } } },
+      'image',
+    ],
+    ['a class that the model does not have', { target: 3 }, 'target'],
+    ['an unknown method', { method: 'tea-leaves' }, 'method'],
+    ['a setting out of range', { method: 'smoothgrad', settings: { samples: '-1' } }, 'settings.samples'],
+    ['an unknown setting', { settings: { sugar: '2' } }, 'settings'],
+    ['an overlay too large', { overlay: true, overlayScale: 33 }, 'overlayScale'],
+  ];
+
+  test.each(cases)('%s is refused by name', async (_name, request, field) => {
+    const error = await failureOf(explain(request));
+    expect([error.code, error.violations.map((violation) => violation.field)]).toEqual([
+      status.INVALID_ARGUMENT,
+      [field],
+    ]);
+  });
+
+  test('an unknown model is NOT_FOUND', async () => {
+    expect(await failureOf(explain({}, '0'.repeat(64)))).toMatchObject({
+      code: status.NOT_FOUND,
+      reason: 'MODEL_NOT_FOUND',
+    });
+  });
+
+  test('and the explainer goes on', async () => {
+    expect(floats(await explain({}))).toHaveLength(30);
+  });
+});

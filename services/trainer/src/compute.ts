@@ -1,0 +1,66 @@
+/** The trainer's compute thread. */
+import { decodeDataset } from '@jsigr/datasets';
+import { planTraining, type TrainingEvent, train } from '@jsigr/defenses';
+import { createEngine } from '@jsigr/engine';
+import { encodeCheckpoint } from '@jsigr/models';
+import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
+import type { TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
+import { ProgressMeter } from './progress.ts';
+
+let stopping = false;
+
+serveCompute<TrainerMethods>({
+  async check(config) {
+    planTraining(config);
+  },
+  async stop() {
+    stopping = true;
+  },
+  async train({ run, config, datasetDigest, dataset, threads }: TrainArgument, context) {
+    stopping = false;
+    const engine = await createEngine(threads === undefined ? {} : { threads });
+    try {
+      const options = { run, datasetDigest, signal: context.signal, shouldStop: () => stopping };
+      const tell = teller(context);
+      for await (const event of train(engine, config, decodeDataset(dataset), options)) {
+        tell(event);
+        if (event.type === 'finished') return { reason: event.reason, step: event.step };
+      }
+      throw new Error('training ended without its last event');
+    } finally {
+      await engine.dispose();
+    }
+  },
+});
+
+/** Events of training as events of the thread: steps are gathered, checkpoints encoded and moved. */
+function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) => void {
+  const meter = new ProgressMeter();
+  const tellProgress = (progress: TrainEvent | undefined) => progress && emit(progress);
+  return (event) => {
+    const now = performance.now();
+    if (event.type === 'step') tellProgress(meter.add(event, now));
+    else tellProgress(meter.flush(now));
+    if (event.type === 'epoch') {
+      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, seconds, maskSeconds } = event;
+      emit({
+        type: 'epoch',
+        epoch,
+        metrics: {
+          loss: trainLoss,
+          ...trainTerms,
+          train_accuracy: trainAccuracy,
+          ...(heldOutAccuracy === undefined ? {} : { held_out_accuracy: heldOutAccuracy }),
+          mask_seconds: maskSeconds,
+        },
+        seconds,
+      });
+    }
+    if (event.type === 'checkpoint') {
+      const { checkpoint } = event;
+      const { files, buffers } = movable(encodeCheckpoint(checkpoint));
+      const { step, epoch, metrics } = checkpoint;
+      emit({ type: 'checkpoint', step, epoch, heldOutAccuracy: metrics.heldOutAccuracy ?? 0, files }, buffers);
+    }
+  };
+}

@@ -1,0 +1,67 @@
+import type { TrainingConfig } from '@jsigr/defenses';
+import { Feedback, type TrainingSpec } from '@jsigr/proto';
+import { invalidArgument, JsigrError, settingsFromText, type Violation } from '@jsigr/service';
+
+/** The contract's spec as the training loop takes it; zeros and empty texts take the loop's own defaults. */
+export function trainingConfig(spec: TrainingSpec): TrainingConfig {
+  const { optimizer, augmentation } = spec;
+  return {
+    architecture: spec.architecture,
+    objective: { name: spec.objective, settings: settingsFromText(spec.objectiveSettings) },
+    optimizer: {
+      name: optimizer?.name || 'adam',
+      settings: {
+        ...(optimizer?.learningRate ? { learningRate: optimizer.learningRate } : {}),
+        ...(optimizer?.name === 'sgd' ? { momentum: optimizer.momentum } : {}),
+        ...(optimizer?.weightDecay ? { weightDecay: optimizer.weightDecay } : {}),
+      },
+    },
+    schedule: { name: optimizer?.schedule || 'constant', settings: {} },
+    epochs: spec.epochs,
+    seed: spec.seed,
+    ...(spec.batchSize ? { batchSize: spec.batchSize } : {}),
+    ...(spec.checkpointEveryEpochs ? { checkpointEveryEpochs: spec.checkpointEveryEpochs } : {}),
+    augmentation: { cropPadding: augmentation?.cropPadding ?? 0, flip: augmentation?.flip ?? false },
+  };
+}
+
+/** Fields of the training loop's configuration, as the contract calls them; the longest prefix that fits counts. */
+const contractFields: readonly (readonly [string, string])[] = [
+  ['objective.settings', 'spec.objectiveSettings'],
+  ['objective', 'spec.objective'],
+  ['optimizer.settings', 'spec.optimizer'],
+  ['optimizer.name', 'spec.optimizer.name'],
+  ['schedule', 'spec.optimizer.schedule'],
+];
+
+/** What the training loop says of its configuration, said of the spec. */
+export function inTermsOfSpec(error: unknown): JsigrError {
+  const ours = JsigrError.from(error);
+  const violations = ours.violations.map(({ field, description }): Violation => {
+    const known = contractFields.find(([prefix]) => field === prefix || field.startsWith(`${prefix}.`));
+    const rest = known ? field.slice(known[0].length).replace(/^\.name$/, '') : '';
+    return { field: known ? `${known[1]}${rest}` : `spec.${field}`, description };
+  });
+  const { code, reason, message, hint } = ours;
+  return new JsigrError({ code, reason, message, violations, ...(hint ? { hint } : {}), cause: error });
+}
+
+/** Attacks whose examples come from surrogates: only these say how a model fares against transferred examples. */
+const TRANSFER_ATTACKS = ['mi-fgsm'];
+
+/** @throws JsigrError when the loop is to select by something that its plan does not measure, or may not look at. */
+export function checkLoop({ loop }: TrainingSpec): void {
+  if (!loop?.enabled || loop.feedback !== Feedback.FEEDBACK_SELECT) return;
+  const violations: Violation[] = [];
+  if (loop.plan?.part === 'test')
+    violations.push({
+      field: 'spec.loop.plan.part',
+      description: 'test given; a model is selected on held-out samples of the training set only',
+    });
+  if (!loop.plan?.attacks.some(({ attack }) => TRANSFER_ATTACKS.includes(attack)))
+    violations.push({
+      field: 'spec.loop.plan.attacks',
+      description: `feedback select goes by transferred examples: the plan needs one of ${TRANSFER_ATTACKS.join(', ')}`,
+    });
+  if (violations.length > 0) throw invalidArgument(violations);
+}

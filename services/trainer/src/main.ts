@@ -1,0 +1,4 @@
+import { runWorker } from '@jsigr/service';
+import { trainerWorker } from './index.ts';
+
+await runWorker(trainerWorker);

@@ -1,0 +1,48 @@
+import type { TrainingConfig } from '@jsigr/defenses';
+import type { Files } from '@jsigr/service/compute';
+
+export interface TrainArgument {
+  /** trainingRuns/{id}, written into checkpoints. */
+  readonly run: string;
+  readonly config: TrainingConfig;
+  readonly datasetDigest: string;
+  readonly dataset: Files;
+  readonly threads?: number;
+}
+
+/** Means since the last such event. */
+export interface Progress {
+  readonly type: 'progress';
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly imagesPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface EpochDone {
+  readonly type: 'epoch';
+  readonly epoch: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+export interface CheckpointMade {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  readonly epoch: number;
+  readonly heldOutAccuracy: number;
+  readonly files: Files;
+}
+
+export type TrainEvent = Progress | EpochDone | CheckpointMade;
+
+/** What the trainer's thread does. */
+export type TrainerMethods = {
+  /** Is the configuration one that can be trained? Throws what is wrong with it. */
+  check: { argument: TrainingConfig; result: undefined };
+  /** Trains to the end, or until `stop`. */
+  train: { argument: TrainArgument; result: { reason: 'completed' | 'stopped'; step: number }; event: TrainEvent };
+  /** The training in progress ends after its step, with a last checkpoint. */
+  stop: { argument: undefined; result: undefined };
+};

@@ -1,0 +1,88 @@
+import type {
+  ReportRobustnessRequest,
+  StartTrainingRequest,
+  StreamCheckpointsRequest,
+  WatchTrainingRequest,
+} from '@jsigr/proto';
+import {
+  type ComputeThread,
+  failedPrecondition,
+  invalidArgument,
+  notFound,
+  siblingModule,
+  startComputeThread,
+  type WorkerContext,
+} from '@jsigr/service';
+import { checkLoop, inTermsOfSpec, trainingConfig } from './configuration.ts';
+import type { TrainerMethods } from './methods.ts';
+import { Session } from './session.ts';
+
+/** Trains one run at a time; the last one stays here, for those who watch it, until the next begins. */
+export class Trainer {
+  readonly #context: WorkerContext;
+  readonly #thread: ComputeThread<TrainerMethods>;
+  #session: Session | undefined;
+  #starting = false;
+
+  constructor(context: WorkerContext) {
+    this.#context = context;
+    this.#thread = startComputeThread<TrainerMethods>(siblingModule(import.meta.url, 'compute'));
+    // Nothing may go on computing once the worker has to stop: a step in progress is cut.
+    context.signal.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  /** Starting the run that is being trained again changes nothing. @throws JsigrError FAILED_PRECONDITION while another run is being trained. */
+  async start(request: StartTrainingRequest): Promise<void> {
+    const { run, spec, datasetDigest } = request;
+    if (!run) throw invalidArgument('run', 'is missing');
+    if (!spec) throw invalidArgument('spec', 'is missing');
+    if (this.#session?.run === run) return;
+    if (this.#starting || (this.#session && !this.#session.ended))
+      throw failedPrecondition(
+        'TRAINER_BUSY',
+        `this trainer is training ${this.#session?.run ?? 'another run'}`,
+        'start another trainer',
+      );
+    this.#starting = true;
+    try {
+      checkLoop(spec);
+      await this.#thread.call('check', trainingConfig(spec)).catch((error) => {
+        throw inTermsOfSpec(error);
+      });
+      const dataset = await this.#context.artefacts.get('datasets', datasetDigest);
+      this.#session = new Session({ request, dataset, thread: this.#thread, context: this.#context });
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  watch({ run, afterSequence }: WatchTrainingRequest, signal: AbortSignal) {
+    return this.#find(run).log.watch(afterSequence, signal);
+  }
+
+  async stop(run: string): Promise<void> {
+    const session = this.#find(run);
+    if (!session.ended) await session.stop();
+  }
+
+  streamCheckpoints(request: StreamCheckpointsRequest, signal: AbortSignal) {
+    return this.#find(request.run).streamCheckpoints(request, signal);
+  }
+
+  report(request: ReportRobustnessRequest): void {
+    this.#find(request.run).report(request);
+  }
+
+  close(): Promise<void> {
+    return this.#thread.close();
+  }
+
+  #find(run: string): Session {
+    if (this.#session?.run === run) return this.#session;
+    throw notFound(
+      'training run',
+      run,
+      this.#session ? `this trainer has ${this.#session.run}` : 'this trainer has no run yet',
+    );
+  }
+}
