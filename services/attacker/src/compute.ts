@@ -37,25 +37,26 @@ async function evaluateLoaded(
   argument: EvaluateArgument,
   { emit, signal }: ComputeContext<Progress>,
 ): Promise<EvaluateResult> {
-  const { plan, keepExamples, seed, part, samples } = argument;
+  const { plan, keepExamples, seed, samples } = argument;
   const { threads } = workerData as AttackerThreadData;
   engine ??= createEngine(threads === undefined ? {} : { threads });
   const { checkpoint, classifier } = loaded(models, argument.model);
   const dataset = loaded(datasets, argument.dataset);
-  const split = part === 'test' ? dataset.test : heldOutOf(checkpoint, dataset, argument.dataset);
-  const count = samples === 0 ? split.count : Math.min(samples, split.count);
+  const { split, order } = partOf(checkpoint, dataset, argument);
+  const indices = samples === 0 ? order : order.slice(0, samples);
+  const positions = new Map(indices.map((index, position) => [index, position]));
   const keeper = new ExampleKeeper(plan, keepExamples);
   const { report, ledger } = await evaluate(await engine, {
     target: classifier,
     surrogates: argument.surrogates.map((digest) => loaded(models, digest).classifier),
     split,
-    indices: Array.from({ length: count }, (_, index) => index),
+    indices,
     input: dataset.input,
     plan,
     seed,
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
-    onExample: (row, image) => keeper.add(row, image),
+    onExample: (row, image) => keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image),
     signal,
   });
   const lines = new TextEncoder().encode(ledger.map((row) => `${JSON.stringify(row)}\n`).join(''));
@@ -78,8 +79,14 @@ function loaded<T>(cache: Lru<T>, digest: string): T {
   return found;
 }
 
-/** What the model's own training held out: its checkpoint says which part, and by which seed. */
-function heldOutOf({ configuration, seed, dataset: trainedOn }: Checkpoint, dataset: Dataset, digest: string): Split {
+/** The samples of a part: those of the test set, or those of the training set that the model's own training held out. */
+function partOf(
+  { configuration, seed, dataset: trainedOn }: Checkpoint,
+  dataset: Dataset,
+  { part, dataset: digest }: EvaluateArgument,
+): { split: Split; order: readonly number[] } {
+  if (part === 'test')
+    return { split: dataset.test, order: Array.from({ length: dataset.test.count }, (_, index) => index) };
   const { heldOutFraction } = configuration;
   if (trainedOn.digest !== digest)
     throw invalidPart(
@@ -87,7 +94,7 @@ function heldOutOf({ configuration, seed, dataset: trainedOn }: Checkpoint, data
     );
   if (typeof heldOutFraction !== 'number' || heldOutFraction <= 0)
     throw invalidPart('the model does not say that it held out samples');
-  return holdOut(dataset.train, heldOutFraction, seed).heldOut;
+  return { split: dataset.train, order: [...holdOut(dataset.train, heldOutFraction, seed).held] };
 }
 
 function invalidPart(message: string): Error {

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
 import { StreamCheckpointsRequest, type TrainerServiceClient } from '@jsigr/proto';
 import { type Files, JsigrError, serverStream } from '@jsigr/service';
 import { Assembly } from './assembly.ts';
@@ -28,6 +29,7 @@ export async function* pullCheckpoints(
   let done = 0;
   let assembly: Assembly | undefined;
   let failures = 0;
+  let progressed = false;
   for (;;) {
     try {
       const cursor = assembly
@@ -35,22 +37,27 @@ export async function* pullCheckpoints(
         : { afterSequence: done };
       const request = StreamCheckpointsRequest.fromPartial({ run, awaitReports: true, ...cursor });
       for await (const { part } of serverStream(trainer, 'streamCheckpoints', request, { signal })) {
-        failures = 0;
         if (part?.$case === 'header') {
           if (assembly?.header.model !== part.value.model) assembly = new Assembly(part.value);
-        } else if (part?.$case === 'chunk') assembly?.add(part.value);
-        else if (part?.$case === 'endOfCheckpoint' && assembly) {
+        } else if (part?.$case === 'chunk') {
+          assembly?.add(part.value);
+          progressed = true;
+        }
+        if (part?.$case === 'endOfCheckpoint' && assembly) {
           const { sequence, model } = assembly.header;
           const files = assembly.finish();
           done = sequence;
           assembly = undefined;
+          failures = 0;
           yield { sequence, digest: model.replace(/^models\//, ''), files };
         }
       }
       return;
     } catch (error) {
       const ours = JsigrError.from(error);
-      failures++;
+      // A line that breaks again and again still gets there if it brings something each time; damage brings nothing.
+      failures = progressed && ours.code === status.UNAVAILABLE ? 1 : failures + 1;
+      progressed = false;
       const delay = retryDelay(failures, ours.code, Math.random());
       if (signal.aborted || delay === undefined) throw ours;
       // What did not add up is fetched again from its start.

@@ -1,0 +1,43 @@
+import { AttackError } from '@jsigr/attacks';
+import { EvaluationPlan } from '@jsigr/proto';
+import { JsigrError } from '@jsigr/service';
+import { expect, test } from 'vitest';
+import { evaluateArgument, inTermsOfPlan } from './plan.ts';
+
+test('a plan of the contract becomes one of the attacks: typed settings, default norm and part', () => {
+  const plan = EvaluationPlan.fromPartial({
+    attacks: [{ attack: 'pgd', epsilons: [0.1], settings: { steps: '10', loss: 'margin' }, keepExamples: 2 }],
+    samples: 5,
+    seed: 3,
+  });
+  expect(evaluateArgument(plan, 'held-out')).toEqual({
+    part: 'held-out',
+    samples: 5,
+    seed: 3,
+    keepExamples: [2],
+    plan: [{ attack: 'pgd', norm: 'linf', epsilons: [0.1], settings: { steps: 10, loss: 'margin' } }],
+  });
+});
+
+test.each([
+  [undefined, 'plan'],
+  [EvaluationPlan.fromPartial({ part: 'train' }), 'plan.part'],
+  [EvaluationPlan.fromPartial({ attacks: [{ keepExamples: 17 }] }), 'plan.attacks[0].keepExamples'],
+])('what does not fit the contract is refused by name (%#)', (plan, field) => {
+  let error: unknown;
+  try {
+    evaluateArgument(plan, 'test');
+  } catch (caught) {
+    error = caught;
+  }
+  expect(JsigrError.from(error).violations.map((violation) => violation.field)).toEqual([field]);
+});
+
+test.each([
+  ['plan[1].epsilons[0]', 'plan.attacks[1].epsilons[0]'],
+  ['plan', 'plan.attacks'],
+  ['plan.part', 'plan.part'],
+  ['surrogates[0]', 'surrogateDigests[0]'],
+])('what the attacks call %s the contract calls %s', (theirs, contract) => {
+  expect(inTermsOfPlan(new AttackError('INVALID_PLAN', theirs, 'wrong')).violations[0]?.field).toBe(contract);
+});

@@ -1,0 +1,72 @@
+import { planTraining, TrainingError } from '@jsigr/defenses';
+import { Feedback, TrainingSpec } from '@jsigr/proto';
+import { JsigrError } from '@jsigr/service';
+import { describe, expect, test } from 'vitest';
+import { checkLoop, inTermsOfSpec, trainingConfig } from './configuration.ts';
+
+const minimal = TrainingSpec.fromPartial({ architecture: 'mlp', objective: 'standard', epochs: 3, seed: 7 });
+
+test("zeros and empty texts take the training loop's defaults", () => {
+  expect(planTraining(trainingConfig(minimal)).config).toMatchObject({
+    architecture: 'mlp',
+    objective: { name: 'standard' },
+    optimizer: { name: 'adam', settings: { learningRate: 0.001 } },
+    schedule: { name: 'constant' },
+    epochs: 3,
+    batchSize: 64,
+    seed: 7,
+    checkpointEveryEpochs: 1,
+    augmentation: { cropPadding: 0, flip: false },
+  });
+});
+
+test('what is given is passed on', () => {
+  const spec = TrainingSpec.fromPartial({
+    ...minimal,
+    optimizer: { name: 'sgd', learningRate: 0.1, momentum: 0.5, weightDecay: 0.001, schedule: 'cosine' },
+    batchSize: 32,
+    checkpointEveryEpochs: 2,
+    augmentation: { cropPadding: 2, flip: true },
+  });
+  expect(planTraining(trainingConfig(spec)).config).toMatchObject({
+    optimizer: { name: 'sgd', settings: { learningRate: 0.1, momentum: 0.5, weightDecay: 0.001 } },
+    schedule: { name: 'cosine' },
+    batchSize: 32,
+    checkpointEveryEpochs: 2,
+    augmentation: { cropPadding: 2, flip: true },
+  });
+});
+
+test.each([
+  ['objective.settings.jacobianWeight', 'spec.objectiveSettings.jacobianWeight'],
+  ['objective.name', 'spec.objective'],
+  ['optimizer.settings.learningRate', 'spec.optimizer.learningRate'],
+  ['optimizer.name', 'spec.optimizer.name'],
+  ['schedule.name', 'spec.optimizer.schedule'],
+  ['augmentation.cropPadding', 'spec.augmentation.cropPadding'],
+  ['epochs', 'spec.epochs'],
+])('the field %s is called %s by the contract', (theirs, contract) => {
+  expect(inTermsOfSpec(new TrainingError('INVALID_SETTING', theirs, 'wrong')).violations[0]?.field).toBe(contract);
+});
+
+describe('the loop', () => {
+  const loop = (part: string, attack: string, feedback: Feedback = Feedback.FEEDBACK_SELECT) =>
+    TrainingSpec.fromPartial({ loop: { enabled: true, feedback, plan: { part, attacks: [{ attack }] } } });
+
+  test.each([
+    [loop('held-out', 'mi-fgsm'), []],
+    [loop('', 'mi-fgsm'), []],
+    [loop('test', 'mi-fgsm'), ['spec.loop.plan.part']],
+    [loop('held-out', 'pgd'), ['spec.loop.plan.attacks']],
+    [loop('test', 'pgd', Feedback.FEEDBACK_NONE), []],
+    [TrainingSpec.fromPartial({}), []],
+  ])('selects only by transferred examples of held-out samples (%#)', (spec, fields) => {
+    let refused: string[] = [];
+    try {
+      checkLoop(spec);
+    } catch (error) {
+      refused = JsigrError.from(error).violations.map(({ field }) => field);
+    }
+    expect(refused).toEqual(fields);
+  });
+});
