@@ -34,6 +34,8 @@ export interface EngineInfo {
 
 export interface Engine {
   readonly info: EngineInfo;
+  /** How many compiled functions are loaded now. */
+  readonly loaded: number;
   /**
    * Traces `fn` (once: it must be pure and may not read values) for inputs of these shapes and loads it. The same function
    * and specs give the same compiled function, so give `fn` a home outside the loop.
@@ -93,6 +95,10 @@ class LocalEngine implements Engine, Host {
     this.info = info;
     this.#loader = loader;
     this.#limits = limits;
+  }
+
+  get loaded(): number {
+    return this.#loaded.size;
   }
 
   async compile<I extends Tree<TensorSpec>, O extends Tree<tf.Tensor>>(

@@ -1,10 +1,19 @@
 import { at, DOMAIN, type OnnxGraph, type OnnxNode } from './graph.ts';
-import { blockedToRows, blockedValue, dimensions4, rows, rowsToBlocked, rowsValue, type Value } from './layout.ts';
+import {
+  blockedToRows,
+  blockedValue,
+  dimensions4,
+  rows,
+  rowsToBlocked,
+  rowsValue,
+  splitBlocks,
+  type Value,
+} from './layout.ts';
 
 /** Strides and paddings of a 2-D convolution; axis 0 is vertical. */
 export interface Geometry {
   readonly strides: readonly [number, number];
-  /** Rows or columns of zeros before each axis. */
+  /** Rows or columns of zeros before each axis; negative: so many are cut off. */
   readonly before: readonly [number, number];
   /** ... and after it. */
   readonly after: readonly [number, number];
@@ -36,15 +45,16 @@ function directConvolution(
   const paddedOut = ceilTo(channelsOut, b);
   const isPlain = channelsIn < b; // fewer channels than a block: this kernel reads plain NCHW
   const paddedIn = isPlain ? channelsIn : ceilTo(channelsIn, b);
-  const input = imageOperand(graph, images, isPlain, paddedIn);
+  const input = cropped(graph, imageOperand(graph, images, isPlain, paddedIn), { isPlain, before, after });
   const f = graph.pad(filter, [0, 0, 0, 0], [0, 0, paddedIn - channelsIn, paddedOut - channelsOut]);
   const ordered = isPlain
     ? graph.transpose(graph.reshape(f, [kh, kw, paddedIn, paddedOut / b, b]), [3, 2, 0, 1, 4])
     : graph.transpose(graph.reshape(f, [kh, kw, paddedIn / b, b, paddedOut / b, b]), [4, 2, 0, 1, 3, 5]);
   const [n, , h, w] = dimensions4(input.shape);
+  const pads = [...before, ...after].map((width) => Math.max(0, width));
   const out = (size: number, kernel: number, axis: 0 | 1) =>
-    Math.floor((size + before[axis] + after[axis] - kernel) / strides[axis]) + 1;
-  const attributes = { strides, pads: [...before, ...after], dilations: [1, 1], kernel_shape: [kh, kw], group: 1 };
+    Math.floor((size + at(pads, axis) + at(pads, axis + 2) - kernel) / strides[axis]) + 1;
+  const attributes = { strides, pads, dilations: [1, 1], kernel_shape: [kh, kw], group: 1 };
   const inputs = [input, graph.reshape(ordered, [paddedOut, paddedIn, kh, kw])];
   return graph.node('Conv', inputs, [n, paddedOut, out(h, kh, 0), out(w, kw, 1)], {
     domain: convDomain(graph),
@@ -57,6 +67,22 @@ function imageOperand(graph: OnnxGraph, images: Value, isPlain: boolean, paddedI
   const node = rows(graph, images);
   if (isPlain) return graph.transpose(node, [0, 3, 1, 2]);
   return rowsToBlocked(graph, graph.pad(node, [0, 0, 0, 0], [0, 0, 0, paddedIn - at(node.shape, 3)]));
+}
+
+/** What a negative padding cuts off; input gradients ask for it where the convolution was padded beyond its kernel. */
+function cropped(
+  graph: OnnxGraph,
+  input: OnnxNode,
+  { isPlain, before, after }: { isPlain: boolean } & Pick<Geometry, 'before' | 'after'>,
+): OnnxNode {
+  if ([...before, ...after].every((width) => width >= 0)) return input;
+  const [n, c, h, w] = dimensions4(input.shape);
+  const [top, left] = before.map((width) => Math.max(0, -width));
+  const [bottom, right] = [h + Math.min(0, after[0]), w + Math.min(0, after[1])];
+  const split = isPlain ? input : splitBlocks(graph, input);
+  const begin = split.shape.map((_, i) => [0, 0, top ?? 0, left ?? 0, 0][i] ?? 0);
+  const end = split.shape.map((dimension, i) => (i === 2 ? bottom : i === 3 ? right : dimension));
+  return graph.reshape(graph.slice(split, begin, end), [n, c, bottom - (top ?? 0), right - (left ?? 0)]);
 }
 
 /** A blocked result whose channels were padded goes back to rows without the padding. */

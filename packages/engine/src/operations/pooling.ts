@@ -1,24 +1,74 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { windowTaps } from './convolution.ts';
-import { composite, type Operation } from './operation.ts';
-import { pair, single } from './rules.ts';
+import { dimensions4 } from '../onnx/layout.ts';
+import { pool, repeatPixels } from '../onnx/pooling.ts';
+import { type Composite, type Inferred, type Operation, type Primitive, primitive } from './operation.ts';
+import { asFloat, pair, runKernel, single } from './rules.ts';
 import { real, type Sample, sample } from './samples.ts';
+import { type WindowAttributes, windowTaps } from './windows.ts';
 
-type PoolAttributes = {
-  filterSize: number | readonly number[];
-  strides: number | readonly number[];
-  pad: 'same' | 'valid' | number | readonly (readonly number[])[];
-  dimRoundingMode?: 'floor' | 'round' | 'ceil';
-};
+type PoolAttributes = WindowAttributes & { filterSize: number | readonly number[] };
+type Images = { readonly shape: readonly number[] };
 
-function windowSize({ filterSize }: PoolAttributes): [number, number] {
+function sizeOfWindow({ filterSize }: PoolAttributes): [number, number] {
   return typeof filterSize === 'number' ? [filterSize, filterSize] : pair(filterSize);
+}
+
+/** What is left of the images if windows of this size tile them; `undefined` if the windows overlap or are padded. */
+function tiledPart(x: Images, attributes: PoolAttributes): [number, number, number, number] | undefined {
+  const [n, height, width, channels] = dimensions4(x.shape);
+  const { strideHeight, strideWidth, outHeight, outWidth, padInfo } = tf.backend_util.computePool2DInfo(
+    [n, height, width, channels],
+    sizeOfWindow(attributes),
+    attributes.strides as number | [number, number],
+    1,
+    attributes.pad as 'same',
+    attributes.dimRoundingMode,
+  );
+  const [kh, kw] = sizeOfWindow(attributes);
+  const isPadded = [padInfo.top, padInfo.bottom, padInfo.left, padInfo.right].some((width) => width !== 0);
+  if (isPadded || kh !== strideHeight || kw !== strideWidth) return undefined;
+  return [n, outHeight * kh, outWidth * kw, channels];
+}
+
+/** The row of a pooling: recorded if windows tile the images, otherwise composed of what each place of the window sees. */
+function pooling(
+  operator: 'MaxPool' | 'AveragePool',
+  call: (x: tf.Tensor4D, size: [number, number], strides: [number, number], pad: 'valid') => tf.Tensor,
+  overlapping: Composite<PoolAttributes>['compose'],
+  row: Pick<Primitive<PoolAttributes>, 'gradient' | 'samples'>,
+): Primitive {
+  return primitive<PoolAttributes>({
+    ...row,
+    inputs: ['x'],
+    compose(inputs, attributes) {
+      const x = single(inputs);
+      const tiled = tiledPart(x, attributes);
+      if (!tiled) return single([overlapping(inputs, attributes)].flat());
+      if (tiled[1] === x.shape[1] && tiled[2] === x.shape[2]) return undefined;
+      const size = sizeOfWindow(attributes);
+      return call(tf.slice(x, [0, 0, 0, 0], tiled) as tf.Tensor4D, size, size, 'valid');
+    },
+    infer(inputs, attributes): Inferred {
+      const [n, height, width, channels] = dimensions4(single(inputs).shape);
+      const [kh, kw] = sizeOfWindow(attributes);
+      return {
+        shape: [n, height / kh, width / kw, channels],
+        dtype: 'float32',
+        attributes: { filterSize: [kh, kw], strides: [kh, kw], pad: 'valid' },
+      };
+    },
+    lower: (graph, inputs, { shape }) => pool(graph, operator, single(inputs), shape),
+  });
+}
+
+/** The adjoint of adding up windows. */
+function repeated(images: tf.Tensor, like: Images): tf.Tensor {
+  const size = [like.shape[1] ?? 1, like.shape[2] ?? 1];
+  return runKernel('ResizeNearestNeighbor', { images }, { size, alignCorners: false, halfPixelCenters: false });
 }
 
 /** Smaller than any value that matters, and harmless when it is multiplied by zero, unlike an infinity. */
 const LOWEST = -3e38;
-
-type Pool = (x: tf.Tensor4D, size: number, strides: number, pad: 'same' | 'valid' | number) => tf.Tensor4D;
 
 /** Neighbours that differ by more than differences move them, so that these do not cross a tie. */
 const distinct = (x: tf.Tensor) => {
@@ -26,36 +76,103 @@ const distinct = (x: tf.Tensor) => {
   return tf.add(tf.mul(x, 0.01), tf.tensor(order, x.shape));
 };
 
-function samplesOf(pool: Pool): Sample[] {
+type Pool = (x: tf.Tensor4D, size: number, strides: number, pad: 'same' | 'valid' | number) => tf.Tensor4D;
+
+function samplesOf(call: Pool): Sample[] {
   const on = (size: number, strides: number, pad: 'same' | 'valid' | number) => (x: tf.Tensor) =>
-    tf.square(pool(distinct(x) as tf.Tensor4D, size, strides, pad));
+    tf.square(call(distinct(x) as tf.Tensor4D, size, strides, pad));
+  const identity = () => tf.reshape(tf.eye(16), [1, 1, 16, 16]) as tf.Tensor4D;
+  const blocked = (x: tf.Tensor) => tf.conv2d(distinct(x) as tf.Tensor4D, identity(), 1, 'same');
   return [
     sample([real([2, 4, 6, 3])], on(2, 2, 'valid')),
     sample([real([2, 4, 4, 16])], on(2, 2, 'same')),
+    sample([real([2, 4, 6, 16])], (x) => tf.square(call(blocked(x), 2, 2, 'valid')), { tolerance: 1e-4 }),
     sample([real([1, 5, 5, 2])], on(2, 2, 'valid')),
     sample([real([1, 5, 6, 2])], on(3, 2, 'same')),
     sample([real([1, 5, 5, 2])], on(3, 1, 1)),
   ];
 }
 
-export const pooling = {
-  // ties: each place gets an equal share in two-way comparisons
-  MaxPool: composite<PoolAttributes>({
-    inputs: ['x'],
-    compose(inputs, attributes) {
-      const { taps } = windowTaps(single(inputs), windowSize(attributes), attributes, LOWEST);
+export const poolings = {
+  MaxPool: pooling(
+    'MaxPool',
+    tf.maxPool,
+    (inputs, attributes) => {
+      const { taps } = windowTaps(single(inputs), sizeOfWindow(attributes), attributes, LOWEST);
       return taps.reduce((largest, tap) => tf.maximum(largest, tap));
     },
-    samples: samplesOf(tf.maxPool),
-  }),
+    {
+      // all places of a window that attain the maximum share the gradient
+      gradient: ({ dy, inputs, output, attributes }) => [
+        () => {
+          const x = single(inputs) as tf.Tensor4D;
+          const [kh, kw] = sizeOfWindow(attributes);
+          const attained = asFloat(tf.equal(x, repeated(output, x))) as tf.Tensor4D;
+          const count = tf.mul(tf.avgPool(attained, [kh, kw], [kh, kw], 'valid'), kh * kw);
+          return tf.mul(attained, repeated(tf.div(dy, count), x));
+        },
+      ],
+      samples: samplesOf(tf.maxPool),
+    },
+  ),
   // padding does not count
-  AvgPool: composite<PoolAttributes>({
-    inputs: ['x'],
-    compose(inputs, attributes) {
-      const { taps, count, outHeight, outWidth } = windowTaps(single(inputs), windowSize(attributes), attributes, 0);
+  AvgPool: pooling(
+    'AveragePool',
+    tf.avgPool,
+    (inputs, attributes) => {
+      const { taps, count, outHeight, outWidth } = windowTaps(single(inputs), sizeOfWindow(attributes), attributes, 0);
       const sum = taps.reduce((total, tap) => tf.add(total, tap));
       return tf.div(sum, tf.tensor(count, [outHeight, outWidth, 1]));
     },
-    samples: samplesOf(tf.avgPool),
+    {
+      gradient: ({ dy, inputs, attributes }) => [
+        () => {
+          const [kh, kw] = sizeOfWindow(attributes);
+          return repeated(tf.div(dy, kh * kw), single(inputs));
+        },
+      ],
+      samples: samplesOf(tf.avgPool),
+    },
+  ),
+  ResizeNearestNeighbor: primitive<{ size: readonly number[]; alignCorners: boolean; halfPixelCenters: boolean }>({
+    inputs: ['images'],
+    // recorded if every pixel becomes a whole window; otherwise pixels are picked
+    compose(inputs, { size, alignCorners, halfPixelCenters }) {
+      const images = single(inputs);
+      const [height, width] = pair(size);
+      const [, h, w] = dimensions4(images.shape);
+      if (!alignCorners && height % h === 0 && width % w === 0) return undefined;
+      const sources = (from: number, to: number) => {
+        const scale = alignCorners && to > 1 ? (from - 1) / (to - 1) : from / to;
+        const place = (i: number) => (halfPixelCenters ? (i + 0.5) * scale : i * scale);
+        const round = alignCorners ? Math.round : Math.floor;
+        return tf.tensor1d(
+          Array.from({ length: to }, (_, i) => Math.min(from - 1, round(place(i)))),
+          'int32',
+        );
+      };
+      return tf.gather(tf.gather(images, sources(h, height), 1), sources(w, width), 2);
+    },
+    infer(inputs, { size }) {
+      const [n, , , channels] = dimensions4(single(inputs).shape);
+      const attributes = { size, alignCorners: false, halfPixelCenters: false };
+      return { shape: [n, ...pair(size), channels], dtype: 'float32', attributes };
+    },
+    gradient: ({ dy, inputs, attributes: { size } }) => [
+      () => {
+        const [, h, w] = dimensions4(single(inputs).shape);
+        const [kh, kw] = [pair(size)[0] / h, pair(size)[1] / w];
+        return tf.mul(tf.avgPool(dy as tf.Tensor4D, [kh, kw], [kh, kw], 'valid'), kh * kw);
+      },
+    ],
+    lower: (graph, inputs, { shape }) => repeatPixels(graph, single(inputs), shape),
+    samples: [
+      sample([real([2, 2, 3, 3])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [4, 6]))),
+      sample([real([1, 3, 3, 2])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 4]))),
+      sample([real([1, 3, 3, 2])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 7], true))),
+      sample([real([1, 3, 3, 2])], (x) =>
+        tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 4], false, true)),
+      ),
+    ],
   }),
 } satisfies Record<string, Operation>;

@@ -6,7 +6,7 @@ import { creation } from './creation.ts';
 import { functions } from './functions.ts';
 import { indexing } from './indexing.ts';
 import type { Operation } from './operation.ts';
-import { pooling } from './pooling.ts';
+import { poolings } from './pooling.ts';
 import { products } from './product.ts';
 import { reductions } from './reduction.ts';
 import { shapes } from './shape.ts';
@@ -18,7 +18,7 @@ const families: readonly Readonly<Record<string, Operation>>[] = [
   creation,
   functions,
   indexing,
-  pooling,
+  poolings,
   products,
   reductions,
   shapes,
