@@ -1,5 +1,6 @@
-import { augmentBatch, gatherBatch } from '@jsigr/datasets';
+import { augmentBatch, drawTransforms, gatherBatch } from '@jsigr/datasets';
 import { float32, type NdArray } from '@jsigr/engine';
+import type { ImageShape } from '@jsigr/models';
 import type { TrainingRun } from './run.ts';
 
 /** One batch as a step needs it. */
@@ -12,26 +13,37 @@ export interface TrainingBatch {
   readonly oneHot: NdArray;
   /** float32 `[batch, height, width, 1]` in [0,1], moved with the images; absent where there are no maps. */
   readonly saliency: NdArray | undefined;
-  /** `[batch]`: indices in the training split. */
+  /** `[batch]`: indices in the dataset's training split. */
   readonly sampleIndices: readonly number[];
 }
 
 /**
- * The images with these indices, augmented by random numbers of the seed, the step and the sample.
- * @param maps saliency `[count, height, width]`, 0..255, of the training split
+ * The training images with these indices, augmented by random numbers of the seed, the epoch (from 0) and the sample.
+ * @param maps saliency `[count, height, width]`, 0..255, of the dataset's training images
  */
 export function makeBatch(
-  { train, model, plan }: TrainingRun,
+  { dataset, model, plan }: TrainingRun,
   maps: Uint8Array | undefined,
   indices: Uint32Array,
-  step: number,
+  epoch: number,
 ): TrainingBatch {
-  // The maps travel as the split's masks: augmentation moves them with the images.
-  const { masks: _, ...split } = train;
   const { seed, augmentation } = plan.config;
-  const gathered = gatherBatch(maps ? { ...split, masks: maps } : split, indices, model.input);
-  const { images, labels, masks } = augmentBatch(gathered, augmentation, { seed, step, indices });
-  return { images, labels, oneHot: oneHot(labels, model.classes), saliency: masks, sampleIndices: [...indices] };
+  const { images, labels } = gatherBatch(dataset.train, indices, model.input);
+  const saliency = maps && gatherMaps(maps, indices, model.input);
+  const batch = { labels, oneHot: oneHot(labels, model.classes), sampleIndices: [...indices] };
+  if (augmentation.cropPadding === 0 && !augmentation.flip) return { ...batch, images, saliency };
+  const options = { crop: augmentation.cropPadding, flip: augmentation.flip };
+  const moved = augmentBatch(images, saliency ? [saliency] : [], drawTransforms(options, { seed, epoch }, indices));
+  return { ...batch, images: moved.images, saliency: moved.companions[0] };
+}
+
+function gatherMaps(maps: Uint8Array, indices: Uint32Array, [height, width]: ImageShape): NdArray {
+  const size = height * width;
+  const data = new Float32Array(indices.length * size);
+  indices.forEach((index, row) => {
+    for (let i = 0; i < size; i++) data[row * size + i] = (maps[index * size + i] ?? 0) / 255;
+  });
+  return float32(data, [indices.length, height, width, 1]);
 }
 
 function oneHot({ data }: NdArray, classes: number): NdArray {

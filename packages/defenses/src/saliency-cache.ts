@@ -1,5 +1,6 @@
-import type { Split } from '@jsigr/datasets';
-import { type Engine, float32, type NdArray, sizeOf } from '@jsigr/engine';
+import { setImmediate } from 'node:timers/promises';
+import { gatherBatch, type Split } from '@jsigr/datasets';
+import { type Engine, float32, type NdArray } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import { perturbation } from '@jsigr/saliency';
 
@@ -48,39 +49,27 @@ export function refreshIsDue({ warmupEpochs, refreshEpochs }: SaliencyPlan, epoc
 const BATCH = 64;
 
 /**
- * The maps of all images of a split, `[count, height, width]`, 0..255 (a map for each of 60,000 images of 28x28 takes 47 MB).
- * The last batch is filled up with the split's first images, because shapes are compiled.
+ * The maps of the images of a split with these indices, `[count, height, width]`, 0..255 (for 60,000 images of 28x28 that is 47 MB); zero for the others.
+ * The last batch is filled up with the first images, because shapes are compiled.
  */
 export async function saliencyOfSplit(
-  engine: Engine,
-  classifier: Classifier,
+  { engine, classifier, estimate }: { engine: Engine; classifier: Classifier; estimate: SaliencyEstimator },
   split: Split,
-  estimate: SaliencyEstimator,
+  indices: Uint32Array,
   { stride, signal }: { readonly stride: number; readonly signal?: AbortSignal },
 ): Promise<Uint8Array> {
-  const [height, width] = classifier.input;
-  const imageSize = sizeOf(classifier.input);
-  const mapSize = height * width;
-  const batch = Math.min(BATCH, split.count);
-  const maps = new Uint8Array(split.count * mapSize);
-  for (let from = 0; from < split.count; from += batch) {
+  const size = classifier.input[0] * classifier.input[1];
+  const batch = Math.min(BATCH, indices.length);
+  const maps = new Uint8Array(split.count * size);
+  for (let from = 0; from < indices.length; from += batch) {
     signal?.throwIfAborted();
-    const indices = Array.from({ length: batch }, (_, row) => (from + row) % split.count);
-    const images = new Float32Array(batch * imageSize);
-    indices.forEach((index, row) => {
-      const bytes = split.images.subarray(index * imageSize, (index + 1) * imageSize);
-      for (let i = 0; i < imageSize; i++) images[row * imageSize + i] = (bytes[i] ?? 0) / 255;
+    const rows = Array.from({ length: batch }, (_, row) => indices[(from + row) % indices.length] ?? 0);
+    const { images, labels } = gatherBatch(split, rows, classifier.input);
+    const { data } = await estimate(engine, classifier, images, labels, { stride });
+    rows.forEach((index, row) => {
+      for (let i = 0; i < size; i++) maps[index * size + i] = Math.round((data[row * size + i] ?? 0) * 255);
     });
-    const labels = Int32Array.from(indices, (index) => split.labels[index] ?? 0);
-    const estimated = await estimate(
-      engine,
-      classifier,
-      float32(images, [batch, ...classifier.input]),
-      { dtype: 'int32', shape: [batch], data: labels },
-      { stride },
-    );
-    const wanted = Math.min(batch, split.count - from) * mapSize;
-    for (let i = 0; i < wanted; i++) maps[from * mapSize + i] = Math.round((estimated.data[i] ?? 0) * 255);
+    await setImmediate(); // as between steps: lets signals and timers in
   }
   return maps;
 }

@@ -37,7 +37,8 @@ export class Stepper {
     const { plan, engine } = this.run;
     const started = this.now();
     const step = state.step + 1;
-    const batch = makeBatch(this.run, maps, indices, step);
+    const epoch = Math.floor(state.step / this.run.stepsPerEpoch);
+    const batch = makeBatch(this.run, maps, indices, epoch);
     const images = await this.preparedImages(state, batch, step);
     const learningRate = plan.optimizer.learningRate * plan.schedule(state.step / this.run.totalSteps);
     const inputs = {
@@ -61,7 +62,7 @@ export class Stepper {
       type: 'step',
       step,
       totalSteps: this.run.totalSteps,
-      epoch: Math.floor(state.step / this.run.stepsPerEpoch) + 1,
+      epoch: epoch + 1,
       loss,
       terms: values,
       accuracy: correctFraction(logits, batch.labels),

@@ -18,7 +18,7 @@ afterAll(() => engine.dispose());
 const SMALL: TrainingConfig = { architecture: 'smallcnn', epochs: 2, batchSize: 8, seed: 3, heldOutFraction: 0.2 };
 const standard = { objective: { name: 'standard' } };
 
-async function events(config: TrainingConfig, options: TrainingOptions = {}, images = 40): Promise<TrainingEvent[]> {
+async function events(config: TrainingConfig, options: TrainingOptions = {}, images = 45): Promise<TrainingEvent[]> {
   const seen: TrainingEvent[] = [];
   for await (const event of train(engine, config, bands(images), options)) seen.push(event);
   return seen;
@@ -67,15 +67,40 @@ describe('training', () => {
       objective: { name: 'jsigr' },
       augmentation: { cropPadding: 1, flip: true },
     };
-    const [first, second] = [await trainToEnd(engine, config, bands(40)), await trainToEnd(engine, config, bands(40))];
+    const [first, second] = [await trainToEnd(engine, config, bands(45)), await trainToEnd(engine, config, bands(45))];
     expect(second.parameters).toEqual(first.parameters);
     expect(second.optimizer).toEqual(first.optimizer);
-    const other = await trainToEnd(engine, { ...config, seed: 4 }, bands(40));
+    const other = await trainToEnd(engine, { ...config, seed: 4 }, bands(45));
     expect(other.parameters['logits.weight']).not.toEqual(first.parameters['logits.weight']);
   });
 
+  it('goes on from a checkpoint as if it had not been interrupted, also within an epoch', async () => {
+    const config: TrainingConfig = {
+      ...SMALL,
+      objective: { name: 'jacobian', settings: { rampEndEpoch: 2 } },
+      augmentation: { cropPadding: 1, flip: true },
+    };
+    const whole = await trainToEnd(engine, config, bands(45));
+    let asked = 0;
+    const part = await trainToEnd(engine, config, bands(45), { shouldStop: () => asked++ >= 7 });
+    expect(part.step).toBeGreaterThan(0);
+    expect(part.step).toBeLessThan(8);
+    const resumed = await trainToEnd(engine, config, bands(45), { resume: decodeCheckpoint(encodeCheckpoint(part)) });
+    expect(plain(resumed).parameters).toEqual(plain(whole).parameters);
+    expect(plain(resumed).optimizer).toEqual(plain(whole).optimizer);
+  });
+
+  it('does not go on from a checkpoint of another configuration', async () => {
+    const checkpoint = await trainToEnd(engine, { ...SMALL, ...standard }, bands(45));
+    const resume = (config: TrainingConfig) => trainToEnd(engine, config, bands(45), { resume: checkpoint });
+    await expect(resume({ ...SMALL, ...standard, batchSize: 4 })).rejects.toThrow(
+      'the checkpoint was made with batchSize 8, not 4',
+    );
+    expect((await resume({ ...SMALL, ...standard, epochs: 3 })).step).toBe(12);
+  });
+
   it('gives checkpoints that can be written and read', async () => {
-    const checkpoint = await trainToEnd(engine, { ...SMALL, ...standard }, bands(40), {
+    const checkpoint = await trainToEnd(engine, { ...SMALL, ...standard }, bands(45), {
       run: 'r1',
       datasetDigest: 'd1',
     });
@@ -132,8 +157,8 @@ describe('training', () => {
     };
     const settings = { mask: 'hard', maskWarmupEpochs: 1, maskRefreshEpochs: 2, rampEndEpoch: 0 };
     const seen = await events({ ...SMALL, epochs: 4, objective: { name: 'input-gradient', settings } }, { saliency });
-    // 32 training images in one batch, before the second and the fourth epoch.
-    expect(calls).toEqual([32, 32]);
+    // 36 training images in one batch, before the second and the fourth epoch.
+    expect(calls).toEqual([36, 36]);
     // Masks of everything: from the second epoch on nothing is penalised.
     const penalties = steps(seen).map(({ terms }) => terms.inputGradient ?? Number.NaN);
     expect(penalties.slice(0, 4).every((penalty) => penalty > 0)).toBe(true);
@@ -158,7 +183,7 @@ describe('training ends early', () => {
     const controller = new AbortController();
     let made = 0;
     const run = async () => {
-      for await (const _ of train(engine, { ...SMALL, ...standard }, bands(40), { signal: controller.signal }))
+      for await (const _ of train(engine, { ...SMALL, ...standard }, bands(45), { signal: controller.signal }))
         if (++made === 3) controller.abort(new Error('enough'));
     };
     await expect(run()).rejects.toThrow('enough');
@@ -167,14 +192,14 @@ describe('training ends early', () => {
 
   it('with an error naming step and term when the loss is no longer a number', async () => {
     const optimizer = { name: 'sgd', settings: { learningRate: 10, momentum: 0.99 } };
-    const diverging = trainToEnd(engine, { ...SMALL, ...standard, epochs: 50, optimizer }, bands(40));
+    const diverging = trainToEnd(engine, { ...SMALL, ...standard, epochs: 50, optimizer }, bands(45));
     await expect(diverging).rejects.toThrow(expect.objectContaining({ name: 'TrainingError', field: 'crossEntropy' }));
     await expect(diverging).rejects.toThrow(/at step \d+.*: lower the learning rate/);
   });
 
   it('before it begins where there are too few images for a batch', async () => {
-    await expect(trainToEnd(engine, { ...SMALL, ...standard, batchSize: 64 }, bands(40))).rejects.toThrow(
-      'batchSize is 64, but bands has 32 training images beside the held-out ones',
+    await expect(trainToEnd(engine, { ...SMALL, ...standard, batchSize: 64 }, bands(45))).rejects.toThrow(
+      'batchSize is 64, but bands has 36 training images beside the held-out ones',
     );
   });
 });

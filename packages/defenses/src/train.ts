@@ -1,20 +1,20 @@
 import { setImmediate } from 'node:timers/promises';
 import { type Dataset, epochOrder } from '@jsigr/datasets';
 import type { Engine } from '@jsigr/engine';
-import { accuracy, type Checkpoint, initialParameters } from '@jsigr/models';
+import { accuracy, type Checkpoint } from '@jsigr/models';
 import type { TrainingConfig } from './config.ts';
 import type { EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
 import {
   classifierOf,
   makeCheckpoint,
   prepareRun,
+  startState,
   type TrainingOptions,
   type TrainingRun,
   type TrainingState,
 } from './run.ts';
 import { perturbationMaps, refreshIsDue, saliencyOfSplit } from './saliency-cache.ts';
 import { Stepper } from './stepper.ts';
-import { initialState } from './training-step.ts';
 
 /**
  * Trains a classifier, as a stream of events; the last one is `finished`. Equal configurations, data and engines (kind, version, threads)
@@ -31,7 +31,7 @@ export async function* train(
   const run = prepareRun(engine, config, dataset, options);
   const stepper = new Stepper(run);
   try {
-    yield* epochs(run, stepper, freshState(run));
+    yield* epochs(run, stepper, startState(run));
   } finally {
     await stepper.release();
   }
@@ -53,11 +53,6 @@ export async function trainToEnd(
   return finished.checkpoint;
 }
 
-function freshState({ model, plan }: TrainingRun): TrainingState {
-  const parameters = initialParameters(model, plan.config.seed);
-  return { parameters, optimizer: initialState(plan.optimizer, parameters), step: 0 };
-}
-
 async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState): AsyncGenerator<TrainingEvent, void> {
   const { plan, options, stepsPerEpoch, totalSteps } = run;
   const { batchSize, seed, checkpointEveryEpochs } = plan.config;
@@ -65,14 +60,14 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
   const stopping = latch(() => options.shouldStop?.() ?? false);
   let state = start;
   let maps: Uint8Array | undefined;
-  let last: Checkpoint | undefined;
+  let last = options.resume;
   for (let epoch = Math.floor(state.step / stepsPerEpoch); state.step < totalSteps && !stopping(); epoch++) {
     const started = now();
     maps = await refreshedMaps(run, state, epoch, maps);
     const maskSeconds = (now() - started) / 1000;
-    const order = epochOrder(run.train.count, seed, epoch);
+    const order = epochOrder(run.train.length, seed, epoch).map((position) => run.train[position] ?? 0);
     const steps: StepEvent[] = [];
-    for (let at = 0; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
+    for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
       const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
       state = made.state;
       steps.push(made.event);
@@ -98,20 +93,22 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
   yield { type: 'finished', reason, step: state.step, checkpoint: last };
 }
 
-/** The saliency maps of this epoch: new ones where they are due, else the ones of before. */
+/** The saliency maps of this epoch: new ones where they are due, or lost by an interruption, else the ones of before. */
 async function refreshedMaps(
   run: TrainingRun,
   state: TrainingState,
   epoch: number,
   maps: Uint8Array | undefined,
 ): Promise<Uint8Array | undefined> {
-  const { engine, plan, options, train: split } = run;
+  const { engine, plan, options, dataset, train } = run;
   const wanted = plan.objective.saliency;
-  if (!wanted || !refreshIsDue(wanted, epoch)) return maps;
-  return saliencyOfSplit(engine, classifierOf(run, state), split, options.saliency ?? perturbationMaps, {
-    stride: wanted.stride,
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
+  if (!wanted || epoch < wanted.warmupEpochs || (maps && !refreshIsDue(wanted, epoch))) return maps;
+  return saliencyOfSplit(
+    { engine, classifier: classifierOf(run, state), estimate: options.saliency ?? perturbationMaps },
+    dataset.train,
+    train,
+    { stride: wanted.stride, ...(options.signal ? { signal: options.signal } : {}) },
+  );
 }
 
 async function heldOutAccuracy(run: TrainingRun, state: TrainingState): Promise<number | undefined> {
