@@ -1,0 +1,243 @@
+import type { AttackResult, Dataset, Evaluation, Model, RobustnessReport, TrainingRun } from '@jsigr/proto';
+import {
+  accessName,
+  bytes,
+  count,
+  decimal,
+  instant,
+  maskingName,
+  proportion,
+  shortName,
+  stateName,
+} from '../terminal/format.ts';
+import { reportLine } from '../terminal/progress.ts';
+import { type Column, type Paint, properties, table } from '../terminal/table.ts';
+
+// What responses look like as text. Everything here is pure.
+
+const right = (title: string): Column => ({ title, align: 'right' });
+const left = (title: string): Column => ({ title });
+
+export function runText(run: TrainingRun): string {
+  const { spec, progress } = run;
+  return properties([
+    ['run', run.name],
+    ['name', run.displayName],
+    ['state', stateOf(run)],
+    ['training', spec ? `${spec.objective} on ${spec.architecture}, ${spec.dataset}, ${spec.epochs} epochs` : ''],
+    ['settings', pairs(spec?.objectiveSettings ?? {})],
+    ['seed', String(spec?.seed ?? 0)],
+    ['progress', progress ? `step ${count(progress.step)} of ${count(progress.totalSteps)}` : ''],
+    ['created', instant(run.createTime)],
+    ['started', run.startTime ? instant(run.startTime) : ''],
+    ['ended', run.endTime ? instant(run.endTime) : ''],
+    ['best model', run.bestModel],
+    ['latest model', run.latestModel === run.bestModel ? '' : run.latestModel],
+    ['last report', run.latestReport ? reportLine(run.latestReport) : ''],
+    ['labels', pairs(run.labels)],
+  ]);
+}
+
+export function runsText(runs: readonly TrainingRun[], paint?: Paint): string {
+  if (runs.length === 0) return 'no training runs yet; `jsigr train` starts one\n';
+  return table(
+    [
+      left('RUN'),
+      left('STATE'),
+      left('OBJECTIVE'),
+      left('ARCHITECTURE'),
+      left('DATASET'),
+      left('CREATED'),
+      left('BEST MODEL'),
+    ],
+    runs.map((run) => [
+      run.name,
+      stateName(run.state),
+      run.spec?.objective ?? '',
+      run.spec?.architecture ?? '',
+      idOf(run.spec?.dataset ?? ''),
+      instant(run.createTime),
+      shortName(run.bestModel),
+    ]),
+    paint,
+  );
+}
+
+export function evaluationText(evaluation: Evaluation, paint?: Paint): string {
+  const { spec, report } = evaluation;
+  const head = properties([
+    ['evaluation', evaluation.name],
+    ['state', stateOf(evaluation)],
+    ['model', report ? '' : (spec?.model ?? '')],
+    ['created', instant(evaluation.createTime)],
+  ]);
+  return report ? `${head}\n${reportText(report, paint)}` : head;
+}
+
+export function evaluationsText(evaluations: readonly Evaluation[], paint?: Paint): string {
+  if (evaluations.length === 0) return 'no evaluations yet; `jsigr evaluate MODEL` starts one\n';
+  return table(
+    [left('EVALUATION'), left('STATE'), left('MODEL'), left('CREATED'), left('CLEAN'), left('MASKING')],
+    evaluations.map(({ name, state, spec, createTime, report }) => [
+      name,
+      stateName(state),
+      shortName(spec?.model ?? ''),
+      instant(createTime),
+      proportion(report?.cleanAccuracy),
+      report ? maskingName(report.masking) : '-',
+    ]),
+    paint,
+  );
+}
+
+/** The whole report: what was attacked and how, each attack, the worst cases, the masking verdict. */
+export function reportText(report: RobustnessReport, paint?: Paint): string {
+  const clean = report.cleanAccuracy;
+  const head = properties([
+    ['model', report.model],
+    ['dataset', `${report.dataset}, part ${report.part}, ${count(clean?.trials ?? 0)} samples`],
+    ['clean accuracy', proportion(clean)],
+    ['surrogates', report.surrogates.map(shortName).join(', ')],
+    ['seed', String(report.seed)],
+  ]);
+  const attacks = table(
+    [
+      left('ATTACK'),
+      left('ACCESS'),
+      right('EPSILON'),
+      right('ROBUST ACCURACY'),
+      right('ATTACK SUCCESS'),
+      right('SECONDS'),
+    ],
+    report.attacks.map(attackRow),
+    paint,
+  );
+  const worst = table(
+    [left('WORST CASE'), right('EPSILON'), right('WHITE-BOX'), right('TRANSFERRED')],
+    report.epsilons.map(({ norm, epsilon, whiteBox, transferred }) => [
+      norm,
+      decimal(epsilon),
+      proportion(whiteBox),
+      proportion(transferred),
+    ]),
+    paint,
+  );
+  const confidence = clean
+    ? `${decimal(clean.confidence * 100)} % intervals cover sampling, not the weakness of an attack`
+    : '';
+  const tail = properties([
+    ['masking', maskingName(report.masking)],
+    ['intervals', confidence],
+    ['again', report.command],
+  ]);
+  return [head, attacks, worst, tail].join('\n');
+}
+
+export function modelText(model: Model, paint?: Paint): string {
+  const head = properties([
+    ['model', model.name],
+    ['architecture', model.architecture],
+    ['input', `${model.input.join(' x ')}, ${model.classes} classes`],
+    ['dataset', model.dataset],
+    ['objective', model.objective],
+    ['run', model.trainingRun],
+    ['trained', `${count(model.step)} steps, epoch ${model.epoch}`],
+    ['metrics', model.metrics.map(({ name, value }) => `${name} ${decimal(value)}`).join(', ')],
+    ['created', instant(model.createTime)],
+  ]);
+  return `${head}\n${filesText(model.files, paint)}`;
+}
+
+export function modelsText(models: readonly Model[], paint?: Paint): string {
+  if (models.length === 0) return 'no models yet; `jsigr train` makes some\n';
+  return table(
+    [
+      left('MODEL'),
+      left('ARCHITECTURE'),
+      left('OBJECTIVE'),
+      left('DATASET'),
+      right('EPOCH'),
+      left('RUN'),
+      left('CREATED'),
+    ],
+    models.map((model) => [
+      shortName(model.name),
+      model.architecture,
+      model.objective,
+      idOf(model.dataset),
+      String(model.epoch),
+      model.trainingRun,
+      instant(model.createTime),
+    ]),
+    paint,
+  );
+}
+
+export function datasetText(dataset: Dataset, paint?: Paint): string {
+  const head = properties([
+    ['dataset', dataset.name],
+    ['digest', dataset.digest],
+    ['input', dataset.input.join(' x ')],
+    ['classes', dataset.classNames.join(', ')],
+    ['made', dataset.embedded ? 'by the program itself, from a seed' : instant(dataset.createTime)],
+  ]);
+  const parts = table(
+    [left('PART'), right('IMAGES'), left('MASKS'), left('MEAN'), left('STANDARD DEVIATION')],
+    dataset.parts.map((part) => [
+      part.name,
+      count(part.count),
+      part.hasMasks ? 'yes' : 'no',
+      part.mean.map(decimal).join(' '),
+      part.standardDeviation.map(decimal).join(' '),
+    ]),
+    paint,
+  );
+  return `${head}\n${parts}`;
+}
+
+export function datasetsText(datasets: readonly Dataset[], paint?: Paint): string {
+  return table(
+    [left('DATASET'), left('INPUT'), right('CLASSES'), right('TRAIN'), right('TEST'), left('MASKS')],
+    datasets.map(({ name, input, classNames, parts }) => [
+      name,
+      input.join(' x '),
+      String(classNames.length),
+      ...['train', 'test'].map((wanted) => count(parts.find((part) => part.name === wanted)?.count ?? 0)),
+      parts.some(({ hasMasks }) => hasMasks) ? 'yes' : 'no',
+    ]),
+    paint,
+  );
+}
+
+function attackRow({ attack, norm, access, epsilon, robustAccuracy, attackSuccess, seconds }: AttackResult): string[] {
+  return [
+    `${attack} ${norm}`,
+    accessName(access),
+    decimal(epsilon),
+    proportion(robustAccuracy),
+    proportion(attackSuccess),
+    seconds.toFixed(1),
+  ];
+}
+
+function filesText(files: Model['files'], paint?: Paint): string {
+  return table(
+    [left('FILE'), right('SIZE'), left('SHA-256')],
+    files.map(({ path, sizeBytes, sha256 }) => [path, bytes(sizeBytes), sha256]),
+    paint,
+  );
+}
+
+function stateOf({ state, stateReason }: { state: TrainingRun['state']; stateReason: string }): string {
+  return stateReason ? `${stateName(state)}: ${stateReason}` : stateName(state);
+}
+
+function pairs(entries: Readonly<Record<string, string>>): string {
+  return Object.entries(entries)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(', ');
+}
+
+function idOf(name: string): string {
+  return name.replace(/^[a-zA-Z]+\//, '');
+}

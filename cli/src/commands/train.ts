@@ -1,0 +1,190 @@
+import {
+  type AugmentationSpec,
+  CreateTrainingRunResponse,
+  GetTrainingRunResponse,
+  type RunEvent,
+  type TrainingRun,
+  TrainingSpec,
+  WatchTrainingRunResponse,
+} from '@jsigr/proto';
+import { failedPrecondition, serverStream, unary } from '@jsigr/service';
+import { Command, Option } from 'commander';
+import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
+import { checkEnd, follow } from '../follow.ts';
+import { augmentation, feedbacks, integer, number, resource, setting } from '../options.ts';
+import { type Output, outputOf } from '../output.ts';
+import { type PlanOptions, planOf, withPlanOptions } from '../plan.ts';
+import { findDataset } from '../resolve.ts';
+import { type Session, withSession } from '../session.ts';
+import type { Progress } from '../terminal/progress.ts';
+import { runText } from './text.ts';
+
+interface TrainOptions extends GlobalOptions, PlanOptions {
+  readonly dataset: string;
+  readonly architecture: string;
+  readonly objective: string;
+  readonly set?: Record<string, string>;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly optimizer: string;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly schedule: string;
+  readonly seed: number;
+  readonly checkpointEvery: number;
+  readonly augment?: AugmentationSpec;
+  readonly loop: boolean;
+  readonly feedback: string;
+  readonly name: string;
+  readonly label?: Record<string, string>;
+  readonly detach: boolean;
+}
+
+/** What the attacker of the loop tries at each checkpoint, unless --attack says otherwise. */
+const LOOP_ATTACKS: readonly string[] = ['pgd:steps=10', 'mi-fgsm'];
+
+export const trainCommand: CommandGroup = (context) =>
+  withPlanOptions(
+    new Command('train')
+      .description('train a classifier while an attacker follows its checkpoints')
+      .option('--dataset <name>', 'what to train on (jsigr datasets list)', 'glyphs')
+      .option('--architecture <name>', 'mlp, lenet, smallcnn or resnet8', 'smallcnn')
+      .option('--objective <name>', 'standard, jacobian, input-gradient, jsigr or pgd-at', 'jsigr')
+      .addOption(new Option('--set <key=value>', 'a setting of the objective; repeat for more').argParser(setting))
+      .addOption(new Option('--epochs <count>', '1..10000').argParser(integer(1)).default(10))
+      .addOption(new Option('--batch-size <count>', '1..4096').argParser(integer(1)).default(64))
+      .addOption(
+        new Option('--lr <rate>', 'learning rate; 0: 0.001 for adam, 0.05 for sgd').argParser(number).default(0),
+      )
+      .addOption(new Option('--optimizer <name>', 'update rule').choices(['adam', 'sgd']).default('adam'))
+      .addOption(new Option('--momentum <value>', "sgd's momentum, in [0,1)").argParser(number).default(0))
+      .addOption(new Option('--weight-decay <value>', 'decoupled weight decay').argParser(number).default(0))
+      .addOption(
+        new Option('--schedule <name>', 'of the learning rate')
+          .choices(['constant', 'cosine', 'step'])
+          .default('constant'),
+      )
+      .addOption(new Option('--seed <number>', '0..4294967295').argParser(integer(0)).default(0))
+      .addOption(
+        new Option('--checkpoint-every <epochs>', 'a checkpoint every so many epochs').argParser(integer(1)).default(1),
+      )
+      .addOption(new Option('--augment <list>', 'crop=PIXELS,flip').argParser(augmentation))
+      .option('--no-loop', 'train without an attacker')
+      .addOption(
+        new Option('--feedback <kind>', 'what the reports change: nothing, or which checkpoint is the best')
+          .choices(Object.keys(feedbacks))
+          .default('select'),
+      )
+      .option('--name <text>', 'name for people', '')
+      .addOption(new Option('--label <key=value>', 'label of the run; repeat for more').argParser(setting))
+      .option('--detach', 'do not follow the run (needs a gateway that stays: jsigr up)', false),
+    256,
+  )
+    .addHelpText(
+      'after',
+      examples(
+        'jsigr train',
+        'jsigr train --objective pgd-at --epochs 20 --set epsilon=0.2 --seed 1',
+        'jsigr train --dataset mnist --architecture lenet --attack pgd:0.1,0.2:steps=20 --attack mi-fgsm:0.2',
+        'jsigr train --no-loop -o json | jq .event',
+      ),
+    )
+    .action(async (_: unknown, command: Command) => train(command.optsWithGlobals<TrainOptions>(), context));
+
+async function train(options: TrainOptions, context: Context): Promise<void> {
+  await withSession(options, context, async (session) => {
+    if (options.detach && session.embedded)
+      throw failedPrecondition(
+        'NO_LASTING_GATEWAY',
+        '--detach needs a gateway that stays: start one with `jsigr up`, or name one with --server',
+      );
+    const output = outputOf(options, context);
+    const created = await unary(session.training, 'createTrainingRun', {
+      spec: await specOf(options, session),
+      displayName: options.name,
+      requestId: '',
+      labels: options.label ?? {},
+    });
+    const run = created.trainingRun;
+    if (options.detach || !run) return output.show(CreateTrainingRunResponse, created, announcement);
+    output.line(CreateTrainingRunResponse, created);
+    output.say(announcement(created).trimEnd());
+    const end = await followRun(run, session, output, context, true);
+    const after = await unary(session.training, 'getTrainingRun', { name: run.name });
+    output.line(GetTrainingRunResponse, after);
+    if (after.trainingRun) output.say(`\n${runText(after.trainingRun).trimEnd()}`);
+    checkEnd(run.name, end);
+    output.say(`\nNext: jsigr evaluate ${run.name}`);
+  });
+}
+
+/** Follows a training run to its end; with `cancels` the first Ctrl-C cancels it, else it leaves. */
+export function followRun(
+  run: TrainingRun,
+  session: Session,
+  output: Output,
+  { terminal }: Context,
+  cancels: boolean,
+  onEvent?: (event: RunEvent) => void,
+): Promise<Progress> {
+  return follow({
+    terminal,
+    live: output.live,
+    name: run.name,
+    epochs: run.spec?.epochs ?? 0,
+    watch: (afterSequence, signal) => events(session, run.name, afterSequence, signal, output),
+    cancel: cancels ? () => unary(session.training, 'cancelTrainingRun', { name: run.name }) : undefined,
+    onEvent,
+  });
+}
+
+async function* events(
+  session: Session,
+  name: string,
+  afterSequence: number,
+  signal: AbortSignal,
+  output: Output,
+): AsyncGenerator<RunEvent> {
+  const responses = serverStream(session.training, 'watchTrainingRun', { name, afterSequence }, { signal });
+  for await (const response of responses) {
+    output.line(WatchTrainingRunResponse, response);
+    if (response.event) yield response.event;
+  }
+}
+
+/** The specification that the options describe. */
+export async function specOf(options: TrainOptions, session: Session): Promise<TrainingSpec> {
+  const dataset = options.loop ? await findDataset(session, options.dataset) : undefined;
+  return TrainingSpec.fromPartial({
+    dataset: resource('datasets', options.dataset),
+    architecture: options.architecture,
+    objective: options.objective,
+    objectiveSettings: options.set ?? {},
+    optimizer: {
+      name: options.optimizer,
+      learningRate: options.lr,
+      momentum: options.momentum,
+      weightDecay: options.weightDecay,
+      schedule: options.schedule,
+    },
+    epochs: options.epochs,
+    batchSize: options.batchSize,
+    seed: options.seed,
+    checkpointEveryEpochs: options.checkpointEvery,
+    augmentation: options.augment,
+    loop: options.loop
+      ? {
+          enabled: true,
+          feedback: feedbacks[options.feedback],
+          plan: planOf(options, dataset, { attacks: LOOP_ATTACKS, part: 'held-out', seed: options.seed }),
+        }
+      : undefined,
+  });
+}
+
+function announcement({ trainingRun }: CreateTrainingRunResponse): string {
+  if (!trainingRun) return '';
+  const { name, spec } = trainingRun;
+  return `${name}: ${spec?.objective} on ${spec?.architecture}, ${spec?.dataset}, ${spec?.epochs} epochs, seed ${spec?.seed}\n`;
+}

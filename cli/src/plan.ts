@@ -1,0 +1,64 @@
+import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
+import { type Command, Option } from 'commander';
+import { attack, integer, numbers, repeated, resource } from './options.ts';
+
+/** Options of a command that attacks something. */
+export interface PlanOptions {
+  readonly attack?: readonly AttackPlan[];
+  readonly epsilon?: readonly number[];
+  readonly samples: number;
+  readonly surrogate?: readonly string[];
+}
+
+/** Adds --attack, --epsilon, --samples and --surrogate. */
+export function withPlanOptions(command: Command, samples: number): Command {
+  return command
+    .addOption(
+      new Option(
+        '--attack <plan>',
+        'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (noise, fgsm, pgd, mi-fgsm)',
+      ).argParser(repeated(attack)),
+    )
+    .addOption(
+      new Option(
+        '--epsilon <list>',
+        'radii for attacks that name none, in units of the [0,1] pixel range, e.g. 0.1,0.2 or 8/255 (default: by the number of channels)',
+      ).argParser(numbers),
+    )
+    .addOption(
+      new Option('--samples <count>', 'samples to attack, from the start of the part; 0: all')
+        .argParser(integer(0))
+        .default(samples),
+    )
+    .addOption(
+      new Option(
+        '--surrogate <model>',
+        'model that transferred examples are crafted on; repeat for more (default: two standard models of other architectures)',
+      ).argParser(repeated((name) => resource('models', name))),
+    );
+}
+
+/** Radii that are usual for grey images and for colour images (linf, [0,1] pixels). */
+export function usualEpsilons(channels: number): readonly number[] {
+  return channels === 1 ? [0.1, 0.2, 0.3] : [2 / 255, 4 / 255, 8 / 255];
+}
+
+/**
+ * The plan that the options ask for; `attacks` are the names that are used where there is no --attack.
+ * A radius that an attack names itself goes before --epsilon, and that before what is usual for the dataset.
+ */
+export function planOf(
+  options: PlanOptions,
+  dataset: Dataset | undefined,
+  rest: { readonly attacks: readonly string[]; readonly part: string; readonly seed: number },
+): EvaluationPlan {
+  const epsilons = options.epsilon ?? usualEpsilons(dataset?.input[2] ?? 1);
+  const named = options.attack ?? rest.attacks.map(attack);
+  return EvaluationPlan.fromPartial({
+    attacks: named.map((plan) => ({ ...plan, epsilons: plan.epsilons.length > 0 ? plan.epsilons : [...epsilons] })),
+    samples: options.samples,
+    part: rest.part,
+    surrogates: [...(options.surrogate ?? [])],
+    seed: rest.seed,
+  });
+}

@@ -1,0 +1,107 @@
+import { exitCodeOf, JsigrError } from '@jsigr/service';
+import { Command, CommanderError, Option } from 'commander';
+import { datasetsCommand } from './commands/datasets.ts';
+import { demoCommand } from './commands/demo.ts';
+import { evaluateCommand } from './commands/evaluate.ts';
+import { explainCommand } from './commands/explain.ts';
+import { modelsCommand } from './commands/models.ts';
+import { runsCommand } from './commands/runs.ts';
+import { trainCommand } from './commands/train.ts';
+import { upCommand } from './commands/up.ts';
+import { type CommandGroup, type Context, examples } from './context.ts';
+import { version } from './version.ts';
+
+/** Every command. To add one: its file, and its line here. */
+const commands: readonly CommandGroup[] = [
+  upCommand,
+  trainCommand,
+  evaluateCommand,
+  explainCommand,
+  runsCommand,
+  modelsCommand,
+  datasetsCommand,
+  demoCommand,
+];
+
+const USAGE_ERROR = 2;
+
+const EXIT_CODES = `
+Exit codes:
+  0  done                          4  not possible in this state
+  1  failed                        5  the gateway cannot be reached
+  2  wrong usage or bad settings   130  cancelled
+  3  not found`;
+
+/**
+ * Runs one command line (without `node` and the script).
+ * @returns its exit code; errors are said on standard error, in one sentence and without a stack trace unless JSIGR_DEBUG is set.
+ */
+export async function runCommandLine(line: readonly string[], context: Context): Promise<number> {
+  const { terminal } = context;
+  try {
+    await programOf(context).parseAsync([...line], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
+    terminal.err(errorText(error, Boolean(terminal.env.JSIGR_DEBUG)));
+    return exitCodeOf(error);
+  }
+}
+
+function programOf(context: Context): Command {
+  const { terminal } = context;
+  const program = new Command('jsigr')
+    .description(
+      'train image classifiers that resist adversarial examples, attack them while they train, explain what they predict',
+    )
+    .version(version)
+    .option('--server <host:port>', 'use this gateway instead of one on the data directory')
+    .option(
+      '--data-dir <path>',
+      'where runs, models and datasets are kept (default: JSIGR_DATA, else .jsigr in this folder)',
+    )
+    .addOption(new Option('-o, --output <format>', 'how results are written').choices(['text', 'json']).default('text'))
+    .addHelpText('after', examples('jsigr demo', 'jsigr train --objective jsigr', 'jsigr evaluate trainingRuns/ID'))
+    .addHelpText('after', EXIT_CODES);
+  for (const group of commands) program.addCommand(group(context));
+  configure(program, context);
+  // Without a command: the help, as an answer and not as a mistake.
+  program.action(() => {
+    terminal.out(program.helpInformation());
+  });
+  return program;
+}
+
+// Commands made apart from the program do not inherit its settings.
+function configure(command: Command, context: Context): void {
+  const { terminal } = context;
+  command
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: terminal.out,
+      writeErr: terminal.err,
+      outputError: (text, write) => write(`jsigr: ${text.replace(/^error: /, '')}`),
+    })
+    .showHelpAfterError('hint: add --help for what is allowed, with examples');
+  for (const child of command.commands) configure(child, context);
+}
+
+/** One error for people: message, fields, hint; the stack and its causes only on demand. */
+export function errorText(thrown: unknown, debug: boolean): string {
+  const error = JsigrError.from(thrown);
+  const [first, ...rest] = error.violations;
+  // The message repeats the violations; where there are several, one line each reads better.
+  const message = rest.length > 0 ? 'the request was refused' : error.message;
+  const fields =
+    rest.length > 0 && first ? [first, ...rest].map(({ field, description }) => `  ${field}: ${description}`) : [];
+  const lines = [`jsigr: ${message}`, ...fields];
+  if (error.hint) lines.push(`hint: ${error.hint}`);
+  if (debug)
+    lines.push(error.stack ?? '', ...(error.cause === undefined ? [] : [`caused by: ${inspectCause(error.cause)}`]));
+  return `${lines.join('\n')}\n`;
+}
+
+function inspectCause(cause: unknown): string {
+  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+}

@@ -1,0 +1,131 @@
+import { type Metric, type Proportion, type RobustnessReport, type RunEvent, RunState } from '@jsigr/proto';
+import { count, decimal, duration, maskingName, percent, proportion, shortName, spaced, stateName } from './format.ts';
+
+/** What the events of a run say so far. */
+export interface Progress {
+  readonly state: RunState;
+  readonly reason: string;
+  readonly sequence: number;
+  /** Epochs that are finished. */
+  readonly epochs: number;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly metrics: readonly Metric[];
+  readonly imagesPerSecond: number;
+  readonly secondsLeft: number;
+  /** An evaluation's own progress: `pgd 0.1`, and the share of the plan that is done. */
+  readonly attacking?: { readonly attack: string; readonly epsilon: number; readonly fraction: number };
+  readonly report?: RobustnessReport;
+}
+
+export const atStart: Progress = {
+  state: RunState.RUN_STATE_UNSPECIFIED,
+  reason: '',
+  sequence: 0,
+  epochs: 0,
+  step: 0,
+  totalSteps: 0,
+  metrics: [],
+  imagesPerSecond: 0,
+  secondsLeft: 0,
+};
+
+/** The progress after one more event. */
+export function advance(progress: Progress, { sequence, payload }: RunEvent): Progress {
+  const next = { ...progress, sequence };
+  switch (payload?.$case) {
+    case 'stateChanged':
+      return { ...next, state: payload.value.state, reason: payload.value.reason };
+    case 'trainingProgress': {
+      const { step, totalSteps, metrics, imagesPerSecond, secondsLeft } = payload.value;
+      return { ...next, step, totalSteps, metrics, imagesPerSecond, secondsLeft };
+    }
+    case 'epochCompleted':
+      return { ...next, epochs: payload.value.epoch };
+    case 'robustnessReported':
+      return { ...next, report: payload.value };
+    case 'evaluationProgress':
+      return { ...next, attacking: payload.value };
+    default:
+      return next;
+  }
+}
+
+/** The live line: `running · epoch 3/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · ...`. */
+export function statusLine(progress: Progress, epochs = 0): string {
+  const { state, step, totalSteps, metrics, imagesPerSecond, secondsLeft, attacking, report } = progress;
+  const parts = [stateName(state) || 'waiting'];
+  if (totalSteps > 0) {
+    if (epochs > 0) parts.push(`epoch ${Math.min(epochs, Math.floor((step * epochs) / totalSteps) + 1)}/${epochs}`);
+    parts.push(`step ${count(step)}/${count(totalSteps)}`, lossTerms(metrics));
+    if (imagesPerSecond > 0) parts.push(`${count(imagesPerSecond)} images/s`);
+    if (step < totalSteps) parts.push(`${duration(secondsLeft)} left`);
+  }
+  if (attacking)
+    parts.push(`${attacking.attack} at ${decimal(attacking.epsilon)}`, `${percent(attacking.fraction)} done`);
+  if (report) parts.push(worstCase(report));
+  return parts.filter((part) => part !== '').join(' · ');
+}
+
+/** The line that stays after an event, if it is one worth keeping. */
+export function noteOf({ payload }: RunEvent): string | undefined {
+  switch (payload?.$case) {
+    case 'stateChanged': {
+      const { state, reason } = payload.value;
+      return reason ? `${stateName(state)}: ${reason}` : stateName(state);
+    }
+    case 'epochCompleted': {
+      const { epoch, metrics, seconds } = payload.value;
+      const figures = metrics.map(({ name, value }) => `${spaced(name)} ${figure(name, value)}`);
+      return `epoch ${epoch}: ${[...figures, `${decimal(seconds)} s`].join(', ')}`;
+    }
+    case 'robustnessReported':
+      return `  attacked at epoch ${decimal(payload.value.epoch)}: ${reportLine(payload.value)}`;
+    case 'checkpointSelected': {
+      const { model, norm, epsilon, robustAccuracy } = payload.value;
+      const figure = `transferred ${norm} ${decimal(epsilon)} ${proportion(robustAccuracy)}`;
+      return `  best so far: ${shortName(model)} (held-out, ${figure}; masking: not assessed)`;
+    }
+    case 'checkpointsSkipped': {
+      const { models, reason } = payload.value;
+      return `  ${models.length} checkpoint${models.length === 1 ? ' was' : 's were'} not attacked: ${reason}`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** A report on one line, with everything that its figures must not travel without. */
+export function reportLine(report: RobustnessReport): string {
+  const worst = report.epsilons.map(({ norm, epsilon, whiteBox, transferred }) => {
+    const kinds = [kind('white-box', whiteBox), kind('transferred', transferred)].filter((text) => text !== '');
+    return `${norm} ${decimal(epsilon)} ${kinds.join(', ')}`;
+  });
+  const about = `${count(report.cleanAccuracy?.trials ?? 0)} ${report.part} samples, masking: ${maskingName(report.masking)}`;
+  return [`clean ${proportion(report.cleanAccuracy)}`, ...worst, about].join('; ');
+}
+
+function lossTerms(metrics: readonly Metric[]): string {
+  const loss = metrics.find(({ name }) => name === 'loss');
+  const terms = metrics
+    .filter(({ name }) => name !== 'loss')
+    .map(({ name, value }) => `${spaced(name)} ${decimal(value)}`);
+  if (!loss) return terms.join(', ');
+  return `loss ${decimal(loss.value)}${terms.length > 1 ? ` (${terms.join(', ')})` : ''}`;
+}
+
+function worstCase(report: RobustnessReport): string {
+  const [first] = report.epsilons;
+  if (!first) return '';
+  const share = first.transferred ?? first.whiteBox;
+  const how = first.transferred ? 'transferred' : 'white-box';
+  return `robust ${proportion(share)} (${how}, ${first.norm} ${decimal(first.epsilon)}; masking: ${maskingName(report.masking)})`;
+}
+
+function kind(name: string, share: Proportion | undefined): string {
+  return share ? `${name} ${proportion(share)}` : '';
+}
+
+function figure(name: string, value: number): string {
+  return name.endsWith('accuracy') ? percent(value) : decimal(value);
+}
