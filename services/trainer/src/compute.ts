@@ -1,13 +1,15 @@
 /** The trainer's compute thread. */
 import { decodeDataset } from '@jsigr/datasets';
 import { planTraining, type TrainingEvent, train } from '@jsigr/defenses';
-import { createEngine } from '@jsigr/engine';
+import { createEngine, type Engine } from '@jsigr/engine';
 import { encodeCheckpoint } from '@jsigr/models';
 import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
 import type { TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
 import { ProgressMeter } from './progress.ts';
 
 let stopping = false;
+/** One for the life of the thread: a second run of the same shapes need not be compiled again. */
+let engine: Promise<Engine> | undefined;
 
 serveCompute<TrainerMethods>({
   async check(config) {
@@ -18,18 +20,14 @@ serveCompute<TrainerMethods>({
   },
   async train({ run, config, datasetDigest, dataset, threads }: TrainArgument, context) {
     stopping = false;
-    const engine = await createEngine(threads === undefined ? {} : { threads });
-    try {
-      const options = { run, datasetDigest, signal: context.signal, shouldStop: () => stopping };
-      const tell = teller(context);
-      for await (const event of train(engine, config, decodeDataset(dataset), options)) {
-        tell(event);
-        if (event.type === 'finished') return { reason: event.reason, step: event.step };
-      }
-      throw new Error('training ended without its last event');
-    } finally {
-      await engine.dispose();
+    engine ??= createEngine(threads === undefined ? {} : { threads });
+    const options = { run, datasetDigest, signal: context.signal, shouldStop: () => stopping };
+    const tell = teller(context);
+    for await (const event of train(await engine, config, decodeDataset(dataset), options)) {
+      tell(event);
+      if (event.type === 'finished') return { reason: event.reason, step: event.step };
     }
+    throw new Error('training ended without its last event');
   },
 });
 
