@@ -50,7 +50,7 @@ export const gradientSettings = {
     .int()
     .min(1)
     .max(MAX_EPOCH)
-    .default(5)
+    .default(8)
     .describe(
       'the maps are made again every so many epochs; they cost (side / saliencyStride)^2 forward passes an image',
     ),
@@ -58,7 +58,7 @@ export const gradientSettings = {
     .int()
     .min(1)
     .max(32)
-    .default(7)
+    .default(8)
     .describe('pixels between the points that are perturbed, 1..32; coarser is cheaper'),
   imitationWeight: weight(0).describe(
     'lambda_M, the weight of 1 - cos(size of the input gradient, saliency): pulls the gradient towards the saliency map, 0..10000',
