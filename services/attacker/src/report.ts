@@ -39,7 +39,8 @@ export function robustnessReport(
     part: argument.part,
     cleanAccuracy: proportion(report.clean),
     attacks: report.attacks.map(attackResult),
-    epsilons: report.worstCase.map(epsilonSummary),
+    // An epsilon at which only noise was tried says nothing about attacks.
+    epsilons: report.worstCase.filter(({ whiteBox, transferred }) => whiteBox ?? transferred).map(epsilonSummary),
     surrogates: argument.surrogates.map((digest) => `models/${digest}`),
     seed: argument.seed,
     masking: MaskingVerdict.MASKING_VERDICT_NOT_ASSESSED,

@@ -1,0 +1,366 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { type Dataset, encodeDataset, glyphs, holdOut, type Split } from '@jsigr/datasets';
+import { createEngine, float32 } from '@jsigr/engine';
+import {
+  argmax,
+  createClassifier,
+  encodeCheckpoint,
+  initialParameters,
+  predict,
+  resolveModelSpec,
+} from '@jsigr/models';
+import {
+  AttackAccess,
+  AttackerServiceClient,
+  AttackPlan,
+  EvaluateRequest,
+  EvaluationPlan,
+  type EvaluationProgress,
+  FollowRunRequest,
+  type ReportRobustnessRequest,
+  type RobustnessReport,
+  type TrainerServiceServer,
+  TrainerServiceService,
+} from '@jsigr/proto';
+import {
+  type ArtefactInfo,
+  type ArtefactStore,
+  connect,
+  createLogger,
+  directoryArtefactStore,
+  type GrpcServer,
+  JsigrError,
+  Load,
+  pump,
+  serverStream,
+  startGrpcServer,
+} from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { attackerWorker } from './index.ts';
+
+const spec = resolveModelSpec({ architecture: 'mlp', input: [28, 28, 1], classes: 10 });
+const heldOutFraction = 0.25;
+const modelSeed = 1;
+const load = new Load();
+let root: string;
+let artefacts: ArtefactStore;
+let server: GrpcServer;
+let attacker: AttackerServiceClient;
+let dataset: Dataset;
+let datasetInfo: ArtefactInfo;
+let model: ArtefactInfo;
+let surrogate: ArtefactInfo;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'jsigr-attacker-'));
+  artefacts = directoryArtefactStore(root);
+  dataset = await labelledByModel(glyphs({ variant: 'gray28', train: 40, test: 24, seed: 1 }));
+  datasetInfo = await artefacts.put('datasets', encodeDataset(dataset));
+  model = await artefacts.put('models', checkpointOf(modelSeed, 10));
+  surrogate = await artefacts.put('models', checkpointOf(2, 0));
+  const context = {
+    artefacts,
+    logger: createLogger('test', 'silent'),
+    threads: 1,
+    signal: new AbortController().signal,
+    load,
+  };
+  const { module, services } = attackerWorker;
+  server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
+  attacker = connect(AttackerServiceClient, server.address);
+});
+
+afterAll(async () => {
+  attacker.close();
+  await server.close(0);
+  await rm(root, { recursive: true, force: true });
+});
+
+/** An untrained network is always right about its own predictions: clean accuracy is 1 by construction. */
+async function labelledByModel(original: Dataset): Promise<Dataset> {
+  const engine = await createEngine({ threads: 1 });
+  const classifier = createClassifier(spec, initialParameters(spec, modelSeed), 'teacher');
+  const relabel = async (split: Split): Promise<Split> => {
+    const images = float32(
+      Float32Array.from(split.images, (value) => value / 255),
+      [split.count, 28, 28, 1],
+    );
+    const { data } = (await predict(engine, classifier, images)).logits;
+    const rows = Array.from({ length: split.count }, (_, i) => (data as Float32Array).subarray(i * 10, (i + 1) * 10));
+    return { ...split, labels: Uint8Array.from(rows, argmax) };
+  };
+  const labelled = { ...original, train: await relabel(original.train), test: await relabel(original.test) };
+  await engine.dispose();
+  return labelled;
+}
+
+function checkpointOf(seed: number, step: number) {
+  return encodeCheckpoint({
+    run: 'trainingRuns/a',
+    step,
+    epoch: 2,
+    model: spec,
+    dataset: { name: 'glyphs', digest: datasetInfo.digest },
+    objective: { name: 'standard', settings: {} },
+    configuration: { heldOutFraction },
+    seed: modelSeed,
+    engine: {},
+    metrics: {},
+    parameters: initialParameters(spec, seed),
+    optimizer: {},
+  });
+}
+
+const plan: EvaluationPlan = EvaluationPlan.fromPartial({
+  attacks: [
+    { attack: 'noise', epsilons: [0.1] },
+    { attack: 'pgd', epsilons: [0.05, 0.2], settings: { steps: '3' }, keepExamples: 2 },
+    { attack: 'mi-fgsm', epsilons: [0.2], settings: { steps: '3' } },
+  ],
+  part: 'test',
+  seed: 5,
+});
+
+function request(change: Partial<EvaluateRequest> = {}): EvaluateRequest {
+  return {
+    modelDigest: model.digest,
+    datasetDigest: datasetInfo.digest,
+    surrogateDigests: [surrogate.digest],
+    plan,
+    dataset: 'datasets/glyphs',
+    ...change,
+  };
+}
+
+async function evaluate(change: Partial<EvaluateRequest> = {}) {
+  const progress: EvaluationProgress[] = [];
+  let report: RobustnessReport | undefined;
+  for await (const { message } of serverStream(attacker, 'evaluate', request(change))) {
+    if (message?.$case === 'progress') progress.push(message.value);
+    if (message?.$case === 'report') report = message.value;
+  }
+  if (!report) throw new Error('no report');
+  return { progress, report };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<JsigrError> {
+  return work.then(
+    () => Promise.reject(new Error('it should have failed')),
+    (error) => JsigrError.from(error),
+  );
+}
+
+describe('an evaluation', () => {
+  test('ends with a report: clean and robust accuracies with intervals, worst cases, and what was not assessed', async () => {
+    const { progress, report } = await evaluate();
+    expect(report).toMatchObject({
+      model: `models/${model.digest}`,
+      step: 10,
+      epoch: 2,
+      dataset: 'datasets/glyphs',
+      part: 'test',
+      cleanAccuracy: { successes: 24, trials: 24, value: 1, upper: 1, confidence: 0.95 },
+      surrogates: [`models/${surrogate.digest}`],
+      seed: 5,
+      masking: 'MASKING_VERDICT_NOT_ASSESSED',
+    });
+    expect(report.attacks.map(({ attack, epsilon, access }) => [attack, epsilon, access])).toEqual([
+      ['noise', 0.1, AttackAccess.ATTACK_ACCESS_CONTROL],
+      ['pgd', 0.05, AttackAccess.ATTACK_ACCESS_WHITE_BOX],
+      ['pgd', 0.2, AttackAccess.ATTACK_ACCESS_WHITE_BOX],
+      ['mi-fgsm', 0.2, AttackAccess.ATTACK_ACCESS_TRANSFER],
+    ]);
+    expect(
+      report.epsilons.map(({ epsilon, whiteBox, transferred }) => [epsilon, whiteBox?.trials, transferred?.trials]),
+    ).toEqual([
+      [0.05, 24, undefined],
+      [0.2, 24, 24],
+    ]);
+    // An untrained network has no margin to speak of.
+    expect(report.attacks[2]?.robustAccuracy?.value).toBeLessThan(0.5);
+    const fractions = progress.map(({ fraction }) => fraction);
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
+    expect(Math.max(...fractions)).toBeLessThanOrEqual(1);
+  });
+
+  test('keeps the asked examples at each epsilon, within the ball around their images', async () => {
+    const { report } = await evaluate();
+    expect(report.examples.map(({ attack, epsilon, index }) => [attack, epsilon, index])).toEqual([
+      ['pgd', 0.05, 0],
+      ['pgd', 0.05, 1],
+      ['pgd', 0.2, 0],
+      ['pgd', 0.2, 1],
+    ]);
+    for (const { index, epsilon, image, label } of report.examples) {
+      const values = new Float32Array(Uint8Array.from(image?.data ?? []).buffer);
+      const distances = Array.from(values, (value, i) =>
+        Math.abs(value - (dataset.test.images[index * 784 + i] ?? 0) / 255),
+      );
+      expect(Math.max(...distances)).toBeLessThanOrEqual(epsilon + 1e-6);
+      expect(label).toBe(dataset.test.labels[index]);
+    }
+  });
+
+  test('leaves a ledger of every attempt, the same bytes for the same seed', async () => {
+    const [first, second] = [await evaluate(), await evaluate()];
+    expect(second.report.ledger).toBe(first.report.ledger);
+    const { 'ledger.jsonl': ledger } = await artefacts.get('ledgers', first.report.ledger);
+    const rows = Buffer.from(ledger ?? [])
+      .toString()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(rows.filter(({ attack, epsilon }) => attack === 'pgd' && epsilon === 0.05)).toHaveLength(24);
+    expect((await evaluate({ plan: { ...plan, seed: 6 } })).report.ledger).not.toBe(first.report.ledger);
+  });
+
+  test("of the held-out part takes the samples that the model's training held out", async () => {
+    const { report } = await evaluate({ plan: { ...plan, part: 'held-out', samples: 5 } });
+    expect(report.cleanAccuracy).toMatchObject({ successes: 5, trials: 5 });
+    const first = holdOut(dataset.train, heldOutFraction, modelSeed).held[0] ?? -1;
+    expect(report.examples[0]?.label).toBe(dataset.train.labels[first]);
+  });
+});
+
+describe('a bad request', () => {
+  const attacks = (change: Partial<AttackPlan>): EvaluationPlan => ({
+    ...EvaluationPlan.fromPartial({}),
+    attacks: [{ ...AttackPlan.fromPartial({ attack: 'pgd', epsilons: [0.1] }), ...change }],
+  });
+  const cases: [string, Partial<EvaluateRequest>, string][] = [
+    ['no plan', { plan: undefined }, 'plan'],
+    ['an empty plan', { plan: EvaluationPlan.fromPartial({}) }, 'plan.attacks'],
+    ['an unknown attack', { plan: attacks({ attack: 'shouting' }) }, 'plan.attacks[0].attack'],
+    ['an epsilon out of range', { plan: attacks({ epsilons: [0.1, 7] }) }, 'plan.attacks[0].epsilons[1]'],
+    ['an unknown norm', { plan: attacks({ norm: 'l7' }) }, 'plan.attacks[0].norm'],
+    ['a setting out of range', { plan: attacks({ settings: { steps: '-1' } }) }, 'plan.attacks[0].settings.steps'],
+    ['a transfer attack without surrogates', { surrogateDigests: [] }, 'plan.attacks[2].source'],
+  ];
+
+  test.each(cases)('%s is refused by name', async (_name, change, field) => {
+    const error = await failureOf(evaluate(change));
+    expect([error.code, error.violations[0]?.field]).toEqual([status.INVALID_ARGUMENT, field]);
+  });
+
+  test('an unknown model is NOT_FOUND', async () => {
+    expect(await failureOf(evaluate({ modelDigest: '0'.repeat(64) }))).toMatchObject({ reason: 'MODEL_NOT_FOUND' });
+  });
+
+  test('the held-out part of another dataset is refused', async () => {
+    const other = await artefacts.put('datasets', encodeDataset({ ...dataset, name: 'other' }));
+    const error = await failureOf(evaluate({ datasetDigest: other.digest, plan: { ...plan, part: 'held-out' } }));
+    expect(error).toMatchObject({ reason: 'INVALID_PART', violations: [{ field: 'plan.part' }] });
+  });
+});
+
+test('a caller who goes away stops the attack, and the attacker is free again', async () => {
+  const settings = { steps: '1000' };
+  const endless = { ...plan, attacks: plan.attacks.slice(1).map((each) => ({ ...each, settings })) };
+  for await (const _ of serverStream(attacker, 'evaluate', request({ plan: endless }))) break;
+  await expect.poll(() => load.count).toBe(0);
+  expect((await evaluate()).report.cleanAccuracy?.trials).toBe(24);
+});
+
+describe('following a run', () => {
+  /** A trainer that has these checkpoints and takes reports. */
+  async function trainer(checkpoints: ArtefactInfo[]) {
+    const reports: ReportRobustnessRequest[] = [];
+    let wake = () => {};
+    const fake: Pick<TrainerServiceServer, 'streamCheckpoints' | 'reportRobustness'> = {
+      streamCheckpoints: (call) => {
+        void pump(call, async function* (signal) {
+          for (const [i, { digest, files }] of checkpoints.entries()) {
+            const header = {
+              sequence: i + 1,
+              model: `models/${digest}`,
+              step: i,
+              epoch: i,
+              files: [...files],
+              skipped: [],
+            };
+            yield { part: { $case: 'header' as const, value: header } };
+            for (const { path } of files)
+              for await (const data of artefacts.read('models', digest, path, 0, 10_000_000))
+                yield { part: { $case: 'chunk' as const, value: { path, offset: 0, data } } };
+            yield { part: { $case: 'endOfCheckpoint' as const, value: i + 1 } };
+            if (reports.length <= i && !signal.aborted)
+              await new Promise<void>((resolve) => {
+                wake = resolve;
+                signal.addEventListener('abort', () => resolve(), { once: true });
+              });
+          }
+        });
+      },
+      reportRobustness: ({ request }, callback) => {
+        reports.push(request);
+        callback(null, {});
+        wake();
+      },
+    };
+    const server = new Server();
+    server.addService(TrainerServiceService, fake as TrainerServiceServer);
+    const port = await new Promise<number>((resolve, reject) =>
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      ),
+    );
+    return { reports, address: `127.0.0.1:${port}`, stop: () => server.forceShutdown() };
+  }
+
+  const follow = (trainerAddress: string, signal?: AbortSignal) =>
+    serverStream(
+      attacker,
+      'followRun',
+      FollowRunRequest.fromPartial({
+        run: 'trainingRuns/a',
+        trainerAddress,
+        datasetDigest: datasetInfo.digest,
+        surrogateDigests: [surrogate.digest],
+        plan: { ...plan, part: '' },
+        dataset: 'datasets/glyphs',
+      }),
+      signal ? { signal } : {},
+    );
+
+  test('each checkpoint is attacked on held-out samples and reported', async () => {
+    const other = await artefacts.put('models', checkpointOf(7, 20));
+    const { reports, address, stop } = await trainer([model, other]);
+    const sequences: number[] = [];
+    for await (const { checkpointSequence } of follow(address)) sequences.push(checkpointSequence);
+    stop();
+    expect(sequences).toEqual([1, 2]);
+    expect(
+      reports.map(({ run, checkpointSequence, report }) => [
+        run,
+        checkpointSequence,
+        report?.model,
+        report?.step,
+        report?.part,
+      ]),
+    ).toEqual([
+      ['trainingRuns/a', 1, `models/${model.digest}`, 10, 'held-out'],
+      ['trainingRuns/a', 2, `models/${other.digest}`, 20, 'held-out'],
+    ]);
+  });
+
+  test('a trainer that cannot be reached is an error that says so', async () => {
+    const { address, stop } = await trainer([]);
+    stop();
+    const error = await failureOf(
+      (async () => {
+        for await (const _ of follow(address));
+      })(),
+    );
+    expect(error.code).toBe(status.UNAVAILABLE);
+  });
+
+  test('a caller who goes away ends it', async () => {
+    const { address, stop } = await trainer([model, model]);
+    for await (const _ of follow(address)) break;
+    await expect.poll(() => load.count).toBe(0);
+    stop();
+  });
+});
