@@ -39,7 +39,8 @@ Exit codes:
 export async function runCommandLine(line: readonly string[], context: Context): Promise<number> {
   const { terminal } = context;
   try {
-    await programOf(context).parseAsync([...line], { from: 'user' });
+    // Without a command: the help, as an answer and not as a mistake.
+    await programOf(context).parseAsync(line.length > 0 ? [...line] : ['--help'], { from: 'user' });
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_ERROR;
@@ -49,7 +50,6 @@ export async function runCommandLine(line: readonly string[], context: Context):
 }
 
 function programOf(context: Context): Command {
-  const { terminal } = context;
   const program = new Command('jsigr')
     .description(
       'train image classifiers that resist adversarial examples, attack them while they train, explain what they predict',
@@ -65,10 +65,6 @@ function programOf(context: Context): Command {
     .addHelpText('after', EXIT_CODES);
   for (const group of commands) program.addCommand(group(context));
   configure(program, context);
-  // Without a command: the help, as an answer and not as a mistake.
-  program.action(() => {
-    terminal.out(program.helpInformation());
-  });
   return program;
 }
 

@@ -54,7 +54,7 @@ export function advance(progress: Progress, { sequence, payload }: RunEvent): Pr
 /** The live line: `running · epoch 3/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · ...`. */
 export function statusLine(progress: Progress, epochs = 0): string {
   const { state, step, totalSteps, metrics, imagesPerSecond, secondsLeft, attacking, report } = progress;
-  const parts = [stateName(state) || 'waiting'];
+  const parts = [state === RunState.RUN_STATE_UNSPECIFIED ? 'waiting' : stateName(state)];
   if (totalSteps > 0) {
     if (epochs > 0) parts.push(`epoch ${Math.min(epochs, Math.floor((step * epochs) / totalSteps) + 1)}/${epochs}`);
     parts.push(`step ${count(step)}/${count(totalSteps)}`, lossTerms(metrics));
