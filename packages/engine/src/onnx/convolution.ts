@@ -253,8 +253,9 @@ export function convolveFilterGradient(
   const { padded, group } = imageGroups(n, b);
   const groups = padded / group;
   let x = graph.reshape(source, [n, blocks, height, width * perRow]);
-  x = graph.slice(x, [0, 0, 0, 0], [n, blocks, usedHeight, usedWidth * perRow]);
-  x = graph.pad(x, [0, 0, 0, before[1] * perRow], [padded - n, 0, 0, after[1] * perRow]); // padding inside Conv is slow here
+  // padding columns inside Conv is slow here; a negative padding cuts off what no tap reads
+  const columns = (after[1] + usedWidth - width) * perRow;
+  x = graph.pad(x, [0, 0, 0, before[1] * perRow], [padded - n, 0, usedHeight - height, columns]);
   x = graph.transpose(x, [1, 0, 2, 3]);
 
   let f = isMultiple(channelsOut, b)

@@ -25,13 +25,15 @@ export function encodeModel(
   inputs: readonly NamedValue[],
   outputs: readonly NamedValue[],
 ): Uint8Array {
-  const nameOf = (node: OnnxNode) => node.name ?? `t${node.id}`;
+  // a computed value that is an output bears its name; an input, a constant or a second output of one value is a copy
+  const outputNames = new Map<OnnxNode, string>();
+  for (const { name, node } of outputs) if (isComputed(node) && !outputNames.has(node)) outputNames.set(node, name);
+  const copies = outputs.filter(({ name, node }) => outputNames.get(node) !== name);
+  const nameOf = (node: OnnxNode) => outputNames.get(node) ?? node.name ?? `t${node.id}`;
   const graph = (writer: BinaryWriter) => {
     for (const node of nodes)
-      if (node.operator !== 'Constant' && node.operator !== 'Input')
-        message(writer, 1, (w) => encodeNode(w, node, node.inputs.map(nameOf), nameOf(node)));
-    // an output may be an input, a constant, or another output: copies make every case the same
-    for (const { name, node } of outputs)
+      if (isComputed(node)) message(writer, 1, (w) => encodeNode(w, node, node.inputs.map(nameOf), nameOf(node)));
+    for (const { name, node } of copies)
       message(writer, 1, (w) =>
         encodeNode(w, { operator: 'Identity', domain: '', attributes: {} }, [nameOf(node)], name),
       );
@@ -50,6 +52,10 @@ export function encodeModel(
       integer(writer, 2, version);
     });
   return model.finish();
+}
+
+function isComputed({ operator }: OnnxNode): boolean {
+  return operator !== 'Constant' && operator !== 'Input';
 }
 
 type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes'>;

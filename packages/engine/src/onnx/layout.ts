@@ -98,7 +98,7 @@ export function elementwise(
   const isBlocked = values.some((value) => value.layout === 'blocked' && sameShape(value.shape, shape));
   if (!isBlocked) {
     const inputs = rowOperands(graph, values, shape);
-    return rowsValue(graph.node(operator, inputs, shape, { attributes }), dtype);
+    return rowsValue(rowsOperator(graph, operator, inputs, shape, attributes), dtype);
   }
   const inputs = values.map((value) => blockedOperand(graph, value, shape));
   const [n, h, w, c] = dimensions4(shape);
@@ -127,15 +127,41 @@ function rowOperands(graph: OnnxGraph, values: readonly Value[], shape: readonly
   const shapes = values.filter((value) => value.layout !== 'fill').map((value) => value.shape);
   const shapeIsGiven = shapes.length > 0 && sameShape(broadcastShape(...shapes), shape);
   return values.map((value) =>
-    value.layout === 'fill' && shapeIsGiven ? graph.scalar(value.value, value.dtype) : rows(graph, value),
+    value.layout === 'fill' && shapeIsGiven
+      ? oneNumber(graph, graph.scalar(value.value, value.dtype), shape)
+      : oneNumber(graph, rows(graph, value), shape),
   );
+}
+
+/** ONNX Runtime is several times slower with an operand of shape [] than with one of shape [1]. */
+function oneNumber(graph: OnnxGraph, node: OnnxNode, shape: readonly number[]): OnnxNode {
+  return node.shape.length === 0 && shape.length > 0 ? graph.reshape(node, [1]) : node;
+}
+
+/**
+ * An operator on operands of full shape or of one number. ONNX Runtime takes the last axis for its inner loop, so one of
+ * length 1 costs ten times the time: such operands are flattened.
+ */
+function rowsOperator(
+  graph: OnnxGraph,
+  operator: string,
+  inputs: readonly OnnxNode[],
+  shape: readonly number[],
+  attributes: Readonly<Record<string, OnnxAttribute>>,
+): OnnxNode {
+  const size = sizeOf(shape);
+  const isFlat = inputs.every((input) => sameShape(input.shape, shape) || sizeOf(input.shape) === 1);
+  if (!isFlat || shape.length < 2 || shape.at(-1) !== 1) return graph.node(operator, inputs, shape, { attributes });
+  const flat = inputs.map((input) => graph.reshape(input, [sizeOf(input.shape)]));
+  return graph.reshape(graph.node(operator, flat, [size], { attributes }), shape);
 }
 
 /** An operand as the blocked operator wants it: [N, C, H, W] blocked, a scalar, or something that broadcasts over blocks. */
 function blockedOperand(graph: OnnxGraph, value: Value, shape: readonly number[]): OnnxNode {
-  if (value.layout === 'fill') return graph.scalar(value.value, value.dtype);
+  if (value.layout === 'fill') return oneNumber(graph, graph.scalar(value.value, value.dtype), shape);
   if (value.layout === 'blocked' && sameShape(value.shape, shape)) return value.node;
   const node = rows(graph, value);
+  if (sizeOf(node.shape) === 1) return graph.reshape(node, [1]);
   if (sameShape(node.shape, shape)) return rowsToBlocked(graph, node);
   const padded = graph.reshape(node, [...Array<number>(4 - node.shape.length).fill(1), ...node.shape]);
   const [n, h, w, c] = dimensions4(padded.shape);

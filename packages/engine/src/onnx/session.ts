@@ -5,6 +5,7 @@ export function createSession(model: Uint8Array, threads: number): Promise<ort.I
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
+      : {}),
     logSeverityLevel: 4, // what goes wrong comes back as an error
     // threads that spin while they wait make two threads slower than one on a busy machine
     extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
