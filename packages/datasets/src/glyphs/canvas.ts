@@ -118,6 +118,17 @@ function place(x: number, y: number, { centre, scale, direction }: Placement): r
   return [centre[0] + sx * direction[0] - sy * direction[1], centre[1] + sx * direction[1] + sy * direction[0]];
 }
 
+/** The least and the greatest x and y, in pixels, of the middle line of placed strokes. */
+export function extentOf(
+  segments: readonly Segment[],
+  placement: Placement,
+): { readonly x: readonly [low: number, high: number]; readonly y: readonly [low: number, high: number] } {
+  const lines = segments.map((segment) => placed(segment, placement));
+  const xs = lines.flatMap(([x0, , x1]) => [x0, x1]);
+  const ys = lines.flatMap(([, y0, , y1]) => [y0, y1]);
+  return { x: [Math.min(...xs), Math.max(...xs)], y: [Math.min(...ys), Math.max(...ys)] };
+}
+
 /** The whole pixels from `low` to `high`, inside the image: [first, one past the last]. */
 function range(low: number, high: number, side: number): readonly [number, number] {
   return [Math.max(0, Math.floor(low)), Math.min(side, Math.floor(high) + 2)];

@@ -1,7 +1,7 @@
 import { type RandomAddress, randomWords } from '@jsigr/engine';
 import type { Dataset, Split } from '../dataset.ts';
 import { checkedInteger, DatasetError } from '../errors.ts';
-import { Canvas, type Ink, type Placement } from './canvas.ts';
+import { Canvas, extentOf, type Ink, type Placement } from './canvas.ts';
 import { type Segment, SHAPES, TEXTURES } from './shapes.ts';
 
 export interface GlyphOptions {
@@ -98,18 +98,23 @@ function drawGlyph(canvas: Canvas, label: number, draw: Draw): void {
   const size = 7;
   const [left, top] = [draw.below(side - size + 1), draw.below(side - size + 1)];
   canvas.texture(left, top, size, TEXTURES[texture] ?? [], draw.ink(channels, 0.08, 0.14));
-  const scale = draw.between(0.27, 0.36) * side;
-  const room = side / 2 - scale - 1;
-  canvas.stroke(
-    STROKES[label] ?? [],
-    {
-      centre: [side / 2 - 0.5 + draw.between(-room, room), side / 2 - 0.5 + draw.between(-room, room)],
-      scale: [scale * draw.between(0.85, 1.05), scale * draw.between(0.85, 1.05)],
-      direction: draw.direction(0.17),
-    },
-    draw.between(0.036, 0.052) * side,
-    draw.ink(channels, 0.8, 1),
-  );
+  drawWhole(canvas, STROKES[label] ?? [], draw);
+}
+
+/** Draws a shape at a random size, turn and width, anywhere that it fits in whole. */
+function drawWhole(canvas: Canvas, strokes: readonly Segment[], draw: Draw): void {
+  const { side, channels } = canvas;
+  const scale = draw.between(0.27, 0.35) * side;
+  const turned = {
+    scale: [scale * draw.between(0.85, 1.05), scale * draw.between(0.85, 1.05)],
+    direction: draw.direction(0.17),
+  } as const;
+  const halfWidth = draw.between(0.036, 0.052) * side;
+  const extent = extentOf(strokes, { ...turned, centre: [0, 0] });
+  const position = ([low, high]: readonly [number, number]) =>
+    draw.between(halfWidth + 0.5 - low, side - 1 - halfWidth - 0.5 - high);
+  const placement: Placement = { ...turned, centre: [position(extent.x), position(extent.y)] };
+  canvas.stroke(strokes, placement, halfWidth, draw.ink(channels, 0.8, 1));
 }
 
 /** Adds noise (a triangle of +-0.08), clips, and rounds to 0..255. */
@@ -127,7 +132,7 @@ class Draw {
   #at = 0;
 
   constructor(address: RandomAddress) {
-    this.#words = randomWords(address, 128); // a colour image takes 72
+    this.#words = randomWords(address, 128); // a colour image takes 78
   }
 
   /** [0, 1) */
