@@ -42,11 +42,10 @@ describe('a compute thread', () => {
   test('an abort rejects at once and stops the work in the thread', async () => {
     const controller = new AbortController();
     const work = thread.call('spin', undefined, { signal: controller.signal });
-    await thread.call('count', 1);
+    expect(await thread.call('spinning', undefined)).toBe(1);
     controller.abort();
     await expect(work).rejects.toMatchObject({ name: 'AbortError' });
-    // Only when the first has ended can the second find that it ran.
-    await expect.poll(() => thread.call('spin', undefined, { signal: AbortSignal.timeout(2000) })).toBeGreaterThan(0);
+    await expect.poll(() => thread.call('spinning', undefined)).toBe(0);
   });
 
   test('a call with an aborted signal is not made', async () => {
@@ -73,7 +72,7 @@ describe('a compute thread', () => {
     thread.onExit((error) => deaths.push(error));
     const pending = thread.call('spin', undefined).catch((error) => error.reason);
     await thread.close();
-    expect(await pending).toBe('COMPUTE_THREAD_DIED');
+    expect(await pending).toBe('COMPUTE_THREAD_CLOSED');
     await expect(thread.call('count', 1)).rejects.toMatchObject({ reason: 'COMPUTE_THREAD_CLOSED' });
     expect(deaths).toEqual([]);
   });

@@ -24,7 +24,7 @@ export interface ComputeThread<M extends ComputeMethods> {
     argument: M[K]['argument'],
     options?: CallOptions<M[K]['event']>,
   ): Promise<M[K]['result']>;
-  /** Ends the thread, whatever it is doing. */
+  /** Aborts what the thread is doing and ends it; after two seconds by force. */
   close(): Promise<void>;
   /** Called when the thread dies without being told to. */
   onExit(listener: (error: Error) => void): void;
@@ -32,7 +32,8 @@ export interface ComputeThread<M extends ComputeMethods> {
 
 type ToThread =
   | { readonly type: 'call'; readonly id: number; readonly method: string; readonly argument: unknown }
-  | { readonly type: 'abort'; readonly id: number };
+  | { readonly type: 'abort'; readonly id: number }
+  | { readonly type: 'close' };
 
 type FromThread =
   | { readonly type: 'result'; readonly id: number; readonly result: unknown }
@@ -84,22 +85,29 @@ export function startComputeThread<M extends ComputeMethods>(url: URL, data?: un
   current();
   return {
     async call(method, argument, options = {}) {
-      if (closed) throw new ComputeError('COMPUTE_THREAD_CLOSED', 'the compute thread was closed');
+      if (closed) throw closedError();
       return current().call(method, argument, options as CallOptions<unknown>);
     },
     async close() {
       closed = true;
-      await thread?.worker.terminate();
+      await thread?.close();
     },
     onExit: (listener) => void listeners.push(listener),
   };
+}
+
+function closedError(): ComputeError {
+  return new ComputeError('COMPUTE_THREAD_CLOSED', 'the compute thread was closed');
 }
 
 interface Thread {
   readonly worker: Worker;
   readonly dead: boolean;
   call(method: string, argument: unknown, options: CallOptions<unknown>): Promise<unknown>;
+  close(): Promise<void>;
 }
+
+const CLOSE_MS = 2000;
 
 function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): Thread {
   const fromSource = url.pathname.endsWith('.ts');
@@ -161,6 +169,17 @@ function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): 
         worker.ref();
         signal?.addEventListener('abort', abort, { once: true });
       }),
+    // A thread that is cut within a native call can take the process with it: it is asked first.
+    close: async () => {
+      if (dead) return;
+      for (const { reject } of [...pending.values()]) reject(closedError());
+      const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      worker.ref();
+      worker.postMessage({ type: 'close' } satisfies ToThread);
+      const force = setTimeout(() => void worker.terminate(), CLOSE_MS);
+      await ended;
+      clearTimeout(force);
+    },
   };
 }
 
@@ -231,9 +250,17 @@ export function serveCompute<M extends ComputeMethods>(handlers: ComputeHandlers
     }
   };
 
+  const giveUp = (controller: AbortController | undefined) =>
+    controller?.abort(new DOMException('the caller gave up', 'AbortError'));
   port.on('message', (message: ToThread) => {
     if (message.type === 'call') void run(message);
-    else running.get(message.id)?.abort(new DOMException('the caller gave up', 'AbortError'));
+    else if (message.type === 'abort') giveUp(running.get(message.id));
+    else {
+      for (const controller of running.values()) giveUp(controller);
+      // What is still running ends at its next look at the signal; the process object of a thread ends the thread alone.
+      const leave = () => (running.size === 0 ? process.exit(0) : setImmediate(leave));
+      leave();
+    }
   });
 }
 

@@ -96,7 +96,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     logger,
   });
   onShutdown(() => server.close(500));
-  const lease = await holdLease({
+  const leasing = holdLease({
     gateway: config.gateway,
     kind: kinds[kind],
     workerId: config.workerId,
@@ -106,7 +106,9 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     logger,
     onLost: (error) => leave(`${error.message}: stopping`, 1),
   });
-  onShutdown(() => lease.release());
+  // SIGTERM may come while the worker registers: what it has by then is given back.
+  onShutdown(async () => (await leasing.catch(() => undefined))?.release());
   onShutdown(() => stopping.abort(new DOMException('the worker is shutting down', 'AbortError')));
+  await leasing;
   logger.info({ address: server.address, worker: config.workerId }, `${kind} is ready`);
 }
