@@ -217,3 +217,26 @@ describe('the trap: the gradient of CE + mean |dCE/dx|^2 over the parameters', (
     }
   });
 });
+
+test('the example of the README', async () => {
+  const step = ({ x, y, w }: { x: tf.Tensor; y: tf.Tensor; w: tf.Tensor }) =>
+    valueAndGrad((weights: tf.Tensor) => {
+      const { value: logits, pullback } = vjp((input: tf.Tensor) => tf.matMul(input, weights), x);
+      const crossEntropy = tf.neg(tf.sum(tf.mul(y, tf.logSoftmax(logits))));
+      return tf.add(crossEntropy, tf.sum(tf.square(pullback(tf.sub(tf.softmax(logits), y)))));
+    }, w);
+  const compiled = await engine.compile(step, { x: spec(1, 2), y: spec(1, 2), w: spec(2, 2) });
+  const { value, gradient } = await compiled.run({
+    x: float32([1, 2], [1, 2]),
+    y: float32([1, 0], [1, 2]),
+    w: float32([1, 0, 0, 1], [2, 2]),
+  });
+  // by hand: p = softmax(1, 2), r = p - y = (-r2, r2), loss = -log p1 + |r|^2; the three terms of the gradient are those of
+  // the cross-entropy, of the weights in the pullback, and of the softmax in its cotangent
+  const [p1, p2] = [1 / (1 + Math.E), Math.E / (1 + Math.E)];
+  const slope = -p2 - 4 * p2 * p1 * p2;
+  const pulled = 2 * p2 * p2;
+  const expected = [slope + pulled, -slope - pulled, 2 * slope - pulled, pulled - 2 * slope];
+  expect(value.data[0]).toBeCloseTo(-Math.log(p1) + 2 * p2 * p2, 5);
+  for (const [i, number] of expected.entries()) expect(gradient.data[i]).toBeCloseTo(number, 5);
+});

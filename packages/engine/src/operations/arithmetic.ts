@@ -91,6 +91,7 @@ export const arithmetic = {
     simplify({ inputs, shape, dtype }, add) {
       const [a, b] = pair(inputs);
       const [x, y] = [fillValue(a), fillValue(b)];
+      // a term with the factor zero is gone, even if the other factor should be infinite or NaN
       if (x === 0 || y === 0) return fillNode(add, shape, 0, dtype);
       if (x === 1) return broadcastNode(add, b, shape);
       return y === 1 ? broadcastNode(add, a, shape) : undefined;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { dimensions4 } from '../onnx/layout.ts';
-import { pool, repeatPixels } from '../onnx/pooling.ts';
+import { pool } from '../onnx/pooling.ts';
 import { type Composite, type Inferred, type Operation, type Primitive, primitive } from './operation.ts';
 import { asFloat, pair, runKernel, single } from './rules.ts';
 import { real, type Sample, sample } from './samples.ts';
@@ -134,45 +134,4 @@ export const poolings = {
       samples: samplesOf(tf.avgPool),
     },
   ),
-  ResizeNearestNeighbor: primitive<{ size: readonly number[]; alignCorners: boolean; halfPixelCenters: boolean }>({
-    inputs: ['images'],
-    // recorded if every pixel becomes a whole window; otherwise pixels are picked
-    compose(inputs, { size, alignCorners, halfPixelCenters }) {
-      const images = single(inputs);
-      const [height, width] = pair(size);
-      const [, h, w] = dimensions4(images.shape);
-      if (!alignCorners && height % h === 0 && width % w === 0) return undefined;
-      const sources = (from: number, to: number) => {
-        const scale = alignCorners && to > 1 ? (from - 1) / (to - 1) : from / to;
-        const place = (i: number) => (halfPixelCenters ? (i + 0.5) * scale : i * scale);
-        const round = alignCorners ? Math.round : Math.floor;
-        return tf.tensor1d(
-          Array.from({ length: to }, (_, i) => Math.min(from - 1, round(place(i)))),
-          'int32',
-        );
-      };
-      return tf.gather(tf.gather(images, sources(h, height), 1), sources(w, width), 2);
-    },
-    infer(inputs, { size }) {
-      const [n, , , channels] = dimensions4(single(inputs).shape);
-      const attributes = { size, alignCorners: false, halfPixelCenters: false };
-      return { shape: [n, ...pair(size), channels], dtype: 'float32', attributes };
-    },
-    gradient: ({ dy, inputs, attributes: { size } }) => [
-      () => {
-        const [, h, w] = dimensions4(single(inputs).shape);
-        const [kh, kw] = [pair(size)[0] / h, pair(size)[1] / w];
-        return tf.mul(tf.avgPool(dy as tf.Tensor4D, [kh, kw], [kh, kw], 'valid'), kh * kw);
-      },
-    ],
-    lower: (graph, inputs, { shape }) => repeatPixels(graph, single(inputs), shape),
-    samples: [
-      sample([real([2, 2, 3, 3])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [4, 6]))),
-      sample([real([1, 3, 3, 2])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 4]))),
-      sample([real([1, 3, 3, 2])], (x) => tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 7], true))),
-      sample([real([1, 3, 3, 2])], (x) =>
-        tf.square(tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [5, 4], false, true)),
-      ),
-    ],
-  }),
 } satisfies Record<string, Operation>;

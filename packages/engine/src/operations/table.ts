@@ -9,6 +9,7 @@ import type { Operation } from './operation.ts';
 import { poolings } from './pooling.ts';
 import { products } from './product.ts';
 import { reductions } from './reduction.ts';
+import { resizing } from './resizing.ts';
 import { shapes } from './shape.ts';
 
 const families: readonly Readonly<Record<string, Operation>>[] = [
@@ -21,6 +22,7 @@ const families: readonly Readonly<Record<string, Operation>>[] = [
   poolings,
   products,
   reductions,
+  resizing,
   shapes,
 ];
 
