@@ -225,6 +225,16 @@ describe('the cache', () => {
     expect(engine.loaded).toBe(2);
   });
 
+  test('functions that crowd each other out all come to run', async () => {
+    const engine = await make({ cacheEntries: 1 });
+    const scale = (factor: number) => (x: tf.Tensor) => tf.mul(x, factor);
+    const all = await Promise.all([2, 3, 4].map((factor) => engine.compile(scale(factor), spec(1))));
+    const crowd = Array.from({ length: 12 }, (_, i) => all[i % 3]?.run(scalarLike(10)));
+    const results = await Promise.all(crowd);
+    expect(results.map((result) => result?.data[0])).toEqual(crowd.map((_, i) => 10 * (2 + (i % 3))));
+    expect(engine.loaded).toBe(1);
+  });
+
   test('the bound on bytes holds too, and never unloads what was just asked for', async () => {
     const engine = await make({ cacheBytes: 1 });
     const compiled = await engine.compile(double, { x: spec(2) });

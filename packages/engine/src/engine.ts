@@ -89,6 +89,7 @@ class LocalEngine implements Engine, Host {
   readonly #compiled = new Map<string, CompiledFunction>();
   /** In the order of last use. */
   readonly #loaded = new Map<CompiledFunction, Loaded>();
+  readonly #closing = new Set<Promise<void>>();
   #isDisposed = false;
 
   constructor(info: EngineInfo, loader: Loader, limits: { cacheEntries: number; cacheBytes: number }) {
@@ -111,12 +112,7 @@ class LocalEngine implements Engine, Host {
     const known = this.#compiled.get(key);
     const compiled = known ?? traceFunction(fn, specs, name, this);
     this.#compiled.set(key, compiled);
-    try {
-      await this.load(compiled);
-    } catch (error) {
-      await this.forget(compiled);
-      throw error;
-    }
+    await this.load(compiled);
     return compiled as unknown as Compiled<I, O>;
   }
 
@@ -126,33 +122,50 @@ class LocalEngine implements Engine, Host {
     const loaded = known ?? { program: this.#loader(compiled.graph), bytes: 0 };
     this.#loaded.set(compiled, loaded);
     if (known) return known.program;
-    return loaded.program.then(async (program) => {
-      loaded.bytes = program.bytes;
-      await this.#evict(compiled);
-      return program;
-    });
+    return loaded.program.then(
+      (program) => {
+        loaded.bytes = program.bytes;
+        this.#evict(compiled);
+        return program;
+      },
+      (error: unknown) => {
+        void this.forget(compiled); // so that the next attempt is a new one
+        throw error;
+      },
+    );
   }
 
-  async forget(compiled: CompiledFunction): Promise<void> {
+  forget(compiled: CompiledFunction): Promise<void> {
     for (const [key, value] of this.#compiled) if (value === compiled) this.#compiled.delete(key);
     const loaded = this.#loaded.get(compiled);
-    if (!loaded) return;
     this.#loaded.delete(compiled);
-    await compiled.settled();
-    const program = await loaded.program.catch(() => undefined); // whoever asked for it has heard of the failure
-    await program?.release();
+    return loaded ? this.#close(compiled, loaded) : Promise.resolve();
   }
 
   async dispose(): Promise<void> {
     this.#isDisposed = true;
     const all = new Set([...this.#compiled.values(), ...this.#loaded.keys()]);
     await Promise.all([...all].map((compiled) => compiled.release()));
+    await Promise.all(this.#closing);
   }
 
-  async #evict(keep: CompiledFunction): Promise<void> {
+  /** Nobody waits for what is evicted: its runs may in turn wait for room. */
+  #evict(keep: CompiledFunction): void {
     const total = () => [...this.#loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     const isFull = () => this.#loaded.size > this.#limits.cacheEntries || total() > this.#limits.cacheBytes;
-    for (const compiled of [...this.#loaded.keys()]) if (compiled !== keep && isFull()) await this.forget(compiled);
+    for (const compiled of [...this.#loaded.keys()]) if (compiled !== keep && isFull()) void this.forget(compiled);
+  }
+
+  /** Releases a program when its runs are over. */
+  #close(compiled: CompiledFunction, { program }: Loaded): Promise<void> {
+    const closing = compiled
+      .settled()
+      .then(() => program)
+      .then((loaded) => loaded.release())
+      .catch(() => undefined) // a program that failed to load: whoever asked for it has heard of it
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
   }
 
   #idOf(fn: object): number {

@@ -5,7 +5,7 @@ import { at, type OnnxGraph } from '../onnx/graph.ts';
 import { dimensions4, rows, rowsValue, splitBlocks, type Value } from '../onnx/layout.ts';
 import { composite, type GradientContext, type Operation, type Primitive, primitive } from './operation.ts';
 import { asFloat, fillNode, single } from './rules.ts';
-import { booleans, real, type Sample, sample } from './samples.ts';
+import { booleans, integers, real, type Sample, sample } from './samples.ts';
 
 /** TensorFlow.js calls the axes of Max `reductionIndices`. */
 type ReductionAttributes = {
@@ -25,7 +25,7 @@ function keptShape(shape: readonly number[], axes: readonly number[]): number[] 
 
 function reduction(
   operator: string,
-  row: Pick<Primitive<ReductionAttributes>, 'gradient' | 'samples'> & {
+  row: Pick<Primitive<ReductionAttributes>, 'compose' | 'gradient' | 'samples'> & {
     /** The result for `count` equal values. */
     readonly evaluate: (value: number, count: number) => number;
     readonly axisName?: 'axis' | 'reductionIndices';
@@ -144,10 +144,14 @@ export const reductions = {
   }),
   Mean: reduction('ReduceMean', {
     evaluate: (value) => value,
+    compose(inputs, { axis, keepDims }) {
+      const x = single(inputs);
+      return x.dtype === 'float32' ? undefined : tf.mean(asFloat(x), axis as number[] | undefined, keepDims);
+    },
     gradient: ({ dy, inputs, attributes }) => [
       () => spread(tf.div(dy, single(inputs).size / dy.size), single(inputs), attributes),
     ],
-    samples: reductionSamples(tf.mean),
+    samples: [...reductionSamples(tf.mean), sample([integers([2, 3], 9)], (x) => tf.mean(x, 1))],
   }),
   Max: reduction('ReduceMax', {
     evaluate: (value) => value,
