@@ -61,7 +61,7 @@ async function save(
     await rename(temporary, target);
     return size;
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {}); // it may not even be possible that it is there
     throw fromFileError(error, target);
   }
 }

@@ -8,7 +8,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await runCommandLine(process.argv.slice(2), {
+const code = await runCommandLine(process.argv.slice(2), {
   terminal: processTerminal(),
   gateways: installedGateway,
 });
+// Everything that was started is closed by now; what was written must still arrive.
+process.stdout.write('', () => process.exit(code));

@@ -32,3 +32,9 @@ export function outputOf({ output }: GlobalOptions, { terminal }: Context): Outp
     live: liveLine(terminal),
   };
 }
+
+/** The same without lines that stay: what they say is on the live line for a moment. */
+export function fleeting(output: Output): Output {
+  const { live } = output;
+  return { ...output, live: { ...live, print: live.update } };
+}

@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import { exitCodeOf, JsigrError } from '@jsigr/service';
 import { Command, CommanderError, Option } from 'commander';
 import { datasetsCommand } from './commands/datasets.ts';
@@ -24,6 +25,8 @@ const commands: readonly CommandGroup[] = [
 ];
 
 const USAGE_ERROR = 2;
+
+const NO_GATEWAY_HINT = 'is a gateway running there? `jsigr up` starts one';
 
 const EXIT_CODES = `
 Exit codes:
@@ -92,7 +95,8 @@ export function errorText(thrown: unknown, debug: boolean): string {
   const fields =
     rest.length > 0 && first ? [first, ...rest].map(({ field, description }) => `  ${field}: ${description}`) : [];
   const lines = [`jsigr: ${message}`, ...fields];
-  if (error.hint) lines.push(`hint: ${error.hint}`);
+  const hint = error.hint ?? (error.code === status.UNAVAILABLE ? NO_GATEWAY_HINT : undefined);
+  if (hint) lines.push(`hint: ${hint}`);
   if (debug)
     lines.push(error.stack ?? '', ...(error.cause === undefined ? [] : [`caused by: ${inspectCause(error.cause)}`]));
   return `${lines.join('\n')}\n`;

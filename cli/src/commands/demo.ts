@@ -6,9 +6,10 @@ import { demoPlan, EPSILON, quickPlan } from '../demo/plan.ts';
 import { summaryText } from '../demo/summary.ts';
 import { saveStream } from '../files.ts';
 import { integer } from '../options.ts';
-import { outputOf } from '../output.ts';
+import { fleeting, outputOf } from '../output.ts';
 import { renderReport } from '../report/render.ts';
 import { withSession } from '../session.ts';
+import { urlOf } from '../terminal/format.ts';
 import { version } from '../version.ts';
 
 interface DemoOptions extends GlobalOptions {
@@ -35,13 +36,13 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
     : join(dataDirectory(options, terminal), 'report.html');
   const output = outputOf({ ...options, output: 'text' }, context);
   await withSession(options, context, async (session) => {
-    if (session.httpAddress) output.say(`watch    http://${session.httpAddress}`);
+    if (session.httpAddress) output.say(`watch    ${urlOf(session.httpAddress)}`);
     output.say(`gateway  ${session.address}`);
     output.say(`report   ${report} (when done)\n`);
     const { seed, quick } = options;
     const command = `jsigr demo --seed ${seed}${quick ? ' --quick' : ''}`;
     const plan = quick ? quickPlan : demoPlan;
-    const data = await runDemo({ plan, seed, command, version, session, output, context });
+    const data = await runDemo({ plan, seed, command, version, session, output: fleeting(output), context });
     await saveStream(report, once(Buffer.from(renderReport(data))));
     output.say(`\n${summaryText(data, terminal.bold)}`);
     output.say(`report: ${report}\n`);

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, dataDirectory, examples, type GlobalOptions } from '../context.ts';
 import { port } from '../options.ts';
+import { urlOf } from '../terminal/format.ts';
 
 interface UpOptions extends GlobalOptions {
   readonly host: string;
@@ -35,7 +36,7 @@ async function up(options: UpOptions, { terminal, gateways }: Context): Promise<
   else
     terminal.out(
       [
-        ...(httpAddress ? [`dashboard  http://${httpAddress}`] : []),
+        ...(httpAddress ? [`dashboard  ${urlOf(httpAddress)}`] : []),
         `gRPC       ${grpcAddress}`,
         `data       ${directory}`,
         'Ctrl-C ends it; runs that are not finished stop with it.',

@@ -46,6 +46,11 @@ export function shortName(name: string): string {
   return name.replace(/^(models\/)?([0-9a-f]{12})[0-9a-f]+$/, '$1$2');
 }
 
+/** host:port as an address for a browser. */
+export function urlOf(address: string): string {
+  return address.includes('://') ? address : `http://${address}`;
+}
+
 /** UTC to the second: `2026-11-23 08:44:16`. */
 export function instant(time: Date | undefined): string {
   return time ? time.toISOString().slice(0, 19).replace('T', ' ') : '-';

@@ -30,6 +30,7 @@ it('in a pipe progress is a plain line now and then, and lines that stay are all
   const live = liveLine(terminal);
   for (now = 0; now <= 2 * PLAIN_INTERVAL_MS; now += PLAIN_INTERVAL_MS / 4) live.update(`at ${now}`);
   live.print('epoch 1');
+  live.update('right after it');
   live.stop();
   expect(terminal.written.out).toBe('at 0\nat 10000\nat 20000\nepoch 1\n');
   expect(terminal.written.err).toBe('');

@@ -4,7 +4,7 @@ import type { Terminal } from './terminal.ts';
 const CLEAR = '\r\u001b[2K';
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
-/** Shortest time between two plain lines of progress where nobody watches, in milliseconds. */
+/** Shortest time between a plain line of progress and the line before it where nobody watches, in milliseconds. */
 export const PLAIN_INTERVAL_MS = 10_000;
 
 /** One line that changes in place, on a terminal; now and then a plain line, in a pipe. */
@@ -54,7 +54,10 @@ function plain({ out, now }: Terminal): LiveLine {
       last = now();
       out(`${text}\n`);
     },
-    print: (text) => out(`${text}\n`),
+    print: (text) => {
+      last = now();
+      out(`${text}\n`);
+    },
     stop: () => {},
   };
 }

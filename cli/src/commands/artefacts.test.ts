@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CreateEvaluationRequest,
+  Dataset,
+  Evaluation,
+  type ExplainRequest,
+  ExplainResponse,
+  type GetModelRequest,
+  type ImportDatasetRequest,
+  Model,
+  type ReadModelFileRequest,
+  RunState,
+} from '@jsigr/proto';
+import { notFound } from '@jsigr/service';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { tensorOf } from '../tensor.ts';
+import { jsigr, type Outcome } from '../testing/command.ts';
+import { answers, type FakeGateway, type FakeServices, startFakeGateway, streams } from '../testing/fake-gateway.ts';
+import { fakeTerminal } from '../testing/fake-terminal.ts';
+import { madeUpReport } from '../testing/report-data.ts';
+
+const DIGEST = 'ab'.repeat(32);
+const WEIGHTS = Buffer.from('weights, byte for byte');
+const sha256 = createHash('sha256').update(WEIGHTS).digest('hex');
+
+const model = Model.fromPartial({
+  name: `models/${DIGEST}`,
+  architecture: 'lenet',
+  dataset: 'datasets/cifar',
+  input: [32, 32, 3],
+  files: [{ path: 'weights.safetensors', sizeBytes: WEIGHTS.length, sha256 }],
+});
+
+let folder = '';
+let gateway: FakeGateway | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'jsigr-cli-'));
+});
+afterEach(() => {
+  gateway?.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function run(line: string, services: FakeServices): Promise<Outcome> {
+  gateway = await startFakeGateway(services);
+  return jsigr(line.split(' '), { gateway, terminal: fakeTerminal({ directory: folder }) });
+}
+
+const models = {
+  getModel: answers(({ name }: GetModelRequest) => {
+    if (!`models/${DIGEST}`.startsWith(name)) throw notFound('model', name, '`jsigr models list` shows all');
+    return { model };
+  }),
+  readModelFile: streams(function* ({ readOffset }: ReadModelFileRequest) {
+    for (let offset = readOffset; offset < WEIGHTS.length; offset += 5)
+      yield { offset, data: WEIGHTS.subarray(offset, offset + 5) };
+  }),
+};
+
+describe('models export', () => {
+  it('writes the checkpoint byte for byte', async () => {
+    const { code, out } = await run('models export abababab --out checkpoint', { models });
+    expect(code).toBe(0);
+    expect(readFileSync(join(folder, 'checkpoint/weights.safetensors'))).toEqual(WEIGHTS);
+    expect(out).toContain(join(folder, 'checkpoint/weights.safetensors'));
+  });
+
+  it('leaves nothing behind when the bytes are not those that were announced', async () => {
+    const damaged = { ...models, readModelFile: streams(() => [{ offset: 0, data: Buffer.from('damaged') }]) };
+    const { code, err } = await run('models export abababab --out checkpoint', { models: damaged });
+    expect(code).toBe(1);
+    expect(err).toContain(`weights.safetensors arrived with 7 bytes`);
+    expect(readdirSync(join(folder, 'checkpoint'))).toEqual([]);
+  });
+
+  it.each(['../outside', '/etc/outside', 'a/../../outside', ''])(
+    'writes no file "%s" outside of its folder',
+    async (path) => {
+      const hostile = {
+        ...models,
+        getModel: answers(() => ({ model: { ...model, files: [{ path, sizeBytes: 1, sha256 }] } })),
+      };
+      const { code, err } = await run('models export abababab --out checkpoint', { models: hostile });
+      expect(code).toBe(2);
+      expect(err).toContain('does not lie in the artefact');
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
+  it('writes one ONNX file', async () => {
+    const exporting = {
+      ...models,
+      exportModel: streams(() => [{ data: Buffer.from('on') }, { data: Buffer.from('nx') }]),
+    };
+    const { code, out } = await run('models export abababab --format onnx --out model.onnx', { models: exporting });
+    expect(code).toBe(0);
+    expect(readFileSync(join(folder, 'model.onnx'), 'utf8')).toBe('onnx');
+    expect(out).toBe(`${join(folder, 'model.onnx')}  4 B\n`);
+  });
+
+  it('says which file cannot be written', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    const { code, err } = await run('models export abababab --out file', { models });
+    expect(code).toBe(4);
+    expect(err).toContain(join(folder, 'file'));
+  });
+
+  it('of a model that nobody knows is 3, with a hint', async () => {
+    const { code, err } = await run('models show ffff', { models });
+    expect({ code, err }).toEqual({
+      code: 3,
+      err: 'jsigr: there is no model "models/ffff"\nhint: `jsigr models list` shows all\n',
+    });
+  });
+});
+
+describe('evaluate', () => {
+  const report = madeUpReport().models[0]?.report;
+  const evaluation = Evaluation.fromPartial({ name: 'evaluations/e1', state: RunState.RUN_STATE_SUCCEEDED, report });
+  const done = {
+    event: {
+      sequence: 1,
+      time: undefined,
+      payload: { $case: 'stateChanged' as const, value: { state: RunState.RUN_STATE_SUCCEEDED, reason: '' } },
+    },
+  };
+
+  it('attacks by the usual plan of colour images, and prints intervals and the masking verdict', async () => {
+    let created: CreateEvaluationRequest | undefined;
+    const { code, out } = await run('evaluate abababab --samples 500 --seed 3', {
+      models,
+      datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
+      evaluations: {
+        createEvaluation: answers((request: CreateEvaluationRequest) => {
+          created = request;
+          return { evaluation };
+        }),
+        getEvaluation: answers(() => ({ evaluation })),
+        watchEvaluation: streams(() => [done]),
+      },
+    });
+    expect(code).toBe(0);
+    expect(created?.spec).toMatchObject({ model: `models/${DIGEST}`, plan: { samples: 500, part: 'test', seed: 3 } });
+    expect(created?.spec?.plan?.attacks.map(({ attack }) => attack)).toEqual(['noise', 'fgsm', 'pgd', 'mi-fgsm']);
+    expect(created?.spec?.plan?.attacks[0]?.epsilons).toEqual([2 / 255, 4 / 255, 8 / 255]);
+    expect(out).toMatch(/pgd linf +white-box +0\.1 +20\.4 % \[16\.9, 23\.9\]/);
+    expect(out).toMatch(/^masking +not assessed$/m);
+    expect(out).toMatch(/^clean accuracy +98\.2 % \[97\.0, 99\.4\]$/m);
+  });
+});
+
+describe('explain', () => {
+  const explanation = ExplainResponse.fromPartial({
+    predicted: 1,
+    target: 1,
+    probabilities: [0.2, 0.7, 0.1],
+    classNames: ['ring', 'cross', 'arrow'],
+    attribution: tensorOf([2, 2], Float32Array.of(0.5, -1, 0, 2)),
+    overlay: Buffer.from('a png'),
+    checks: [{ name: 'completeness_gap', value: 0.001 }],
+    milliseconds: 12.4,
+  });
+  let asked: ExplainRequest | undefined;
+  const services: FakeServices = {
+    models,
+    explanations: {
+      explain: answers((request: ExplainRequest) => {
+        asked = request;
+        return explanation;
+      }),
+    },
+  };
+
+  it('writes overlay and raw map, and says what is seen', async () => {
+    const { code, out } = await run(
+      'explain abababab --sample glyphs:3 --method smoothgrad --set samples=8 --out o.png --raw map.json',
+      services,
+    );
+    expect(code).toBe(0);
+    expect(asked).toMatchObject({
+      method: 'smoothgrad',
+      settings: { samples: '8' },
+      overlay: true,
+      image: { source: { $case: 'sample', value: { dataset: 'datasets/glyphs', part: 'test', index: 3 } } },
+    });
+    expect(readFileSync(join(folder, 'o.png'), 'utf8')).toBe('a png');
+    expect(JSON.parse(readFileSync(join(folder, 'map.json'), 'utf8'))).toEqual({
+      shape: [2, 2],
+      map: [
+        [0.5, -1],
+        [0, 2],
+      ],
+    });
+    expect(out).toMatch(/^predicted +cross \(class 1\)$/m);
+    expect(out).toContain('cross (class 1) 70.0 %, ring (class 0) 20.0 %');
+    expect(out).toContain('completeness gap 0.001');
+  });
+
+  it('sends an image file as it is, and writes float32 numbers', async () => {
+    writeFileSync(join(folder, 'photo.jpg'), 'a jpeg');
+    const { code } = await run('explain abababab --image photo.jpg --target 2 --raw map.f32', services);
+    expect(code).toBe(0);
+    expect(asked?.target).toBe(2);
+    expect(asked?.image?.source).toEqual({ $case: 'encoded', value: Buffer.from('a jpeg') });
+    expect(readFileSync(join(folder, 'map.f32')).readFloatLE(12)).toBe(2);
+  });
+
+  it('of an image that is not there is 3, without asking any gateway', async () => {
+    const { code, err } = await jsigr(['explain', 'm', '--image', 'none.png'], {
+      terminal: fakeTerminal({ directory: folder }),
+    });
+    expect({ code, err }).toEqual({ code: 3, err: `jsigr: there is no file ${join(folder, 'none.png')}\n` });
+  });
+
+  it('of an image that is too large is 2', async () => {
+    writeFileSync(join(folder, 'huge.png'), Buffer.alloc(8 * 1024 * 1024 + 1));
+    const { code, err } = await jsigr(['explain', 'm', '--image', 'huge.png'], {
+      terminal: fakeTerminal({ directory: folder }),
+    });
+    expect(code).toBe(2);
+    expect(err).toContain('--image');
+    expect(err).toContain('8388608 are allowed');
+  });
+});
+
+describe('datasets', () => {
+  const dataset = Dataset.fromPartial({
+    name: 'datasets/mnist',
+    digest: DIGEST,
+    input: [28, 28, 1],
+    classNames: ['0', '1'],
+    parts: [
+      { name: 'train', count: 60_000, mean: [0.1307], standardDeviation: [0.3081] },
+      { name: 'test', count: 10_000, hasMasks: true },
+    ],
+  });
+
+  it('import asks for the whole path of a local folder only where the gateway is local', async () => {
+    let asked: ImportDatasetRequest | undefined;
+    const { code, out } = await run('datasets import mnist raw --format mnist', {
+      datasets: {
+        importDataset: answers((request: ImportDatasetRequest) => {
+          asked = request;
+          return { dataset };
+        }),
+      },
+    });
+    expect(code).toBe(0);
+    expect(asked).toEqual({ datasetId: 'mnist', format: 'mnist', directory: 'raw' });
+    expect(out).toMatch(/^train +60,000 +no +0\.1307 +0\.3081$/m);
+  });
+
+  it('list is a table, or the response as JSON', async () => {
+    const services = { datasets: { listDatasets: answers(() => ({ datasets: [dataset], nextPageToken: '' })) } };
+    expect((await run('datasets list', services)).out).toMatch(
+      /^datasets\/mnist +28 x 28 x 1 +2 +60,000 +10,000 +yes$/m,
+    );
+    gateway?.close();
+    expect(JSON.parse((await run('datasets list -o json', services)).out)).toMatchObject({
+      datasets: [{ name: 'datasets/mnist', input: [28, 28, 1] }],
+    });
+  });
+});
