@@ -286,7 +286,7 @@ describe('options and specs', () => {
   const wrongOptions: readonly [EngineOptions, RegExp][] = [
     [{ threads: 0 }, /threads is 0; it must be an integer from 1 to 256/],
     [{ threads: 1.5 }, /threads is 1.5/],
-    [{ blockSize: 65 }, /blockSize is 65/],
+    [{ blockSize: 5 }, /blockSize is 5; this processor's kernels know 1 and/],
     [{ cacheEntries: 0 }, /cacheEntries is 0/],
     [{ cacheBytes: -1 }, /cacheBytes is -1/],
     [{ engine: 'cuda' as 'onnx' }, /engine is 'cuda'/],

@@ -62,8 +62,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     const info = { engine, threads: 1, blockSize: 1, runtimeVersion: `tfjs-backend-cpu ${tf.version_core}` } as const;
     return new LocalEngine(info, loadReference, { cacheEntries, cacheBytes });
   }
-  const blockSize = options.blockSize ?? (await detectBlock());
-  requireInteger('blockSize', blockSize, 1, 64);
+  const detected = await detectBlock();
+  const blockSize = options.blockSize ?? detected;
+  if (blockSize !== 1 && blockSize !== detected)
+    throw new EngineError(
+      'INVALID_INPUT',
+      `blockSize is ${blockSize}; this processor's kernels know 1 and ${detected}`,
+    );
   const info = { engine, threads, blockSize, runtimeVersion: runtimeVersion() };
   return new LocalEngine(info, (graph) => loadOnnx(graph, { threads, block: blockSize }), { cacheEntries, cacheBytes });
 }

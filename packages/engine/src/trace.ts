@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from './errors.ts';
 import { type Attributes, fillDraft, type Graph, GraphBuilder, liveNodes, type NamedNode, type Node } from './graph.ts';
-import type { DType, NdArray, TensorSpec } from './ndarray.ts';
+import type { DType, NdArray } from './ndarray.ts';
 import { type AddNode, isPrimitive } from './operations/operation.ts';
 import { operations, TABLE } from './operations/table.ts';
 
@@ -100,11 +100,6 @@ export function withTrace<T>(name: string, body: (trace: Trace) => T): T {
     tf.engine().endScope();
     active = before;
   }
-}
-
-export interface NamedSpec {
-  readonly name: string;
-  readonly value: TensorSpec;
 }
 
 /** The graph of what the trace recorded: markers gone, dead nodes dropped, equal nodes one node. */

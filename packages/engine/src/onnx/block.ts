@@ -1,9 +1,9 @@
 import * as ort from 'onnxruntime-node';
 import { sizeOf } from '../ndarray.ts';
-import { convolve } from './convolution.ts';
+import { convolve, convolveFilterGradient } from './convolution.ts';
 import { encodeModel } from './encode.ts';
-import { DOMAIN, OnnxGraph } from './graph.ts';
-import { rows, rowsValue } from './layout.ts';
+import { at, DOMAIN, OnnxGraph } from './graph.ts';
+import { rows, rowsValue, type Value } from './layout.ts';
 import { createSession } from './session.ts';
 
 let detected: Promise<number> | undefined;
@@ -13,7 +13,9 @@ let detected: Promise<number> | undefined;
  * operators, which are internal to ONNX Runtime, are missing or do not do what we expect of them.
  */
 export function detectBlock(): Promise<number> {
-  detected ??= blockOfRuntime().then(async (block) => ((await convolutionIsRight(block)) ? block : 1));
+  detected ??= blockOfRuntime().then(async (block) =>
+    (await convolutionIsRight(block)) && (await filterGradientIsRight(block)) ? block : 1,
+  );
   return detected;
 }
 
@@ -29,27 +31,66 @@ async function blockOfRuntime(): Promise<number> {
   return result?.dims[1] ?? 1;
 }
 
-/** One small convolution against plain arithmetic. */
-async function convolutionIsRight(block: number): Promise<boolean> {
-  const shapes = { x: [1, 2, 2, block], w: [2, 2, block, block] };
-  const numbers = (shape: readonly number[]) =>
-    Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7) % 11) - 5);
-  const [images, filter] = [numbers(shapes.x), numbers(shapes.w)];
+const GEOMETRY = { strides: [1, 1], before: [0, 0], after: [0, 0] } as const;
+
+/** Small whole numbers, so that sums are exact in any order. */
+function numbers(shape: readonly number[]): Float32Array {
+  return Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7) % 11) - 5);
+}
+
+/** One window over a small image against plain arithmetic. */
+function convolutionIsRight(block: number): Promise<boolean> {
+  const [a, b] = [
+    [1, 2, 2, block],
+    [2, 2, block, block],
+  ];
+  const [images, filter] = [numbers(a), numbers(b)];
+  const expected = Array.from({ length: block }, (_, out) =>
+    images.reduce((sum, value, i) => sum + value * (filter[i * block + out] ?? 0), 0),
+  );
+  return isRight(block, [a, b], (graph, x, w) => convolve(graph, x, w, GEOMETRY, [1, 1, 1, block]), expected);
+}
+
+/** A filter gradient over two groups of images, each one row of pixels, against plain arithmetic. */
+function filterGradientIsRight(block: number): Promise<boolean> {
+  const [width, taps] = [3, 2];
+  const outWidth = width - taps + 1;
+  const [a, b] = [
+    [block, 1, width, block],
+    [block, 1, outWidth, block],
+  ];
+  const [images, dy] = [numbers(a), numbers(b)];
+  const expected = Array.from({ length: taps * block * block }, (_, i) => {
+    const [tap, channel, out] = [Math.floor(i / block / block), Math.floor(i / block) % block, i % block];
+    let sum = 0;
+    for (let n = 0; n < block; n++)
+      for (let w = 0; w < outWidth; w++)
+        sum += at(images, (n * width + w + tap) * block + channel) * at(dy, (n * outWidth + w) * block + out);
+    return sum;
+  });
+  const shape = [1, taps, block, block];
+  return isRight(block, [a, b], (graph, x, d) => convolveFilterGradient(graph, x, d, GEOMETRY, shape), expected);
+}
+
+/** Whether a graph of two inputs, filled with `numbers`, gives exactly what is expected. */
+async function isRight(
+  block: number,
+  [a, b]: readonly [readonly number[], readonly number[]],
+  build: (graph: OnnxGraph, a: Value, b: Value) => Value,
+  expected: readonly number[],
+): Promise<boolean> {
   const graph = new OnnxGraph(block);
-  const [x, w] = [graph.input('x', shapes.x, 'float32'), graph.input('w', shapes.w, 'float32')];
-  const geometry = { strides: [1, 1], before: [0, 0], after: [0, 0] } as const;
-  const y = rows(graph, convolve(graph, rowsValue(x, 'float32'), rowsValue(w, 'float32'), geometry, [1, 1, 1, block]));
+  const [x, w] = [graph.input('x', a, 'float32'), graph.input('w', b, 'float32')];
+  const y = rows(graph, build(graph, rowsValue(x, 'float32'), rowsValue(w, 'float32')));
   const inputs = [
     { name: 'x', node: x, dtype: 'float32' as const },
     { name: 'w', node: w, dtype: 'float32' as const },
   ];
   const result = await runOnce(encodeModel(graph.nodes, inputs, [{ name: 'y', node: y, dtype: 'float32' }]), {
-    x: new ort.Tensor('float32', images, shapes.x),
-    w: new ort.Tensor('float32', filter, shapes.w),
+    x: new ort.Tensor('float32', numbers(a), a),
+    w: new ort.Tensor('float32', numbers(b), b),
   });
-  return Array.from({ length: block }, (_, out) =>
-    images.reduce((sum, value, i) => sum + value * (filter[i * block + out] ?? 0), 0),
-  ).every((expected, out) => result?.data[out] === expected);
+  return expected.every((value, i) => result?.data[i] === value);
 }
 
 /** The output `y` of a model, or nothing if ONNX Runtime refuses it. */

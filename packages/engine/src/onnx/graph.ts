@@ -135,7 +135,7 @@ export class OnnxGraph {
 }
 
 /** The number at a place that exists: index arithmetic over shapes is checked by construction, not by the type system. */
-export function at(list: readonly number[], index: number): number {
+export function at(list: ArrayLike<number>, index: number): number {
   const value = list[index];
   if (value === undefined) throw new RangeError(`index ${index} is outside a list of ${list.length}`);
   return value;
