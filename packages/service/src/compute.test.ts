@@ -48,6 +48,16 @@ describe('a compute thread', () => {
     await expect.poll(() => thread.call('spinning', undefined)).toBe(0);
   });
 
+  test('an abort stops work that never lets the event loop turn', async () => {
+    const controller = new AbortController();
+    const begun = new Promise<string>((resolve) => {
+      thread.call('spinDeaf', undefined, { signal: controller.signal, onEvent: resolve }).catch(() => undefined);
+    });
+    expect(await begun).toBe('begun');
+    controller.abort();
+    expect(await thread.call('spinning', undefined)).toBe(0);
+  });
+
   test('a call with an aborted signal is not made', async () => {
     await expect(thread.call('count', 1, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       name: 'AbortError',

@@ -31,7 +31,14 @@ export interface ComputeThread<M extends ComputeMethods> {
 }
 
 type ToThread =
-  | { readonly type: 'call'; readonly id: number; readonly method: string; readonly argument: unknown }
+  | {
+      readonly type: 'call';
+      readonly id: number;
+      readonly method: string;
+      readonly argument: unknown;
+      /** Becomes 1 when the caller gives up: seen at once, also by a thread whose event loop does not turn. */
+      readonly flag: Int32Array;
+    }
   | { readonly type: 'abort'; readonly id: number }
   | { readonly type: 'close' };
 
@@ -62,6 +69,7 @@ interface Pending {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly onEvent: ((event: unknown) => void) | undefined;
+  readonly flag: Int32Array;
 }
 
 /** URL of a module beside this one: `.ts` when running from sources, else `.js`. */
@@ -148,7 +156,9 @@ function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): 
         const id = nextId++;
         const send = (message: ToThread, moved: readonly Transferable[] = []) =>
           worker.postMessage(message, [...moved]);
+        const flag = new Int32Array(new SharedArrayBuffer(4));
         const abort = () => {
+          Atomics.store(flag, 0, 1);
           send({ type: 'abort', id });
           finish();
           reject(signal?.reason);
@@ -164,15 +174,18 @@ function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): 
             finish();
             then(value);
           };
-        send({ type: 'call', id, method, argument }, transfer);
-        pending.set(id, { resolve: settled(resolve), reject: settled(reject), onEvent });
+        send({ type: 'call', id, method, argument, flag }, transfer);
+        pending.set(id, { resolve: settled(resolve), reject: settled(reject), onEvent, flag });
         worker.ref();
         signal?.addEventListener('abort', abort, { once: true });
       }),
     // A thread that is cut within a native call can take the process with it: it is asked first.
     close: async () => {
       if (dead) return;
-      for (const { reject } of [...pending.values()]) reject(closedError());
+      for (const { reject, flag } of [...pending.values()]) {
+        Atomics.store(flag, 0, 1);
+        reject(closedError());
+      }
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       worker.ref();
       worker.postMessage({ type: 'close' } satisfies ToThread);
@@ -193,7 +206,7 @@ function settle(pending: Map<number, Pending>, message: FromThread): void {
 export interface ComputeContext<Event> {
   /** Tells the caller something; the buffers are moved. */
   emit(event: Event, transfer?: readonly Transferable[]): void;
-  /** Aborted when the caller gave up. The message comes in between two turns of the thread's event loop: look after every awaited run. */
+  /** Aborted when the caller gave up. `aborted` and `throwIfAborted` know at once; listeners only when the thread's event loop turns. */
   readonly signal: AbortSignal;
 }
 
@@ -232,8 +245,8 @@ export function serveCompute<M extends ComputeMethods>(handlers: ComputeHandlers
   const running = new Map<number, AbortController>();
   const send = (message: FromThread, buffers: readonly Transferable[] = []) => port.postMessage(message, [...buffers]);
 
-  const run = async ({ id, method, argument }: ToThread & { type: 'call' }) => {
-    const controller = new AbortController();
+  const run = async ({ id, method, argument, flag }: ToThread & { type: 'call' }) => {
+    const controller = flaggedController(flag);
     running.set(id, controller);
     const emit = (event: unknown, buffers?: readonly Transferable[]) => {
       if (!controller.signal.aborted) send({ type: 'event', id, event }, buffers);
@@ -250,18 +263,45 @@ export function serveCompute<M extends ComputeMethods>(handlers: ComputeHandlers
     }
   };
 
-  const giveUp = (controller: AbortController | undefined) =>
-    controller?.abort(new DOMException('the caller gave up', 'AbortError'));
   port.on('message', (message: ToThread) => {
     if (message.type === 'call') void run(message);
-    else if (message.type === 'abort') giveUp(running.get(message.id));
+    else if (message.type === 'abort') running.get(message.id)?.abort(gaveUp());
     else {
-      for (const controller of running.values()) giveUp(controller);
+      for (const controller of running.values()) controller.abort(gaveUp());
       // What is still running ends at its next look at the signal; the process object of a thread ends the thread alone.
       const leave = () => (running.size === 0 ? process.exit(0) : setImmediate(leave));
       leave();
     }
   });
+}
+
+function gaveUp(): DOMException {
+  return new DOMException('the caller gave up', 'AbortError');
+}
+
+const nativeAborted = Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get;
+const nativeThrow = AbortSignal.prototype.throwIfAborted;
+
+/** A controller whose signal looks at the flag whenever it is asked: a loop of synchronous engine runs hears no message. */
+function flaggedController(flag: Int32Array): AbortController {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const look = () => {
+    if (Atomics.load(flag, 0) === 1 && !nativeAborted?.call(signal)) controller.abort(gaveUp());
+  };
+  Object.defineProperty(signal, 'aborted', {
+    get: () => {
+      look();
+      return nativeAborted?.call(signal);
+    },
+  });
+  Object.defineProperty(signal, 'throwIfAborted', {
+    value: () => {
+      look();
+      nativeThrow.call(signal);
+    },
+  });
+  return controller;
 }
 
 function plain(error: unknown): PlainError {

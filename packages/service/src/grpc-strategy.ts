@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type handleUnaryCall, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
@@ -107,16 +109,13 @@ function bindError(target: string, error: Error) {
   );
 }
 
-/** Reflection describes what the .proto files say of the services that are really served. */
+/** Reflection describes what the .proto files say of those services that are really served; services of other files are not described. */
 function reflection(services: readonly string[]): ReflectionService {
-  const files = services.map((name) => `${fileOf(name)}.proto`);
-  const definition = loadSync([...new Set(files)], { includeDirs: [protoDirectory], keepCase: true });
-  return new ReflectionService(definition, { services: [...services] });
-}
-
-/** jsigr.v1.TrainingService is in jsigr/v1/training.proto. */
-function fileOf(service: string): string {
-  const parts = service.split('.');
-  const name = (parts.pop() ?? '').replace(/Service$/, '').replace(/^WorkerRegistry$/, 'Worker');
-  return [...parts, name.toLowerCase()].join('/');
+  const folder = 'jsigr/v1';
+  const files = readdirSync(join(protoDirectory, folder)).filter((name) => name.endsWith('.proto'));
+  const definition = loadSync(
+    files.map((name) => `${folder}/${name}`),
+    { includeDirs: [protoDirectory], keepCase: true },
+  );
+  return new ReflectionService(definition, { services: services.filter((name) => name in definition) });
 }

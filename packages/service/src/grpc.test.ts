@@ -1,11 +1,15 @@
 import { once } from 'node:events';
+import { createRequire } from 'node:module';
 import {
   type Client,
+  type ClientDuplexStream,
   credentials,
   makeGenericClientConstructor,
   type ServerWritableStream,
+  type ServiceDefinition,
   status,
 } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import {
   ExplainerServiceClient,
   ExplainerServiceService,
@@ -221,6 +225,22 @@ test.each(['', 'jsigr.v1.TrainerService'])('health of "%s" is SERVING', async (s
 interface HealthClient extends Client {
   check(request: { service: string }, callback: (error: Error | null, response: { status: string }) => void): void;
 }
+
+test('reflection lists what is served, and no more', async () => {
+  const path = '@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto';
+  const definition = loadSync(createRequire(import.meta.url).resolve(path));
+  const service = definition['grpc.reflection.v1.ServerReflection'] as ServiceDefinition;
+  const Reflection = makeGenericClientConstructor(service, 'grpc.reflection.v1.ServerReflection');
+  const client = new Reflection(server.address, credentials.createInsecure());
+  const call = client.serverReflectionInfo?.() as ClientDuplexStream<unknown, unknown>;
+  call.write({ listServices: '*' });
+  const [response] = await once(call, 'data');
+  call.end();
+  await once(call.resume(), 'end');
+  client.close();
+  const names = response.listServicesResponse.service.map(({ name }: { name: string }) => name);
+  expect(names.sort()).toEqual(['jsigr.v1.ExplainerService', 'jsigr.v1.TrainerService']);
+});
 
 test('a port in use is an error that names it', async () => {
   const port = Number(server.address.split(':')[1]);

@@ -42,6 +42,7 @@ export class Attacker {
   async *evaluate(request: EvaluateRequest, callSignal: AbortSignal): AsyncGenerator<EvaluateResponse> {
     const { modelDigest, datasetDigest, surrogateDigests, plan, dataset } = request;
     const signal = AbortSignal.any([callSignal, this.#context.signal]);
+    checkSurrogates(surrogateDigests);
     const argument = {
       ...evaluateArgument(plan, 'test'),
       model: modelDigest,
@@ -81,6 +82,7 @@ export class Attacker {
   async *follow(request: FollowRunRequest, callSignal: AbortSignal): AsyncGenerator<FollowRunResponse> {
     const { run, trainerAddress, datasetDigest, surrogateDigests, plan, dataset } = request;
     const signal = AbortSignal.any([callSignal, this.#context.signal]);
+    checkSurrogates(surrogateDigests);
     if (!trainerAddress) throw invalidArgument('trainerAddress', 'is missing');
     const common = { ...evaluateArgument(plan, 'held-out'), dataset: datasetDigest, surrogates: surrogateDigests };
     const trainer = connect(TrainerServiceClient, trainerAddress);
@@ -144,4 +146,11 @@ export class Attacker {
       }
     }
   }
+}
+
+const MAX_SURROGATES = 8;
+
+function checkSurrogates(digests: readonly string[]): void {
+  if (digests.length > MAX_SURROGATES)
+    throw invalidArgument('surrogateDigests', `${digests.length} given, at most ${MAX_SURROGATES} allowed`);
 }

@@ -13,8 +13,8 @@ interface Model {
   readonly classifier: Classifier;
 }
 
-/** A run's model and its surrogates; a few, because two evaluations may take turns. */
-const models = new Lru<Model>(8);
+/** Models and their surrogates (8 at most) of the evaluations that take turns. */
+const models = new Lru<Model>(32);
 const datasets = new Lru<Dataset>(2);
 let engine: Promise<Engine> | undefined;
 
