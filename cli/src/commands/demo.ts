@@ -34,7 +34,7 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
   const report = options.report
     ? pathOf(options.report, terminal)
     : join(dataDirectory(options, terminal), 'report.html');
-  const output = outputOf({ ...options, output: 'text' }, context);
+  const output = outputOf(options, context);
   await withSession(options, context, async (session) => {
     if (session.httpAddress) output.say(`watch    ${urlOf(session.httpAddress)}`);
     output.say(`gateway  ${session.address}`);
@@ -44,6 +44,7 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
     const plan = quick ? quickPlan : demoPlan;
     const data = await runDemo({ plan, seed, command, version, session, output: fleeting(output), context });
     await saveStream(report, once(Buffer.from(renderReport(data))));
+    if (options.output === 'json') terminal.out(`${JSON.stringify({ report })}\n`);
     output.say(`\n${summaryText(data, terminal.bold)}`);
     output.say(`report: ${report}\n`);
     output.say('Next:');

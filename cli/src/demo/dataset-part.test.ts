@@ -1,21 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { safetensorsOf as file } from '../testing/safetensors.ts';
 import { partOf } from './dataset-part.ts';
-
-// A safetensors file by hand: the length of the header in 8 bytes little-endian, JSON, data.
-function file(tensors: Record<string, number[]>): Buffer {
-  let at = 0;
-  const header = Object.fromEntries(
-    Object.entries(tensors).map(([name, bytes]) => {
-      const begin = at;
-      at += bytes.length;
-      return [name, { dtype: 'U8', shape: [bytes.length], data_offsets: [begin, at] }];
-    }),
-  );
-  const json = Buffer.from(JSON.stringify({ __metadata__: { a: 'b' }, ...header }));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  return Buffer.concat([length, json, Buffer.from(Object.values(tensors).flat())]);
-}
 
 describe('the test part of a dataset', () => {
   const tensors = {

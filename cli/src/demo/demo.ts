@@ -8,6 +8,7 @@ import type { ReportData, ReportedModel } from '../report/data.ts';
 import { findDataset } from '../resolve.ts';
 import type { Session } from '../session.ts';
 import { count, decimal } from '../terminal/format.ts';
+import { bounded } from './bounded.ts';
 import { readTestPart } from './dataset-part.ts';
 import { maskAreaOf, methodGrid, relevanceOf, sampleGrid, turnedExamples } from './explanations.ts';
 import {
@@ -63,7 +64,7 @@ export async function runDemo(demo: DemoRun): Promise<ReportData> {
     epsilon: EPSILON,
     count: plan.shown,
   });
-  const samples = await Promise.all(examples.map((example) => sampleGrid(session, models, part, example, names)));
+  const samples = await bounded(examples, 2, (example) => sampleGrid(session, models, part, example, names));
   const methods = [await methodGrid(session, models, part, examples[0]?.index ?? 0, names)];
   output.live.stop();
   const maskArea = maskAreaOf(part, plan.relevanceSamples);

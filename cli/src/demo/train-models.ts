@@ -1,4 +1,5 @@
 import {
+  CreateTrainingRunResponse,
   Feedback,
   type Proportion,
   type RobustnessReport,
@@ -64,6 +65,7 @@ export async function trainModel(
     requestId: '',
     labels: { demo: 'true' },
   });
+  output.line(CreateTrainingRunResponse, created);
   const { trainingRun } = created;
   if (!trainingRun) throw failedPrecondition('NO_RUN', 'the gateway created no run');
   const events: RunEvent[] = [];
