@@ -1,4 +1,5 @@
 /** The trainer's compute thread. */
+import { attackNamed, attacks } from '@jsigr/attacks';
 import { decodeDataset } from '@jsigr/datasets';
 import { planTraining, type TrainingEvent, train } from '@jsigr/defenses';
 import { createEngine, type Engine } from '@jsigr/engine';
@@ -12,8 +13,9 @@ let stopping = false;
 let engine: Promise<Engine> | undefined;
 
 serveCompute<TrainerMethods>({
-  async check(config) {
+  async check({ config, selectingAttacks }) {
     planTraining(config);
+    if (selectingAttacks) checkSelection(selectingAttacks);
   },
   async stop() {
     stopping = true;
@@ -30,6 +32,17 @@ serveCompute<TrainerMethods>({
     throw new Error('training ended without its last event');
   },
 });
+
+/** A model is selected by transferred examples: some attack must make them. */
+function checkSelection(names: readonly string[]): void {
+  const field = 'loop.plan.attacks';
+  if (names.some((name, i) => attackNamed(name, `${field}[${i}].attack`).access === 'transfer')) return;
+  const known = Object.values(attacks)
+    .filter(({ access }) => access === 'transfer')
+    .map(({ name }) => name);
+  const message = `feedback select goes by transferred examples: the plan needs one of ${known.join(', ')}`;
+  throw Object.assign(new Error(message), { reason: 'INVALID_PLAN', field });
+}
 
 /** Events of training as events of the thread: steps are gathered, checkpoints encoded and moved. */
 function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) => void {

@@ -46,22 +46,13 @@ export function inTermsOfSpec(error: unknown): JsigrError {
   return new JsigrError({ code, reason, message, violations, ...(hint ? { hint } : {}), cause: error });
 }
 
-/** Attacks whose examples come from surrogates: only these say how a model fares against transferred examples. */
-const TRANSFER_ATTACKS = ['mi-fgsm'];
-
-/** @throws JsigrError when the loop is to select by something that its plan does not measure, or may not look at. */
-export function checkLoop({ loop }: TrainingSpec): void {
-  if (!loop?.enabled || loop.feedback !== Feedback.FEEDBACK_SELECT) return;
-  const violations: Violation[] = [];
+/** Names of the attacks that a loop which selects has planned; undefined where nothing is selected. @throws JsigrError for a plan on the test set. */
+export function selectingAttacks({ loop }: TrainingSpec): readonly string[] | undefined {
+  if (!loop?.enabled || loop.feedback !== Feedback.FEEDBACK_SELECT) return undefined;
   if (loop.plan?.part === 'test')
-    violations.push({
-      field: 'spec.loop.plan.part',
-      description: 'test given; a model is selected on held-out samples of the training set only',
-    });
-  if (!loop.plan?.attacks.some(({ attack }) => TRANSFER_ATTACKS.includes(attack)))
-    violations.push({
-      field: 'spec.loop.plan.attacks',
-      description: `feedback select goes by transferred examples: the plan needs one of ${TRANSFER_ATTACKS.join(', ')}`,
-    });
-  if (violations.length > 0) throw invalidArgument(violations);
+    throw invalidArgument(
+      'spec.loop.plan.part',
+      'test given; a model is selected on held-out samples of the training set only',
+    );
+  return loop.plan?.attacks.map(({ attack }) => attack) ?? [];
 }

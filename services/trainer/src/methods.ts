@@ -1,6 +1,12 @@
 import type { TrainingConfig } from '@jsigr/defenses';
 import type { Files } from '@jsigr/service/compute';
 
+export interface CheckArgument {
+  readonly config: TrainingConfig;
+  /** Attacks of the loop, where it selects. */
+  readonly selectingAttacks?: readonly string[];
+}
+
 export interface TrainArgument {
   /** trainingRuns/{id}, written into checkpoints. */
   readonly run: string;
@@ -39,8 +45,8 @@ export type TrainEvent = Progress | EpochDone | CheckpointMade;
 
 /** What the trainer's thread does. */
 export type TrainerMethods = {
-  /** Is the configuration one that can be trained? Throws what is wrong with it. */
-  check: { argument: TrainingConfig; result: undefined };
+  /** Is the configuration one that can be trained, and does a loop that selects measure what it selects by? Throws what is wrong. */
+  check: { argument: CheckArgument; result: undefined };
   /** Trains to the end, or until `stop`. */
   train: { argument: TrainArgument; result: { reason: 'completed' | 'stopped'; step: number }; event: TrainEvent };
   /** The training in progress ends after its step, with a last checkpoint. */

@@ -44,17 +44,11 @@ const spec: TrainingSpec = {
   batchSize: 16,
   seed: 3,
 };
-const loop: TrainingSpec['loop'] = {
-  enabled: true,
-  feedback: Feedback.FEEDBACK_SELECT,
-  plan: {
-    attacks: [{ attack: 'mi-fgsm', norm: 'linf', epsilons: [0.1], settings: {}, keepExamples: 0 }],
-    samples: 8,
-    part: 'held-out',
-    surrogates: [],
-    seed: 0,
-  },
-};
+function withAttack(attack: string): NonNullable<TrainingSpec['loop']> {
+  const attacks = [{ attack, norm: 'linf', epsilons: [0.1], settings: {}, keepExamples: 0 }];
+  const plan = { attacks, samples: 8, part: 'held-out', surrogates: [], seed: 0 };
+  return { enabled: true, feedback: Feedback.FEEDBACK_SELECT, plan };
+}
 
 let runs = 0;
 async function start(change: Partial<TrainingSpec> = {}, digest = datasetDigest): Promise<string> {
@@ -165,11 +159,7 @@ describe('starting', () => {
     ['an unknown objective', { objective: 'peace' }, 'spec.objective'],
     ['no epoch', { epochs: 0 }, 'spec.epochs'],
     ['a setting that the objective does not have', { objectiveSettings: { sugar: '1' } }, 'spec.objectiveSettings'],
-    [
-      'selection without transferred examples',
-      { loop: { ...loop, plan: undefined } as TrainingSpec['loop'] },
-      'spec.loop.plan.attacks',
-    ],
+    ['selection without transferred examples', { loop: withAttack('pgd') }, 'spec.loop.plan.attacks'],
   ])('with %s is refused by name', async (_name, change, field) => {
     const error = await failureOf(start(change));
     expect(error.violations[0]?.field).toBe(field);
@@ -210,7 +200,7 @@ describe('a follower', () => {
   }
 
   test('sees its reports as events; the best checkpoint is selected; the last is never skipped', async () => {
-    const run = await start({ loop, epochs: 6 });
+    const run = await start({ loop: withAttack('mi-fgsm'), epochs: 6 });
     const following = follow(run, (sequence) => (sequence === 1 ? 8 : 5));
     const { events, outcome } = await watch(run);
     const seen = await following;

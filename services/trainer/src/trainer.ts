@@ -13,7 +13,7 @@ import {
   startComputeThread,
   type WorkerContext,
 } from '@jsigr/service';
-import { checkLoop, inTermsOfSpec, trainingConfig } from './configuration.ts';
+import { inTermsOfSpec, selectingAttacks, trainingConfig } from './configuration.ts';
 import type { TrainerMethods } from './methods.ts';
 import { Session } from './session.ts';
 
@@ -45,8 +45,9 @@ export class Trainer {
       );
     this.#starting = true;
     try {
-      checkLoop(spec);
-      await this.#thread.call('check', trainingConfig(spec)).catch((error) => {
+      const attacks = selectingAttacks(spec);
+      const check = { config: trainingConfig(spec), ...(attacks ? { selectingAttacks: attacks } : {}) };
+      await this.#thread.call('check', check).catch((error) => {
         throw inTermsOfSpec(error);
       });
       const dataset = await this.#context.artefacts.get('datasets', datasetDigest);
