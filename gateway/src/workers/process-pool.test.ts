@@ -25,7 +25,7 @@ async function makePool({ program, idleMs, leaseMs, startMs }: PoolTestOptions):
   const logger = createLogger('test', 'silent');
   const pool = new ProcessPool({
     registry,
-    gatewayAddress: server.address,
+    gatewayAddress: () => server.address,
     artefacts: '/nowhere',
     entry: (kind: WorkerKindName) => fixture(program === 'healthy' ? kind : program),
     idleMs: { trainer: idleMs, attacker: idleMs, explainer: idleMs },

@@ -10,7 +10,7 @@ import type { WorkerRegistry } from './registry.ts';
 export interface ProcessPoolOptions {
   readonly registry: WorkerRegistry;
   /** host:port of the gateway, where workers register. */
-  readonly gatewayAddress: string;
+  readonly gatewayAddress: () => string;
   /** Folder of the artefact store. */
   readonly artefacts: string;
   /** Path of the program of each kind. */
@@ -126,7 +126,7 @@ export class ProcessPool implements WorkerPool {
     const child = startChild({
       entry: this.#options.entry(kind),
       environment: {
-        JSIGR_GATEWAY: gatewayAddress,
+        JSIGR_GATEWAY: gatewayAddress(),
         JSIGR_WORKER_ID: id,
         JSIGR_ARTEFACTS: artefacts,
         JSIGR_HOST: '127.0.0.1',

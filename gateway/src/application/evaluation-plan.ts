@@ -1,0 +1,77 @@
+import { attackNamed, attacks, type NormName, normNamed } from '@jsigr/attacks';
+import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
+import { idOf } from './names.ts';
+import { checkSettings } from './settings.ts';
+import type { Violations } from './violations.ts';
+
+const MOST_ATTACKS = 32;
+const MOST_EPSILONS = 32;
+const MOST_SURROGATES = 8;
+const MOST_EXAMPLES = 16;
+const MAX_SEED = 2 ** 32 - 1;
+/** More than there are means all of them. */
+const MAX_SAMPLES = 2 ** 32 - 1;
+const PARTS = ['test', 'held-out'];
+
+/** The plan with its defaults written out. */
+export function completePlan(plan: EvaluationPlan | undefined, part: 'test' | 'held-out'): EvaluationPlan {
+  const given = plan ?? EvaluationPlan.fromPartial({});
+  return {
+    ...given,
+    part: given.part || part,
+    attacks: given.attacks.map((attack) => ({ ...attack, norm: attack.norm || 'linf' })),
+  };
+}
+
+/**
+ * Checks a complete plan: names, norms, radii, settings, limits.
+ * @param dataset what is attacked; undefined where it is not known, and its limits with it.
+ */
+export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset | undefined, violations: Violations) {
+  const { attacks: planned, samples, part, surrogates, seed } = plan;
+  violations.oneOf(`${field}.part`, part, PARTS);
+  violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
+  violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);
+  if (planned.length < 1 || planned.length > MOST_ATTACKS)
+    violations.add(`${field}.attacks`, `${planned.length} given, 1 to ${MOST_ATTACKS} allowed`);
+  planned.slice(0, MOST_ATTACKS).forEach((attack, i) => {
+    checkAttack(attack, `${field}.attacks[${i}]`, dataset, violations);
+  });
+  if (surrogates.length > MOST_SURROGATES)
+    violations.add(`${field}.surrogates`, `${surrogates.length} given, at most ${MOST_SURROGATES} allowed`);
+  surrogates.forEach((name, i) => {
+    violations.try(`${field}.surrogates[${i}]`, () => idOf('models', name, `${field}.surrogates[${i}]`));
+  });
+}
+
+function checkAttack(plan: AttackPlan, field: string, dataset: Dataset | undefined, violations: Violations): void {
+  violations.integer(`${field}.keepExamples`, plan.keepExamples, 0, MOST_EXAMPLES);
+  const attack = violations.try(`${field}.attack`, () => attackNamed(plan.attack, `${field}.attack`));
+  if (attack) {
+    violations.oneOf(`${field}.norm`, plan.norm, attack.norms);
+    checkSettings(attack.settings, plan.settings, `${field}.settings`, violations);
+  }
+  const { epsilons } = plan;
+  if (epsilons.length < 1 || epsilons.length > MOST_EPSILONS)
+    violations.add(`${field}.epsilons`, `${epsilons.length} given, 1 to ${MOST_EPSILONS} allowed`);
+  const most = attack?.norms.some((norm) => norm === plan.norm) ? diameter(plan.norm as NormName, dataset) : undefined;
+  epsilons.slice(0, MOST_EPSILONS).forEach((epsilon, i) => {
+    const allowed = most === undefined ? 'a number from 0' : `a number from 0 to ${most}`;
+    violations.number(`${field}.epsilons[${i}]`, epsilon, allowed, (value) => value >= 0 && value <= (most ?? value));
+  });
+}
+
+/** The largest distance between two images; in l2 it depends on their size. */
+function diameter(norm: NormName, dataset: Dataset | undefined): number | undefined {
+  if (!dataset && norm !== 'linf') return undefined;
+  return normNamed(norm).diameter(dataset ? dataset.input.reduce((size, side) => size * side, 1) : 1);
+}
+
+/** Attacks that craft their examples on surrogates. */
+export const transferAttacks: readonly string[] = Object.values(attacks)
+  .filter(({ access }) => access === 'transfer')
+  .map(({ name }) => name);
+
+export function needsSurrogates(plan: EvaluationPlan): boolean {
+  return plan.attacks.some(({ attack }) => transferAttacks.includes(attack));
+}

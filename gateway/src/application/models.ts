@@ -1,0 +1,132 @@
+import { status } from '@grpc/grpc-js';
+import {
+  type ExportModelRequest,
+  type ExportModelResponse,
+  type GetModelRequest,
+  type ListModelsRequest,
+  ListModelsResponse,
+  Model,
+  type ReadModelFileRequest,
+  type ReadModelFileResponse,
+} from '@jsigr/proto';
+import {
+  type ArtefactInfo,
+  type ArtefactStore,
+  invalidArgument,
+  JsigrError,
+  type Logger,
+  notFound,
+} from '@jsigr/service';
+import * as z from 'zod';
+import type { ModelStore } from '../store/catalogue.ts';
+import { fileChunks } from './file-chunks.ts';
+import { idOf } from './names.ts';
+
+const MANIFEST = 'manifest.json';
+
+/** What is read of a checkpoint's manifest. */
+const manifestSchema = z.looseObject({
+  run: z.string(),
+  step: z.int(),
+  epoch: z.number(),
+  model: z.looseObject({ architecture: z.string(), input: z.array(z.int()), classes: z.int() }),
+  dataset: z.looseObject({ name: z.string() }),
+  objective: z.looseObject({ name: z.string() }),
+  metrics: z.record(z.string(), z.number()),
+});
+
+/** Finished checkpoints by digest. */
+export class Models {
+  readonly #store: ModelStore;
+  readonly #artefacts: ArtefactStore;
+
+  constructor(store: ModelStore, artefacts: ArtefactStore) {
+    this.#store = store;
+    this.#artefacts = artefacts;
+  }
+
+  get({ name }: GetModelRequest): Promise<Model> {
+    return this.byName(name);
+  }
+
+  /** @param name models/{digest}, or a prefix of it that names one model. @throws JsigrError INVALID_ARGUMENT, NOT_FOUND */
+  async byName(name: string, field = 'name'): Promise<Model> {
+    const digits = idOf('models', name, field);
+    const [model, other] = await this.#store.startingWith(digits);
+    if (model && other)
+      throw invalidArgument(field, `${name} names more than one model, ${model.name} and ${other.name} among them`);
+    if (model) return model;
+    throw notFound('model', name, 'ListModels shows what there is');
+  }
+
+  async list({ trainingRun, ...page }: ListModelsRequest): Promise<ListModelsResponse> {
+    const run = trainingRun ? idOf('trainingRuns', trainingRun, 'trainingRun') : '';
+    const { items, nextPageToken } = await this.#store.list(run, page);
+    return ListModelsResponse.fromPartial({ models: [...items], nextPageToken });
+  }
+
+  async *readFile({ name, path, readOffset }: ReadModelFileRequest): AsyncGenerator<ReadModelFileResponse> {
+    const model = await this.byName(name);
+    yield* fileChunks(this.#artefacts, 'models', digestOf(model), path, readOffset);
+  }
+
+  /** @throws JsigrError UNIMPLEMENTED: nothing exports yet. */
+  export({ name, format }: ExportModelRequest): AsyncIterable<ExportModelResponse> {
+    const next = async (): Promise<never> => {
+      const { name: found } = await this.byName(name);
+      throw new JsigrError({
+        code: status.UNIMPLEMENTED,
+        reason: 'EXPORT_NOT_IMPLEMENTED',
+        message: `${found} cannot be exported as ${format}: this version does not export models`,
+        hint: 'ReadModelFile gives the weights as safetensors',
+      });
+    };
+    return { [Symbol.asyncIterator]: () => ({ next }) };
+  }
+
+  /** Enters a checkpoint that is in the artefact store. @throws JsigrError when it is not there, or its manifest makes no sense. */
+  async record(digest: string): Promise<void> {
+    await this.#record(await this.#artefacts.info('models', digest));
+  }
+
+  /** Enters what the artefact store has and the list has not: checkpoints that were saved just before a crash. */
+  async recoverAll(logger: Logger): Promise<void> {
+    const known = await this.#store.digests();
+    const artefacts = await this.#artefacts.list('models');
+    for (const artefact of artefacts.filter(({ digest }) => !known.has(digest)).reverse())
+      await this.#record(artefact).catch((error) =>
+        logger.warn({ digest: artefact.digest }, `a checkpoint cannot be listed: ${JsigrError.from(error).message}`),
+      );
+  }
+
+  async #record({ digest, files, createTime }: ArtefactInfo): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
+    const { run, step, epoch, model, dataset, objective, metrics } = manifestSchema.parse(
+      JSON.parse(Buffer.concat(chunks).toString()),
+    );
+    const entry = Model.fromPartial({
+      name: `models/${digest}`,
+      architecture: model.architecture,
+      input: model.input,
+      classes: model.classes,
+      dataset: resource('datasets', dataset.name),
+      trainingRun: resource('trainingRuns', run),
+      objective: objective.name,
+      step,
+      epoch: Math.floor(epoch),
+      metrics: Object.entries(metrics).map(([name, value]) => ({ name, value })),
+      files: files.map((file) => ({ ...file })),
+      createTime,
+    });
+    await this.#store.add(digest, entry.trainingRun.replace('trainingRuns/', ''), entry);
+  }
+}
+
+export function digestOf({ name }: Model): string {
+  return name.replace('models/', '');
+}
+
+function resource(collection: string, name: string): string {
+  return name.startsWith(`${collection}/`) ? name : `${collection}/${name}`;
+}

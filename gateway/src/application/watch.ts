@@ -1,0 +1,34 @@
+import type { RunEvent } from '@jsigr/proto';
+import { outOfRange } from '@jsigr/service';
+import type { RunStore } from '../store/runs.ts';
+import type { RunKind } from '../store/schema.ts';
+import { isFinal } from '../store/state-machine.ts';
+
+/**
+ * The events of a run after a sequence number: those that were, then those that come, each once, in order. Ends after the event of a final state.
+ * @throws JsigrError NOT_FOUND; OUT_OF_RANGE when the run has not come so far; the signal's reason.
+ */
+export async function* watchRun(
+  runs: RunStore,
+  { kind, id }: { readonly kind: RunKind; readonly id: string },
+  afterSequence: number,
+  signal: AbortSignal,
+): AsyncGenerator<RunEvent> {
+  const { lastSequence } = await runs.get(kind, id);
+  if (afterSequence > lastSequence)
+    throw outOfRange('afterSequence', `${afterSequence} given, the newest event is ${lastSequence}`);
+  let last = afterSequence;
+  for (;;) {
+    const events = await runs.events(id, last);
+    for (const event of events) {
+      yield event;
+      last = event.sequence;
+    }
+    if (events.length > 0) continue;
+    // Nothing follows a final state: what there is was sent, here or to an earlier call.
+    const { state, lastSequence: newest } = await runs.get(kind, id);
+    if (newest > last) continue;
+    if (isFinal(state)) return;
+    await runs.changedAfter(id, last, signal);
+  }
+}

@@ -1,0 +1,30 @@
+import type { AttackPlan, EvaluationPlan } from '@jsigr/proto';
+
+export interface ReportOrigin {
+  /** models/{digest} */
+  readonly model: string;
+  /** datasets/{id} */
+  readonly dataset: string;
+  readonly plan: EvaluationPlan;
+  /** Surrogates that were used, models/{digest}. */
+  readonly surrogates: readonly string[];
+}
+
+/** The command that makes a report again. */
+export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin): string {
+  return [
+    'jsigr evaluate',
+    model,
+    `--dataset ${dataset}`,
+    `--part ${plan.part}`,
+    ...plan.attacks.map((attack) => `--attack ${attackText(attack)}`),
+    ...surrogates.map((name) => `--surrogate ${name}`),
+    `--samples ${plan.samples}`,
+    `--seed ${plan.seed}`,
+  ].join(' ');
+}
+
+function attackText({ attack, norm, epsilons, settings }: AttackPlan): string {
+  const pairs = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+  return [`${attack}@${norm}`, epsilons.join(','), ...(pairs.length > 0 ? [pairs.join(',')] : [])].join(':');
+}

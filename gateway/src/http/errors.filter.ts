@@ -1,0 +1,38 @@
+import type { ServerResponse } from 'node:http';
+import { status } from '@grpc/grpc-js';
+import { JsigrError, toHttpError } from '@jsigr/service';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+
+/** What HTTP itself refuses (unknown path, body too large, no JSON), in the platform's words. */
+const refusals: Readonly<Record<number, { readonly code: status; readonly reason: string }>> = {
+  400: { code: status.INVALID_ARGUMENT, reason: 'MALFORMED_REQUEST' },
+  404: { code: status.NOT_FOUND, reason: 'PATH_NOT_FOUND' },
+  413: { code: status.RESOURCE_EXHAUSTED, reason: 'BODY_TOO_LARGE' },
+  415: { code: status.INVALID_ARGUMENT, reason: 'NOT_JSON' },
+};
+
+/** Every error leaves the HTTP face as Google's HTTP interfaces write it. */
+@Catch()
+export class ErrorsFilter implements ExceptionFilter {
+  catch(error: unknown, host: ArgumentsHost): void {
+    const response = host.switchToHttp().getResponse<ServerResponse>();
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    const code = statusOf(error);
+    const refusal = code === undefined ? undefined : refusals[code];
+    const message = error instanceof Error ? error.message : String(error);
+    const { status: http, body } = toHttpError(refusal ? new JsigrError({ ...refusal, message }) : error);
+    response.writeHead(refusal ? (code ?? http) : http, { 'content-type': 'application/json; charset=utf-8' });
+    response.end(JSON.stringify(body));
+  }
+}
+
+/** Nest's and Express' own errors carry an HTTP status. */
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof JsigrError) return undefined;
+  if (error instanceof HttpException) return error.getStatus();
+  const { status: code } = error as { status?: unknown };
+  return typeof code === 'number' ? code : undefined;
+}

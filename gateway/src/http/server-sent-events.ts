@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { invalidArgument } from '@jsigr/service';
+import { jsonText } from '../store/json.ts';
+
+/** So that nothing between here and the browser takes a quiet run for a dead connection. */
+const HEARTBEAT_MS = 15_000;
+
+export interface SentEvent {
+  readonly id: number;
+  readonly data: unknown;
+}
+
+/** Where to go on: a browser that reconnects says so by a header, others by a parameter. @throws JsigrError INVALID_ARGUMENT */
+export function resumeAfter(request: IncomingMessage, parameter: string | undefined): number {
+  const header = request.headers['last-event-id'];
+  const text = (Array.isArray(header) ? header[0] : header) ?? parameter ?? '0';
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw invalidArgument('afterSequence', `${JSON.stringify(text.slice(0, 40))} is not a sequence number`);
+}
+
+/** Sends events as they come, at the client's pace, and ends with the source. An error cuts the connection: the client comes again. */
+export async function sendEvents(
+  response: ServerResponse,
+  source: (signal: AbortSignal) => AsyncIterable<SentEvent>,
+): Promise<void> {
+  const controller = new AbortController();
+  response.once('close', () => controller.abort(new DOMException('the client went away', 'AbortError')));
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  response.flushHeaders();
+  const beat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS).unref();
+  try {
+    for await (const { id, data } of source(controller.signal))
+      if (!response.write(`id: ${id}\ndata: ${jsonText(data)}\n\n`))
+        await once(response, 'drain', { signal: controller.signal });
+    response.end();
+  } catch {
+    response.destroy();
+  } finally {
+    clearInterval(beat);
+  }
+}
