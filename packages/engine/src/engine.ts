@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { onTraceBackend } from './backend.ts';
 import { type Compiled, CompiledFunction, type Host } from './compiled.ts';
 import { grantedCores } from './cores.ts';
 import { EngineError } from './errors.ts';
@@ -8,8 +7,8 @@ import { detectBlock } from './onnx/block.ts';
 import { loadOnnx, runtimeVersion } from './onnx/program.ts';
 import type { Loader, Program } from './program.ts';
 import { loadReference } from './reference.ts';
-import { finishGraph, withTrace } from './trace.ts';
-import { describeValue, flatten, isSpec, isTensor, mapTree, type TracedTree } from './tree.ts';
+import { traceFunction } from './trace-function.ts';
+import { flatten, isSpec, type TracedTree } from './tree.ts';
 
 export interface EngineOptions {
   /** `onnx`: ONNX Runtime on the CPU (default). `reference`: TensorFlow.js' plain JavaScript, for tests. */
@@ -115,10 +114,15 @@ class LocalEngine implements Engine, Host {
     if (this.#isDisposed) throw new EngineError('RUNTIME_FAILURE', 'the engine was disposed');
     const key = `${this.#idOf(fn)}|${specsKey(specs, name)}`;
     const known = this.#compiled.get(key);
-    const compiled = known ?? traceFunction(fn, specs, name, this);
+    const compiled = known ?? this.#trace(fn, specs, name);
     this.#compiled.set(key, compiled);
     await this.load(compiled);
     return compiled as unknown as Compiled<I, O>;
+  }
+
+  #trace(fn: (inputs: never) => Tree<tf.Tensor>, specs: Tree<TensorSpec>, name: string): CompiledFunction {
+    const { graph, result } = traceFunction(fn, specs, name);
+    return new CompiledFunction(graph, result, this);
   }
 
   load(compiled: CompiledFunction): Promise<Program> {
@@ -197,36 +201,4 @@ function checkSpec(title: string, name: string, { shape, dtype }: TensorSpec): v
       'INVALID_INPUT',
       `'${title}', input '${name}': shape [${shape}]; every dimension must be a positive integer`,
     );
-}
-
-function traceFunction<I extends Tree<TensorSpec>, O extends Tree<tf.Tensor>>(
-  fn: (inputs: TracedTree<I>) => O,
-  specs: I,
-  name: string,
-  host: Host,
-): CompiledFunction {
-  return onTraceBackend(() =>
-    withTrace(name, (trace) => {
-      const inputs = flatten(specs, isSpec, `'${name}': spec`).map(({ name: input, value: { shape, dtype } }) => ({
-        name: input,
-        node: trace.builder.make({ kernel: 'Input', inputs: [], attributes: { name: input }, shape, dtype }),
-      }));
-      const nodes = new Map(inputs.map((input) => [input.name, input.node]));
-      const tensors = mapTree(specs as Tree<TensorSpec>, isSpec, (_, path) => {
-        const node = nodes.get(path);
-        if (!node) throw new EngineError('INVALID_INPUT', `'${name}' has no input '${path}'`);
-        return trace.tensor(node);
-      });
-      const result: unknown = fn(tensors as TracedTree<I>);
-      if (result instanceof Promise)
-        throw new EngineError('INVALID_GRAPH', `'${name}' gave a promise: a traced function must be synchronous`);
-      const outputs = flatten(result, isTensor, `'${name}': output`).map((leaf) => ({
-        name: leaf.name,
-        node: trace.node(leaf.value),
-      }));
-      if (outputs.length === 0)
-        throw new EngineError('INVALID_GRAPH', `'${name}' gave ${describeValue(result)}: it has no outputs`);
-      return new CompiledFunction(finishGraph(trace, inputs, outputs), result as Tree<tf.Tensor>, host);
-    }),
-  );
 }

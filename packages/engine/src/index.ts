@@ -4,6 +4,7 @@ export { createEngine, type Engine, type EngineInfo, type EngineOptions } from '
 export * from './errors.ts';
 export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
 export * from './ndarray.ts';
+export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export * from './random.ts';
 export * from './safetensors.ts';
 export { isTracing } from './trace.ts';

@@ -11,6 +11,7 @@ export type { Classifier, ImageShape } from './classifier.ts';
 export { createClassifier, type Forward, forwardOf, parameterCount } from './create-classifier.ts';
 export { ensemble } from './ensemble.ts';
 export { ModelError, type ModelErrorReason } from './errors.ts';
+export { classifierToOnnx } from './export-onnx.ts';
 export { ACTIVATION_NAMES, type Activation } from './layers.ts';
 export {
   checkParameters,

@@ -19,11 +19,17 @@ export interface NamedValue {
   readonly hasUnknownShape?: boolean;
 }
 
+export interface EncodeOptions {
+  /** Inputs and outputs have the dimension `name` wherever their shape has this number. */
+  readonly free?: { readonly dimension: number; readonly name: string };
+}
+
 /** An ONNX model (onnx.proto, ModelProto) of the nodes, which must be in order. Constants become initializers. */
 export function encodeModel(
   nodes: readonly OnnxNode[],
   inputs: readonly NamedValue[],
   outputs: readonly NamedValue[],
+  { free }: EncodeOptions = {},
 ): Uint8Array {
   // a computed value that is an output bears its name; an input, a constant or a second output of one value is a copy
   const outputNames = new Map<OnnxNode, string>();
@@ -40,13 +46,14 @@ export function encodeModel(
     text(writer, 2, 'jsigr');
     for (const node of nodes)
       if (node.operator === 'Constant') message(writer, 5, (w) => encodeTensor(w, node, nameOf(node)));
-    for (const input of inputs) message(writer, 11, (w) => encodeValueInfo(w, input));
-    for (const output of outputs) message(writer, 12, (w) => encodeValueInfo(w, output));
+    for (const input of inputs) message(writer, 11, (w) => encodeValueInfo(w, input, free));
+    for (const output of outputs) message(writer, 12, (w) => encodeValueInfo(w, output, free));
   };
   const model = new BinaryWriter();
   integer(model, 1, IR_VERSION);
   message(model, 7, graph);
-  for (const { domain, version } of OPSETS)
+  const domains = new Set(['', ...nodes.filter(isComputed).map(({ domain }) => domain)]);
+  for (const { domain, version } of OPSETS.filter((opset) => domains.has(opset.domain)))
     message(model, 8, (writer) => {
       text(writer, 1, domain);
       integer(writer, 2, version);
@@ -96,14 +103,19 @@ function encodeTensor(writer: BinaryWriter, node: OnnxNode, name: string): void 
   writer.tag(9, WireType.LengthDelimited).bytes(node.raw ?? new Uint8Array());
 }
 
-function encodeValueInfo(writer: BinaryWriter, { name, node, dtype, hasUnknownShape = false }: NamedValue): void {
+function encodeValueInfo(
+  writer: BinaryWriter,
+  { name, node, dtype, hasUnknownShape = false }: NamedValue,
+  free: EncodeOptions['free'],
+): void {
   text(writer, 1, name);
   message(writer, 2, (type) =>
     message(type, 1, (tensor) => {
       integer(tensor, 1, ELEMENT_TYPE[dtype]);
       if (hasUnknownShape) return;
       message(tensor, 2, (shape) => {
-        for (const dimension of node.shape) message(shape, 1, (d) => integer(d, 1, dimension));
+        for (const dimension of node.shape)
+          message(shape, 1, (d) => (dimension === free?.dimension ? text(d, 2, free.name) : integer(d, 1, dimension)));
       });
     }),
   );

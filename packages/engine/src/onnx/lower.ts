@@ -19,24 +19,10 @@ export interface LoweredGraph {
 /** A graph as an ONNX model. Names of the graph may be any text, so the model has its own. */
 export function lowerGraph(graph: Graph, block: number): LoweredGraph {
   const onnx = new OnnxGraph(block);
-  const names = new Map(graph.inputs.map(({ node }, i) => [node, `in${i}`]));
-  const values = new Map<Node, Value>();
-  for (const node of graph.nodes) values.set(node, lowerNode(onnx, node, names, values, graph.name));
-  const outputs = graph.outputs.map(({ node }, i): NamedValue => {
-    const value = values.get(node);
-    if (!value) throw new EngineError('INVALID_GRAPH', `graph '${graph.name}': output ${i} is not part of it`);
-    return { name: `out${i}`, node: rows(onnx, value), dtype: node.dtype };
-  });
-  const nodes = liveNodes(
-    onnx.nodes,
-    outputs.map(({ node }) => node),
-  );
+  const { nodes, outputs } = lowerNodes(graph, onnx, (input, i) => onnx.input(`in${i}`, input.shape, input.dtype));
   const used = new Set(nodes.map(({ name }) => name));
-  const inputs = nodes.flatMap((node): NamedValue[] =>
-    node.name && node.dtype && node.dtype !== 'int64' ? [{ name: node.name, node, dtype: node.dtype }] : [],
-  );
   return {
-    model: encodeModel(nodes, inputs, outputs),
+    model: encodeModel(nodes, inputsOf(nodes), outputs),
     inputNames: graph.inputs.map((_, i) => (used.has(`in${i}`) ? `in${i}` : undefined)),
     outputNames: outputs.map(({ name }) => name),
     workingBytes: peakBytes(
@@ -46,15 +32,37 @@ export function lowerGraph(graph: Graph, block: number): LoweredGraph {
   };
 }
 
-function lowerNode(
+/**
+ * The ONNX nodes that the outputs need, in order, and the outputs `out0`, `out1`, ... `leaf` makes the node that stands for an input of the graph.
+ */
+export function lowerNodes(
+  graph: Graph,
   onnx: OnnxGraph,
-  node: Node,
-  names: Map<Node, string>,
-  values: Map<Node, Value>,
-  graphName: string,
-): Value {
+  leaf: (input: Node, index: number, name: string) => OnnxNode,
+): { readonly nodes: readonly OnnxNode[]; readonly outputs: readonly NamedValue[] } {
+  const values = new Map<Node, Value>();
+  graph.inputs.forEach(({ node, name }, i) => {
+    values.set(node, rowsValue(leaf(node, i, name), node.dtype));
+  });
+  for (const node of graph.nodes) if (!values.has(node)) values.set(node, lowerNode(onnx, node, values, graph.name));
+  const outputs = graph.outputs.map(({ node }, i): NamedValue => {
+    const value = values.get(node);
+    if (!value) throw new EngineError('INVALID_GRAPH', `graph '${graph.name}': output ${i} is not part of it`);
+    return { name: `out${i}`, node: rows(onnx, value), dtype: node.dtype };
+  });
+  const needed = outputs.map(({ node }) => node);
+  return { nodes: liveNodes(onnx.nodes, needed), outputs };
+}
+
+/** The inputs among the nodes. */
+export function inputsOf(nodes: readonly OnnxNode[]): NamedValue[] {
+  return nodes.flatMap((node): NamedValue[] =>
+    node.name && node.dtype && node.dtype !== 'int64' ? [{ name: node.name, node, dtype: node.dtype }] : [],
+  );
+}
+
+function lowerNode(onnx: OnnxGraph, node: Node, values: ReadonlyMap<Node, Value>, graphName: string): Value {
   const { kernel, shape, dtype } = node;
-  if (kernel === 'Input') return rowsValue(onnx.input(names.get(node) ?? '', shape, dtype), dtype);
   if (kernel === 'Constant') return rowsValue(onnx.constant(node.values ?? [], shape, dtype), dtype);
   const operation = operations.get(kernel);
   if (!operation || !isPrimitive(operation))

@@ -1,0 +1,37 @@
+import { createEngine, type Engine, float32, sizeOf, uniform } from '@jsigr/engine';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listArchitectures } from './architectures/registry.ts';
+import { createClassifier } from './create-classifier.ts';
+import { classifierToOnnx } from './export-onnx.ts';
+import { initialParameters } from './model-spec.ts';
+import { predict } from './predict.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+describe('every architecture as an ONNX file', () => {
+  for (const { name } of listArchitectures())
+    for (const input of [[28, 28, 1] as const, [32, 32, 3] as const])
+      it(`${name} for ${input.join('x')} images gives the same logits, whatever the batch size`, async () => {
+        const spec = { architecture: name, input, classes: 7 };
+        const classifier = createClassifier(spec, initialParameters(spec, 3), name);
+        const session = await ort.InferenceSession.create(classifierToOnnx(classifier));
+        for (const batch of [1, 5]) {
+          const shape = [batch, ...input];
+          const images = float32(uniform({ seed: 4, stream: 'images' }, sizeOf(shape)), shape);
+          const { logits } = await session.run({
+            images: new ort.Tensor('float32', images.data as Float32Array, shape),
+          });
+          const expected = await predict(engine, classifier, images);
+          expect(logits?.dims).toEqual([batch, 7]);
+          expected.logits.data.forEach((value, i) => {
+            expect(Number(logits?.data[i])).toBeCloseTo(value, 4);
+          });
+        }
+        await session.release();
+      });
+});
