@@ -1,0 +1,82 @@
+import type { Dataset } from '@jsigr/datasets';
+import { findObjective, perturbationMaps, type StepEvent, type TrainingEvent, train } from '@jsigr/defenses';
+import { createEngine, type Engine, float32, int32, sizeOf } from '@jsigr/engine';
+import { createClassifier, initialParameters, type ModelSpec } from '@jsigr/models';
+import { median, milliseconds, ratio } from './statistics.ts';
+
+export interface StepCase {
+  readonly architecture: string;
+  readonly batchSize: number;
+  readonly dataset: Dataset;
+}
+
+const OBJECTIVES = [
+  { name: 'standard', settings: {} },
+  // The masks are an input of the step; what making them costs is measured beside it and shared out.
+  { name: 'jsigr', settings: { rampEndEpoch: 0, maskWarmupEpochs: 10_000 } },
+  { name: 'pgd-at', settings: { steps: 7 } },
+] as const;
+const { saliencyStride, maskRefreshEpochs } = findObjective('jsigr').parse({}) as Record<string, number>;
+
+/**
+ * Times whole training steps (batch, step, random numbers) of the objectives, interleaved round by round in one process, and says
+ * their ratios. The first step of each run is the compilation.
+ */
+export async function benchSteps({ architecture, batchSize, dataset }: StepCase, rounds: number): Promise<void> {
+  const engine = await createEngine();
+  const runs = OBJECTIVES.map(({ name, settings }) => {
+    const config = {
+      architecture,
+      objective: { name, settings },
+      steps: 1_000_000,
+      batchSize,
+      seed: 1,
+      heldOutFraction: 0,
+    };
+    return { name, events: train(engine, config, dataset), times: [] as number[], first: 0 };
+  });
+  for (const run of runs) run.first = await timeStep(run.events);
+  for (let round = 0; round < rounds; round++) for (const run of runs) run.times.push(await timeStep(run.events));
+  for (const run of runs) await run.events.return();
+
+  const saliency = (await timeSaliency(engine, architecture, dataset, batchSize)) / Number(maskRefreshEpochs);
+  const [standard = Number.NaN, jsigr = Number.NaN, adversarial = Number.NaN] = runs.map(({ times }) => median(times));
+  console.log(`\n${architecture}, batch ${batchSize}, ${engine.info.threads} threads`);
+  for (const { name, times, first } of runs)
+    console.log(
+      `  ${name.padEnd(9)} ${milliseconds(median(times)).padStart(9)} a step (best ${milliseconds(Math.min(...times))}); ` +
+        `compiled in ${milliseconds(first - median(times))}`,
+    );
+  console.log(`  masks, refreshed every ${maskRefreshEpochs} epochs: ${milliseconds(saliency)} a step`);
+  console.log(`  jsigr / standard   ${ratio((jsigr + saliency) / standard, 3.5)}`);
+  console.log(`  jsigr / pgd-at-7   ${ratio((jsigr + saliency) / adversarial, 0.65)}`);
+  await engine.dispose();
+}
+
+async function timeStep(events: AsyncGenerator<TrainingEvent, void>): Promise<number> {
+  for (;;) {
+    const started = performance.now();
+    const { value } = await events.next();
+    const event = value as StepEvent | undefined;
+    if (event?.type === 'step') return performance.now() - started;
+  }
+}
+
+/** Milliseconds for the maps of one batch. */
+async function timeSaliency(engine: Engine, architecture: string, dataset: Dataset, batch: number): Promise<number> {
+  const spec: ModelSpec = { architecture, input: [...dataset.input], classes: dataset.classes.length };
+  const classifier = createClassifier(spec, initialParameters(spec, 1), architecture);
+  const size = sizeOf(dataset.input);
+  const images = float32(
+    Float32Array.from(dataset.train.images.subarray(0, batch * size), (value) => value / 255),
+    [batch, ...dataset.input],
+  );
+  const labels = int32(Int32Array.from(dataset.train.labels.subarray(0, batch)), [batch]);
+  const times: number[] = [];
+  for (let i = 0; i < 6; i++) {
+    const started = performance.now();
+    await perturbationMaps(engine, classifier, images, labels, { stride: Number(saliencyStride) });
+    if (i > 0) times.push(performance.now() - started);
+  }
+  return median(times);
+}
