@@ -132,7 +132,7 @@ it('the demonstration trains, attacks and explains three models, and writes the 
   expect({ code, err, closed: gateways.state.closed }).toEqual({ code: 0, err: '', closed: 1 });
   expect(objectives).toEqual(['standard', 'pgd-at', 'jsigr']);
   expect(evaluated).toEqual(['1', '2', '3'].map((at) => `models/${at}${'ab'.repeat(31)}`));
-  // 8 samples a model for the relevance; one example with 2 rows, and one image by 4 methods, for 3 models.
+  // 8 samples a model for the relevance; one example with 2 rows, and the same image by 4 methods, for 3 models.
   expect(explanations).toBe(3 * 8 + 3 * 2 + 3 * 4);
 
   const report = join(folder, '.jsigr/report.html');

@@ -13,11 +13,11 @@ export const upCommand: CommandGroup = (context) =>
   new Command('up')
     .description('run a gateway until Ctrl-C; other commands on the same data directory join it')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .addOption(new Option('--port <number>', 'port of gRPC; 0: any free one').argParser(port).default(50051))
+    .addOption(new Option('--port <number>', 'port of gRPC; 0: any free one').argParser(port).default(7460))
     .addOption(
       new Option('--http-port <number>', 'port of the dashboard and of HTTP; 0: any free one')
         .argParser(port)
-        .default(8080),
+        .default(7461),
     )
     .addHelpText('after', examples('jsigr up', 'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr'))
     .action(async (_: unknown, command: Command) => up(command.optsWithGlobals<UpOptions>(), context));

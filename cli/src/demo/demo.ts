@@ -23,6 +23,7 @@ import {
   METHODS,
   MODELS,
   NORM,
+  quickPlan,
 } from './plan.ts';
 import { type Trained, trainModel } from './train-models.ts';
 
@@ -65,7 +66,8 @@ export async function runDemo(demo: DemoRun): Promise<ReportData> {
     count: plan.shown,
   });
   const samples = await bounded(examples, 2, (example) => sampleGrid(session, models, part, example, names));
-  const methods = [await methodGrid(session, models, part, examples[0]?.index ?? 0, names)];
+  const explained = examples.length > 0 ? examples.slice(0, 2).map(({ index }) => index) : [0, 1];
+  const methods = await bounded(explained, 1, (index) => methodGrid(session, models, part, index, names));
   output.live.stop();
   const maskArea = maskAreaOf(part, plan.relevanceSamples);
   return {
@@ -132,6 +134,9 @@ function reported(model: Trained & DemoModel & { readonly report: RobustnessRepo
 
 function facts({ plan, version }: DemoRun, digest: string): [string, string][] {
   return [
+    ...(plan === quickPlan
+      ? [['Sizes', 'the smallest (--quick): the figures mean nothing'] satisfies [string, string]]
+      : []),
     [
       'Models',
       `${ARCHITECTURE}, ${plan.epochs} epochs of batches of ${plan.batchSize}, Adam; the best checkpoint by transferred attacks on held-out samples`,

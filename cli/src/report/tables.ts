@@ -33,7 +33,7 @@ export function summaryTable({ models, headline, maskArea }: ReportData): Markup
       share(model.report.cleanAccuracy),
       share(summary?.whiteBox),
       share(summary?.transferred),
-      html`<b>${decimal(model.secondsPerEpoch)} s</b>`,
+      html`<b>${model.secondsPerEpoch.toFixed(1)} s</b>`,
       ...(maskArea === undefined ? [] : [meanCell(model.relevance)]),
       html`<span class="verdict">${maskingName(model.report.masking)}</span>`,
     ];
@@ -89,7 +89,7 @@ export function attackTable(models: readonly ReportedModel[]): Markup {
       decimal(epsilon),
       proportion(robustAccuracy),
       proportion(attackSuccess),
-      `${decimal(seconds)} s`,
+      `${seconds.toFixed(1)} s`,
       maskingName(report.masking),
     ]),
   );

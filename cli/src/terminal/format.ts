@@ -77,9 +77,9 @@ export function metricOf(metrics: readonly Metric[], name: string): number | und
   return metrics.find((metric) => metric.name === name)?.value;
 }
 
-/** `cross_entropy` as `cross entropy`. */
+/** `cross_entropy` and `crossEntropy` as `cross entropy`. */
 export function spaced(name: string): string {
-  return name.replaceAll('_', ' ');
+  return name.replaceAll('_', ' ').replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 /** Is the run over? */

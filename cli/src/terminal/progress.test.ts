@@ -23,7 +23,9 @@ const halfway = event(2, {
     totalSteps: 1200,
     metrics: [
       { name: 'loss', value: 0.41 },
-      { name: 'cross_entropy', value: 0.3 },
+      { name: 'accuracy', value: 0.875 },
+      { name: 'learning_rate', value: 0.001 },
+      { name: 'crossEntropy', value: 0.3 },
       { name: 'jacobian', value: 0.11 },
     ],
     imagesPerSecond: 5120.4,
@@ -37,9 +39,19 @@ describe('the live line', () => {
     ['before any event', [], 'waiting'],
     ['while a run starts', [running], 'running'],
     [
+      'while it waits, with the reason',
+      [
+        event(1, {
+          $case: 'stateChanged',
+          value: { state: RunState.RUN_STATE_STARTING, reason: 'training a surrogate' },
+        }),
+      ],
+      'starting: training a surrogate',
+    ],
+    [
       'while it trains',
       [running, halfway],
-      'running · epoch 5/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · 5,120 images/s · 0:42 left',
+      'running · epoch 5/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · accuracy 87.5 % · 5,120 images/s · 0:42 left',
     ],
     [
       'once a checkpoint was attacked',

@@ -1,5 +1,16 @@
 import { type Metric, type Proportion, type RobustnessReport, type RunEvent, RunState } from '@jsigr/proto';
-import { count, decimal, duration, maskingName, percent, proportion, shortName, spaced, stateName } from './format.ts';
+import {
+  count,
+  decimal,
+  duration,
+  maskingName,
+  metricOf,
+  percent,
+  proportion,
+  shortName,
+  spaced,
+  stateName,
+} from './format.ts';
 
 /** What the events of a run say so far. */
 export interface Progress {
@@ -53,8 +64,8 @@ export function advance(progress: Progress, { sequence, payload }: RunEvent): Pr
 
 /** The live line: `running · epoch 3/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · ...`. */
 export function statusLine(progress: Progress, epochs = 0): string {
-  const { state, step, totalSteps, metrics, imagesPerSecond, secondsLeft, attacking, report } = progress;
-  const parts = [state === RunState.RUN_STATE_UNSPECIFIED ? 'waiting' : stateName(state)];
+  const { step, totalSteps, metrics, imagesPerSecond, secondsLeft, attacking, report } = progress;
+  const parts = [doing(progress)];
   if (totalSteps > 0) {
     if (epochs > 0) parts.push(`epoch ${Math.min(epochs, Math.floor((step * epochs) / totalSteps) + 1)}/${epochs}`);
     parts.push(`step ${count(step)}/${count(totalSteps)}`, lossTerms(metrics));
@@ -105,13 +116,27 @@ export function reportLine(report: RobustnessReport): string {
   return [`clean ${proportion(report.cleanAccuracy)}`, ...worst, about].join('; ');
 }
 
+// What a trainer reports beside the terms of the loss.
+const NO_TERMS: readonly string[] = ['loss', 'accuracy', 'learning_rate'];
+
 function lossTerms(metrics: readonly Metric[]): string {
-  const loss = metrics.find(({ name }) => name === 'loss');
   const terms = metrics
-    .filter(({ name }) => name !== 'loss')
+    .filter(({ name }) => !NO_TERMS.includes(name))
     .map(({ name, value }) => `${spaced(name)} ${decimal(value)}`);
-  if (!loss) return terms.join(', ');
-  return `loss ${decimal(loss.value)}${terms.length > 1 ? ` (${terms.join(', ')})` : ''}`;
+  const loss = metricOf(metrics, 'loss');
+  const accuracy = metricOf(metrics, 'accuracy');
+  return [
+    loss === undefined ? '' : `loss ${decimal(loss)}${terms.length > 1 ? ` (${terms.join(', ')})` : ''}`,
+    accuracy === undefined ? '' : `accuracy ${percent(accuracy)}`,
+  ]
+    .filter((part) => part !== '')
+    .join(' · ');
+}
+
+function doing({ state, reason, totalSteps }: Progress): string {
+  if (state === RunState.RUN_STATE_UNSPECIFIED) return 'waiting';
+  // Before the first step the reason says what takes so long, e.g. that a surrogate is trained first.
+  return reason && totalSteps === 0 ? `${stateName(state)}: ${reason}` : stateName(state);
 }
 
 function worstCase(report: RobustnessReport): string {
