@@ -1,11 +1,5 @@
 import { directoryArtefactStore, failedPrecondition, JsigrError, startGrpcServer } from '@jsigr/service';
-import type { Application } from './application/application.ts';
-import { Datasets } from './application/datasets.ts';
-import { Evaluations } from './application/evaluations.ts';
-import { Explanations } from './application/explanations.ts';
-import { Models } from './application/models.ts';
-import { TrainingRuns } from './application/training-runs.ts';
-import { Conductor } from './conductor/conductor.ts';
+import { assemble } from './assembly.ts';
 import { type DataDirectory, takeDataDirectory } from './data-directory.ts';
 import { grpcModule } from './grpc/grpc.module.ts';
 import { gatewayServices } from './grpc/services.ts';
@@ -15,7 +9,6 @@ import { checkPort } from './ports.ts';
 import { openStore, type Store } from './store/store.ts';
 import { ProcessPool } from './workers/process-pool.ts';
 import { WorkerRegistry } from './workers/registry.ts';
-import { threadPlan } from './workers/threads.ts';
 
 export interface Gateway {
   /** host:port */
@@ -55,7 +48,20 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   if (httpPort !== null) await checkPort(host, httpPort);
   const store = await openDatabase(directory);
   closing.push(() => store.close());
-  const { application, conductor, pool, listening } = assemble(settings, directory, store);
+  const artefacts = directoryArtefactStore(directory.artefacts);
+  const registry = new WorkerRegistry({ leaseMs: LEASE_MS, nextToken: () => store.next('fencing-token') });
+  // Workers register with the gateway, whose address is known once it listens; before that none is started.
+  let address = '';
+  const idleMs = settings.idleSeconds * 1000;
+  const pool = new ProcessPool({
+    registry,
+    gatewayAddress: () => address,
+    artefacts: directory.artefacts,
+    entry: settings.workerEntry,
+    idleMs: { trainer: idleMs, attacker: idleMs, explainer: idleMs * WARM_FACTOR },
+    logger,
+  });
+  const { application, conductor } = assemble({ ...settings, store, artefacts, registry, pool });
   closing.push(
     () => application.datasets.close(),
     async () => application.registry.close(),
@@ -69,7 +75,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     port: grpcPort,
     logger,
   });
-  listening(grpc.address);
+  address = grpc.address;
   closing.push(() => grpc.close(CALLS_GRACE_MS));
   const http = httpPort === null ? undefined : await startHttpServer({ application, host, port: httpPort, logger });
   if (http) closing.push(() => http.close());
@@ -83,40 +89,6 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   await conductor.resume();
   logger.info({ ...addresses, dataDirectory: directory.path }, 'the gateway is ready');
   return addresses;
-}
-
-/** The parts, put together. Workers register with the gateway, whose address is known once it listens. */
-function assemble(settings: Settings, directory: DataDirectory, store: Store) {
-  const { idleSeconds, cores, trainingsAtOnce, logger, workerEntry } = settings;
-  const artefacts = directoryArtefactStore(directory.artefacts);
-  const registry = new WorkerRegistry({ leaseMs: LEASE_MS, nextToken: () => store.next('fencing-token') });
-  let address = '';
-  const idleMs = idleSeconds * 1000;
-  const pool = new ProcessPool({
-    registry,
-    gatewayAddress: () => address,
-    artefacts: directory.artefacts,
-    entry: workerEntry,
-    idleMs: { trainer: idleMs, attacker: idleMs, explainer: idleMs * WARM_FACTOR },
-    logger,
-  });
-  const models = new Models(store.models, artefacts);
-  const datasets = new Datasets(store.datasets, artefacts);
-  const threads = threadPlan(cores);
-  const means = { runs: store.runs, models, datasets, artefacts, pool, threads, logger };
-  const conductor = new Conductor(means, { trainings: trainingsAtOnce, evaluations: 1 });
-  const application: Application = {
-    trainingRuns: new TrainingRuns(store.runs, datasets, models, conductor),
-    evaluations: new Evaluations(store.runs, datasets, models, conductor),
-    explanations: new Explanations({ models, datasets, artefacts, pool, threads: threads.explainer }),
-    models,
-    datasets,
-    registry,
-  };
-  const listening = (at: string) => {
-    address = at;
-  };
-  return { application, conductor, pool, listening };
 }
 
 async function openDatabase({ database }: DataDirectory): Promise<Store> {

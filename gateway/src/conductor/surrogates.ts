@@ -11,8 +11,8 @@ const ARCHITECTURES = ['smallcnn', 'lenet', 'mlp'];
 const COUNT = 2;
 /** Always the same, so that all runs on a dataset share their surrogates. */
 const SEED = 0;
-/** Enough images for a plain model of a small dataset to be a fair source of transferred examples. */
-const IMAGES = 60_000;
+/** Training images, seen again and again, after which a plain model is a fair source of transferred examples; colour takes more. */
+const IMAGES_PER_CHANNEL = 40_000;
 const EPOCHS = { least: 2, most: 8 } as const;
 
 export interface SurrogateRequest {
@@ -133,9 +133,10 @@ function claimed(training: Training): Training {
   return training;
 }
 
-function surrogateSpec({ name, parts }: Dataset, architecture: string): TrainingSpec {
-  const count = parts.find((part) => part.name === 'train')?.count ?? IMAGES;
-  const epochs = Math.min(Math.max(Math.round(IMAGES / count), EPOCHS.least), EPOCHS.most);
+function surrogateSpec({ name, input, parts }: Dataset, architecture: string): TrainingSpec {
+  const images = IMAGES_PER_CHANNEL * (input[2] ?? 1);
+  const count = parts.find((part) => part.name === 'train')?.count ?? images;
+  const epochs = Math.min(Math.max(Math.round(images / count), EPOCHS.least), EPOCHS.most);
   const spec = {
     dataset: name,
     architecture,

@@ -1,0 +1,250 @@
+import {
+  AttackerServiceService,
+  type EvaluateRequest,
+  type EvaluateResponse,
+  ExplainerServiceService,
+  type ExplainImageRequest,
+  type ExplainImageResponse,
+  type FollowRunRequest,
+  RunEvent,
+  RunState,
+  type StartTrainingRequest,
+  TrainerServiceService,
+  type TrainingOutcome,
+  type WatchTrainingResponse,
+} from '@jsigr/proto';
+import { Condition, failedPrecondition, unavailable, type WorkerKindName } from '@jsigr/service';
+import { deferred } from '../deferred.ts';
+import type { EventPayload } from '../store/runs.ts';
+import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../workers/pool.ts';
+import { startTestServer, type TestServer } from './grpc-server.ts';
+
+/** The far side of the network: servers that keep the worker contract, and do what a test tells them. */
+abstract class FakeWorker implements Worker {
+  abstract readonly kind: WorkerKindName;
+  readonly id = `worker-${Math.random()}`;
+  readonly #lost = deferred<string>();
+  readonly lost = this.#lost.promise;
+  readonly changed = new Condition();
+  threads: number | undefined;
+  released: ReleaseOptions | undefined;
+  server: TestServer | undefined;
+
+  get address(): string {
+    return this.server?.address ?? '';
+  }
+
+  abstract serve(): Promise<TestServer>;
+
+  /** Dies as a process does: connections break, and what became of it is known a moment later. */
+  async die(how: string): Promise<void> {
+    await this.server?.close();
+    this.#lost.resolve(`the ${this.kind} (process 1) ${how}`);
+  }
+}
+
+export class FakeTrainer extends FakeWorker {
+  readonly kind = 'trainer';
+  started: StartTrainingRequest | undefined;
+  stopped = false;
+  watches: number[] = [];
+  /** Messages of every stream after which it breaks; the next one begins two events earlier than it was asked to. */
+  breakAfter = Number.POSITIVE_INFINITY;
+  readonly #log: RunEvent[] = [];
+  #outcome: TrainingOutcome | undefined;
+  #onStart: (trainer: FakeTrainer) => void;
+
+  constructor(onStart: (trainer: FakeTrainer) => void) {
+    super();
+    this.#onStart = onStart;
+  }
+
+  emit(payload: EventPayload): void {
+    this.#log.push({ ...RunEvent.fromPartial({}), sequence: this.#log.length + 1, time: new Date(0), payload });
+    this.changed.notify();
+  }
+
+  end(state: RunState = RunState.RUN_STATE_SUCCEEDED, reason = 'trained 2 steps'): void {
+    this.#outcome = { state, reason, bestModel: '' };
+    this.changed.notify();
+  }
+
+  serve(): Promise<TestServer> {
+    return startTestServer(TrainerServiceService, {
+      startTraining: (request) => {
+        this.started = request;
+        this.changed.notify();
+        this.#onStart(this);
+        return {};
+      },
+      stopTraining: () => {
+        this.stopped = true;
+        this.end(RunState.RUN_STATE_CANCELLED, 'stopped');
+        return {};
+      },
+      watchTraining: ({ afterSequence }, signal) => this.#watch(afterSequence, signal),
+    });
+  }
+
+  async *#watch(afterSequence: number, signal: AbortSignal): AsyncGenerator<WatchTrainingResponse> {
+    this.watches.push(afterSequence);
+    let sent = 0;
+    for (let next = this.watches.length > 1 ? Math.max(0, afterSequence - 2) : afterSequence; ; next++) {
+      await this.changed.until(() => next < this.#log.length || this.#outcome !== undefined, { signal });
+      const event = this.#log[next];
+      if (!event) break;
+      if (sent++ === this.breakAfter) throw unavailable('BROKEN', 'the connection broke');
+      yield { event, outcome: undefined };
+    }
+    yield { event: undefined, outcome: this.#outcome };
+  }
+}
+
+export class FakeAttacker extends FakeWorker {
+  readonly kind = 'attacker';
+  following: FollowRunRequest | undefined;
+  evaluating: EvaluateRequest | undefined;
+  cancelled = false;
+  readonly #messages: EvaluateResponse[] = [];
+  #ended = false;
+  #refusal: string | undefined;
+
+  say(message: NonNullable<EvaluateResponse['message']>): void {
+    this.#messages.push({ message });
+    this.changed.notify();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.changed.notify();
+  }
+
+  refuse(message: string): void {
+    this.#refusal = message;
+    this.changed.notify();
+  }
+
+  serve(): Promise<TestServer> {
+    return startTestServer(AttackerServiceService, {
+      followRun: (request, signal) => {
+        this.following = request;
+        return this.#tell<never>([], signal);
+      },
+      evaluate: (request, signal) => {
+        this.evaluating = request;
+        return this.#tell(this.#messages, signal);
+      },
+    });
+  }
+
+  async *#tell<T>(messages: readonly T[], signal: AbortSignal): AsyncGenerator<T> {
+    this.changed.notify();
+    signal.addEventListener('abort', () => {
+      this.cancelled = true;
+      this.changed.notify();
+    });
+    for (let next = 0; ; next++) {
+      await this.changed.until(() => next < messages.length || this.#ended || this.#refusal !== undefined, { signal });
+      if (this.#refusal !== undefined) throw failedPrecondition('REFUSED', this.#refusal);
+      const message = messages[next];
+      if (message === undefined) return;
+      yield message;
+    }
+  }
+}
+
+export class FakeExplainer extends FakeWorker {
+  readonly kind = 'explainer';
+  readonly requests: ExplainImageRequest[] = [];
+  answer: (request: ExplainImageRequest) => ExplainImageResponse | Promise<ExplainImageResponse> = () => ({
+    response: undefined,
+  });
+
+  serve(): Promise<TestServer> {
+    return startTestServer(ExplainerServiceService, {
+      explainImage: (request) => {
+        this.requests.push(request);
+        return this.answer(request);
+      },
+    });
+  }
+}
+
+/** Gives out fake workers: a new one for every acquisition, unless a test holds them back. */
+export class FakePool implements WorkerPool {
+  readonly trainers: FakeTrainer[] = [];
+  readonly attackers: FakeAttacker[] = [];
+  readonly explainers: FakeExplainer[] = [];
+  readonly changed = new Condition();
+  /** What a trainer does once it is told to train. */
+  onStart: (trainer: FakeTrainer) => void = () => {};
+  onExplainer: (explainer: FakeExplainer) => void = () => {};
+  /** Kinds that cannot be had: `never` waits for ever, other texts are why they cannot start. */
+  readonly refused = new Map<WorkerKindName, string>();
+  /** Kinds that were asked for. */
+  readonly asked: WorkerKindName[] = [];
+
+  async acquire(kind: WorkerKindName, { threads, signal }: AcquireOptions): Promise<Worker> {
+    signal?.throwIfAborted();
+    this.asked.push(kind);
+    this.changed.notify();
+    const refused = this.refused.get(kind);
+    if (refused === 'never') await this.changed.until(() => false, signal ? { signal } : {});
+    if (refused !== undefined) throw unavailable('WORKER_START_FAILED', refused);
+    const worker = this.#make(kind);
+    worker.threads = threads;
+    worker.server = await worker.serve();
+    this.changed.notify();
+    return worker;
+  }
+
+  async release(worker: Worker, options: ReleaseOptions = {}): Promise<void> {
+    const fake = this.#all().find(({ id }) => id === worker.id);
+    if (!fake) return;
+    fake.released = options;
+    await fake.server?.close();
+    this.changed.notify();
+  }
+
+  list(): readonly WorkerStatus[] {
+    const inUse = this.#all().filter(({ released }) => released === undefined);
+    return inUse.map(({ id, kind, address }) => ({ id, kind, address, users: 1 }));
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#all()) await worker.server?.close();
+  }
+
+  async trainer(index = 0): Promise<FakeTrainer> {
+    await this.changed.until(() => this.trainers[index]?.server !== undefined);
+    const trainer = this.trainers[index];
+    if (!trainer) throw new Error('no such trainer');
+    await trainer.changed.until(() => trainer.started !== undefined);
+    return trainer;
+  }
+
+  async attacker(index = 0): Promise<FakeAttacker> {
+    await this.changed.until(() => this.attackers[index]?.server !== undefined);
+    const attacker = this.attackers[index];
+    if (!attacker) throw new Error('no such attacker');
+    await attacker.changed.until(() => attacker.following !== undefined || attacker.evaluating !== undefined);
+    return attacker;
+  }
+
+  #all(): readonly (FakeTrainer | FakeAttacker | FakeExplainer)[] {
+    return [...this.trainers, ...this.attackers, ...this.explainers];
+  }
+
+  #make(kind: WorkerKindName): FakeTrainer | FakeAttacker | FakeExplainer {
+    if (kind === 'trainer') return added(this.trainers, new FakeTrainer((trainer) => this.onStart(trainer)));
+    if (kind === 'attacker') return added(this.attackers, new FakeAttacker());
+    const explainer = added(this.explainers, new FakeExplainer());
+    this.onExplainer(explainer);
+    return explainer;
+  }
+}
+
+function added<T>(list: T[], item: T): T {
+  list.push(item);
+  return item;
+}

@@ -1,0 +1,121 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeDataset, glyphs } from '@jsigr/datasets';
+import { Dataset, RunEvent } from '@jsigr/proto';
+import { type ArtefactStore, createLogger, directoryArtefactStore } from '@jsigr/service';
+import type { Application } from '../application/application.ts';
+import { assemble } from '../assembly.ts';
+import type { Conductor } from '../conductor/conductor.ts';
+import type { EventPayload } from '../store/runs.ts';
+import { isFinal } from '../store/state-machine.ts';
+import type { Store } from '../store/store.ts';
+import { WorkerRegistry } from '../workers/registry.ts';
+import { FakePool } from './fake-workers.ts';
+
+/** A gateway in this process, but for its faces: the real store and artefacts, workers from the far side. */
+export interface TestGateway {
+  readonly application: Application;
+  readonly conductor: Conductor;
+  readonly store: Store;
+  readonly artefacts: ArtefactStore;
+  readonly pool: FakePool;
+  /** Puts a checkpoint into the artefact store, as a trainer does; equal arguments give equal digests. */
+  checkpoint(step: number, architecture?: string): Promise<string>;
+  /** Events of a run, to its end. */
+  events(id: string): Promise<RunEvent[]>;
+  close(): Promise<void>;
+}
+
+const TRAIN = 30;
+const TEST = 20;
+export const TINY = 'datasets/tiny';
+/** Each gateway has images of its own: one must not find the surrogates of another in the store that they share. */
+let gateways = 0;
+
+/** @param store shared by the tests of a file: opening one takes long. */
+export async function testGateway(store: Store, trainingsAtOnce = 1): Promise<TestGateway> {
+  const root = await mkdtemp(join(tmpdir(), 'jsigr-gateway-'));
+  const artefacts = directoryArtefactStore(root);
+  const pool = new FakePool();
+  const logger = createLogger('test', 'silent');
+  const registry = new WorkerRegistry({ leaseMs: 60_000, nextToken: () => store.next('fence') });
+  const { application, conductor } = assemble({ store, artefacts, registry, pool, cores: 4, trainingsAtOnce, logger });
+  await addTiny(store, artefacts);
+  return {
+    application,
+    conductor,
+    store,
+    artefacts,
+    pool,
+    checkpoint: (step, architecture = 'lenet') => putCheckpoint(artefacts, step, architecture),
+    async events(id) {
+      const events: RunEvent[] = [];
+      for (let last = 0; ; last = events.length) {
+        events.push(...(await store.runs.events(id, last)));
+        const { payload } = events.at(-1) ?? RunEvent.fromPartial({});
+        if (payload?.$case === 'stateChanged' && isFinal(payload.value.state)) return events;
+        await store.runs.changedAfter(id, events.length);
+      }
+    },
+    async close() {
+      await conductor.close();
+      await pool.close();
+      await application.datasets.close();
+      registry.close();
+      await rm(root, { recursive: true });
+    },
+  };
+}
+
+/** Ten shapes, thirty images to train on, twenty to test on. */
+async function addTiny(store: Store, artefacts: ArtefactStore): Promise<void> {
+  const images = { ...glyphs({ variant: 'gray28', seed: ++gateways, train: TRAIN, test: TEST }), name: 'tiny' };
+  const { digest, files } = await artefacts.put('datasets', encodeDataset(images));
+  await store.datasets.remove('tiny');
+  const dataset = Dataset.fromPartial({
+    name: TINY,
+    digest,
+    input: [...images.input],
+    classNames: [...images.classes],
+    parts: [
+      { name: 'train', count: TRAIN },
+      { name: 'test', count: TEST },
+    ],
+    files: files.map((file) => ({ ...file })),
+  });
+  await store.datasets.add('tiny', dataset);
+}
+
+async function putCheckpoint(artefacts: ArtefactStore, step: number, architecture: string): Promise<string> {
+  const manifest = {
+    run: 'trainingRuns/made',
+    step,
+    epoch: step,
+    model: { architecture, input: [28, 28, 1], classes: 10 },
+    dataset: { name: 'tiny' },
+    objective: { name: 'standard' },
+    metrics: { heldOutAccuracy: 0.5 },
+  };
+  const files = {
+    'manifest.json': Buffer.from(JSON.stringify(manifest)),
+    'weights.safetensors': Buffer.alloc(1000, step),
+  };
+  return `models/${(await artefacts.put('models', files)).digest}`;
+}
+
+export function saved(model: string, step: number): EventPayload {
+  return { $case: 'checkpointSaved', value: { model, step, epoch: step, heldOutAccuracy: 0.5 } };
+}
+
+/** `RUN_STATE_QUEUED` events read as QUEUED, others by their kind: the life of a run in words. */
+export function words(events: readonly RunEvent[]): string[] {
+  return events.map(({ payload }) =>
+    payload?.$case === 'stateChanged' ? payload.value.state.replace('RUN_STATE_', '') : (payload?.$case ?? ''),
+  );
+}
+
+export function reasonOf(events: readonly RunEvent[]): string {
+  const payload = events.at(-1)?.payload;
+  return payload?.$case === 'stateChanged' ? payload.value.reason : '';
+}
