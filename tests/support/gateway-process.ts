@@ -9,11 +9,16 @@ const cli = fileURLToPath(new URL('../../cli/bin/jsigr.js', import.meta.url));
 
 /** `jsigr up` as a user starts it: a process of its own, from `dist`, on free ports and a new data directory. */
 export class GatewayProcess {
-  readonly directory = mkdtempSync(join(tmpdir(), 'jsigr-scenario-'));
-  readonly data = join(this.directory, 'data');
+  readonly #temporary = mkdtempSync(join(tmpdir(), 'jsigr-scenario-'));
+  readonly data: string;
   grpcAddress = '';
   httpAddress = '';
   process: ChildProcess | undefined;
+
+  /** @param data of another gateway, to see what happens when two want it */
+  constructor(data?: string) {
+    this.data = data ?? join(this.#temporary, 'data');
+  }
 
   async start(): Promise<this> {
     const child = spawn(process.execPath, [cli, 'up', '--data-dir', this.data, '--port', '0', '--http-port', '0'], {
@@ -26,7 +31,10 @@ export class GatewayProcess {
       output += chunk;
       if (/grpc/i.test(output) && /http:\/\//.test(output)) break;
     }
-    if (child.exitCode !== null) throw new Error(`jsigr up ended with ${child.exitCode}: ${output}`);
+    if (!/http:\/\//.test(output)) {
+      if (child.exitCode === null) await once(child, 'exit');
+      throw new Error(`jsigr up ended with ${child.exitCode}: ${output}`);
+    }
     child.stdout?.on('data', () => {});
     const { grpcAddress, httpAddress } = JSON.parse(readFileSync(join(this.data, 'gateway.json'), 'utf8'));
     this.grpcAddress = grpcAddress;
@@ -45,7 +53,7 @@ export class GatewayProcess {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    rmSync(this.#temporary, { recursive: true, force: true });
   }
 }
 
