@@ -54,6 +54,12 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
   violations.integer(`${FIELD}.seed`, spec.seed, 0, MAX_SEED);
   violations.integer(`${FIELD}.checkpointEveryEpochs`, spec.checkpointEveryEpochs, 1, MOST_EPOCHS);
   violations.integer(`${FIELD}.augmentation.cropPadding`, augmentation?.cropPadding ?? 0, 0, MOST_PADDING);
+  violations.number(
+    `${FIELD}.augmentation.noise`,
+    augmentation?.noise ?? 0,
+    '0 to 1',
+    (value) => value >= 0 && value <= 1,
+  );
   if (loop) checkLoop(loop, dataset, violations);
 }
 

@@ -25,10 +25,15 @@ abstract class FakeWorker implements Worker {
   readonly id = `worker-${Math.random()}`;
   readonly #lost = deferred<string>();
   readonly lost = this.#lost.promise;
-  readonly changed = new Condition();
+  /** The pool's: a test waits in one place for whatever happens. */
+  readonly changed: Condition;
   threads: number | undefined;
   released: ReleaseOptions | undefined;
   server: TestServer | undefined;
+
+  constructor(changed: Condition) {
+    this.changed = changed;
+  }
 
   get address(): string {
     return this.server?.address ?? '';
@@ -54,8 +59,8 @@ export class FakeTrainer extends FakeWorker {
   #outcome: TrainingOutcome | undefined;
   #onStart: (trainer: FakeTrainer) => void;
 
-  constructor(onStart: (trainer: FakeTrainer) => void) {
-    super();
+  constructor(changed: Condition, onStart: (trainer: FakeTrainer) => void) {
+    super(changed);
     this.#onStart = onStart;
   }
 
@@ -236,9 +241,10 @@ export class FakePool implements WorkerPool {
   }
 
   #make(kind: WorkerKindName): FakeTrainer | FakeAttacker | FakeExplainer {
-    if (kind === 'trainer') return added(this.trainers, new FakeTrainer((trainer) => this.onStart(trainer)));
-    if (kind === 'attacker') return added(this.attackers, new FakeAttacker());
-    const explainer = added(this.explainers, new FakeExplainer());
+    if (kind === 'trainer')
+      return added(this.trainers, new FakeTrainer(this.changed, (trainer) => this.onStart(trainer)));
+    if (kind === 'attacker') return added(this.attackers, new FakeAttacker(this.changed));
+    const explainer = added(this.explainers, new FakeExplainer(this.changed));
     this.onExplainer(explainer);
     return explainer;
   }

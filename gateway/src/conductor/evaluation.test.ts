@@ -1,0 +1,129 @@
+import {
+  CreateEvaluationRequest,
+  EvaluationPlan,
+  RobustnessReport as Report,
+  type RobustnessReport,
+  RunState,
+} from '@jsigr/proto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Store } from '../store/store.ts';
+import { memoryStore, OPENING_MS } from '../store/testing.ts';
+import type { FakeAttacker } from '../testing/fake-workers.ts';
+import { reasonOf, saved, type TestGateway, TINY, testGateway, words } from '../testing/gateway.ts';
+import { reportCommand } from './report-command.ts';
+
+let store: Store;
+let gateway: TestGateway;
+let model: string;
+beforeAll(async () => {
+  store = await memoryStore();
+}, OPENING_MS);
+afterAll(() => store.close());
+beforeEach(async () => {
+  gateway = await testGateway(store);
+  model = await gateway.checkpoint(1);
+  await gateway.application.models.record(model.replace('models/', ''));
+});
+afterEach(() => gateway.close());
+
+const plan = (attack: string, surrogates: string[] = []) =>
+  EvaluationPlan.fromPartial({ attacks: [{ attack, epsilons: [0.1, 0.2] }], samples: 10, surrogates, seed: 3 });
+
+async function create(given: EvaluationPlan): Promise<string> {
+  const request = CreateEvaluationRequest.fromPartial({ spec: { model: model.slice(0, 20), plan: given } });
+  const { name } = await gateway.application.evaluations.create(request);
+  return name.replace('evaluations/', '');
+}
+const get = (id: string) => gateway.application.evaluations.get({ name: `evaluations/${id}` });
+
+function found(): RobustnessReport {
+  return Report.fromPartial({
+    model,
+    cleanAccuracy: { successes: 9, trials: 10, value: 0.9 },
+    examples: [{ attack: 'fgsm', epsilon: 0.1 }],
+  });
+}
+
+describe('an evaluation', () => {
+  test('is made by an attacker; the report goes into the run, with the command that makes it again', async () => {
+    const id = await create(plan('fgsm'));
+    const attacker = await gateway.pool.attacker();
+    expect(attacker.threads).toBe(4);
+    expect(attacker.evaluating).toMatchObject({
+      modelDigest: model.replace('models/', ''),
+      surrogateDigests: [],
+      dataset: TINY,
+      plan: { part: 'test', samples: 10, attacks: [{ attack: 'fgsm', norm: 'linf', epsilons: [0.1, 0.2] }] },
+    });
+    attacker.say({ $case: 'progress', value: { attack: 'fgsm', epsilon: 0.1, fraction: 0.5 } });
+    attacker.say({ $case: 'report', value: found() });
+    attacker.end();
+    const events = await gateway.events(id);
+    expect(words(events).slice(-4)).toEqual(['RUNNING', 'evaluationProgress', 'robustnessReported', 'SUCCEEDED']);
+    expect(reasonOf(events)).toBe('attacked 10 samples');
+    const { report, spec } = await get(id);
+    expect(spec).toMatchObject({ model, dataset: TINY });
+    expect(report).toMatchObject({
+      cleanAccuracy: { value: 0.9 },
+      examples: [{ attack: 'fgsm' }],
+      command: `jsigr evaluate ${model} --dataset datasets/tiny --part test --attack fgsm@linf:0.1,0.2 --samples 10 --seed 3`,
+    });
+    const { evaluations } = await gateway.application.evaluations.list({ pageSize: 1, pageToken: '' });
+    expect(evaluations[0]?.report?.examples).toEqual([]);
+  });
+
+  test('trains the surrogates that a transfer attack needs, of other architectures than the model', async () => {
+    gateway.pool.onStart = async (trainer) => {
+      trainer.emit(saved(await gateway.checkpoint(5, trainer.started?.spec?.architecture), 5));
+      trainer.end();
+    };
+    await create(plan('mi-fgsm'));
+    const attacker = await gateway.pool.attacker();
+    expect(gateway.pool.trainers.map(({ started }) => started?.spec?.architecture)).toEqual(['smallcnn', 'mlp']);
+    const digests = [await gateway.checkpoint(5, 'smallcnn'), await gateway.checkpoint(5, 'mlp')];
+    expect(attacker.evaluating?.surrogateDigests).toEqual(digests.map((name) => name.replace('models/', '')));
+  });
+
+  test('takes the surrogates that it is given', async () => {
+    const named = await gateway.checkpoint(6, 'mlp');
+    await gateway.application.models.record(named.replace('models/', ''));
+    await create(plan('mi-fgsm', [named.slice(0, 20)]));
+    const attacker = await gateway.pool.attacker();
+    expect(attacker.evaluating?.surrogateDigests).toEqual([named.replace('models/', '')]);
+    expect(gateway.pool.trainers).toEqual([]);
+  });
+
+  const failures: [string, (attacker: FakeAttacker) => unknown, RegExp][] = [
+    ['dies', (attacker) => attacker.die('was killed by SIGKILL'), /^the attacker \(process 1\) was killed by SIGKILL$/],
+    ['refuses', (attacker) => attacker.refuse('the model is not finite'), /^the model is not finite$/],
+    ['ends without a report', (attacker) => attacker.end(), /^the attacker ended without a report$/],
+  ];
+  for (const [what, happens, reason] of failures)
+    test(`fails with the reason when the attacker ${what}`, async () => {
+      const id = await create(plan('fgsm'));
+      await happens(await gateway.pool.attacker());
+      const events = await gateway.events(id);
+      expect(words(events).at(-1)).toBe('FAILED');
+      expect(reasonOf(events)).toMatch(reason);
+      await gateway.pool.changed.until(() => gateway.pool.list().length === 0);
+    });
+
+  test('is cancelled, and its attacker with it', async () => {
+    const id = await create(plan('fgsm'));
+    const attacker = await gateway.pool.attacker();
+    const cancelled = await gateway.application.evaluations.cancel({ name: `evaluations/${id}` });
+    expect(cancelled.state).toBe(RunState.RUN_STATE_CANCELLED);
+    await gateway.pool.changed.until(() => attacker.cancelled && attacker.released?.discard === true);
+  });
+});
+
+test('the command of a report names norm, radii and settings of every attack', () => {
+  const attacks = [
+    { attack: 'pgd', norm: 'l2', epsilons: [0.5], settings: { steps: '40', restarts: '2' } },
+    { attack: 'noise', norm: 'linf', epsilons: [0.1, 0.2] },
+  ];
+  const given = EvaluationPlan.fromPartial({ attacks, part: 'test', samples: 0, seed: 1 });
+  expect(reportCommand({ model: 'models/ab', dataset: 'datasets/mnist', plan: given, surrogates: ['models/cd'] })).toBe(
+    'jsigr evaluate models/ab --dataset datasets/mnist --part test --attack pgd@l2:0.5:steps=40,restarts=2 --attack noise@linf:0.1,0.2 --surrogate models/cd --samples 0 --seed 1',
+  );
+});
