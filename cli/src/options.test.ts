@@ -55,12 +55,13 @@ describe('other values of the command line', () => {
   it.each(['a', '=1', ''])('"%s" is no setting', (text) => expect(() => setting(text)).toThrow('key=value'));
 
   it.each([
-    ['flip', { cropPadding: 0, flip: true }],
-    ['crop=2,flip', { cropPadding: 2, flip: true }],
+    ['flip', { cropPadding: 0, flip: true, noise: 0 }],
+    ['crop=2,flip', { cropPadding: 2, flip: true, noise: 0 }],
+    ['noise=8/255', { cropPadding: 0, flip: false, noise: 8 / 255 }],
   ])('augmentation %s', (text, spec) => expect(augmentation(text)).toEqual(spec));
 
   it.each(['crop', 'crop=9', 'rotate', ''])('"%s" is no augmentation', (text) =>
-    expect(() => augmentation(text)).toThrow('crop=PIXELS (0..8) nor flip'),
+    expect(() => augmentation(text)).toThrow('crop=PIXELS (0..8), flip, noise=SIZE'),
   );
 
   it.each([

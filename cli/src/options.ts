@@ -70,14 +70,15 @@ export function attack(text: string): AttackPlan {
   });
 }
 
-/** `crop=2,flip`: random shifts by up to so many pixels, random left-right flips. */
+/** `crop=2,flip,noise=0.1`: random shifts by up to so many pixels, random left-right flips, uniform noise of up to so much. */
 export function augmentation(text: string): AugmentationSpec {
-  let spec: AugmentationSpec = { cropPadding: 0, flip: false };
+  let spec: AugmentationSpec = { cropPadding: 0, flip: false, noise: 0 };
   for (const part of text.split(',')) {
     const crop = /^crop=([0-8])$/.exec(part);
     if (crop) spec = { ...spec, cropPadding: Number(crop[1]) };
     else if (part === 'flip') spec = { ...spec, flip: true };
-    else throw new InvalidArgumentError(`"${part}" is neither crop=PIXELS (0..8) nor flip.`);
+    else if (part.startsWith('noise=')) spec = { ...spec, noise: number(part.slice('noise='.length)) };
+    else throw new InvalidArgumentError(`"${part}" is none of crop=PIXELS (0..8), flip, noise=SIZE (0..1).`);
   }
   return spec;
 }

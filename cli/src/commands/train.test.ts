@@ -99,7 +99,7 @@ describe('train', () => {
       batchSize: 32,
       seed: 7,
       checkpointEveryEpochs: 1,
-      augmentation: { cropPadding: 2, flip: true },
+      augmentation: { cropPadding: 2, flip: true, noise: 0 },
       loop: {
         enabled: true,
         feedback: Feedback.FEEDBACK_NONE,

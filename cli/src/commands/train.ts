@@ -69,7 +69,7 @@ export const trainCommand: CommandGroup = (context) =>
       .addOption(
         new Option('--checkpoint-every <epochs>', 'a checkpoint every so many epochs').argParser(integer(1)).default(1),
       )
-      .addOption(new Option('--augment <list>', 'crop=PIXELS,flip').argParser(augmentation))
+      .addOption(new Option('--augment <list>', 'crop=PIXELS,flip,noise=SIZE').argParser(augmentation))
       .option('--no-loop', 'train without an attacker')
       .addOption(
         new Option('--feedback <kind>', 'what the reports change: nothing, or which checkpoint is the best')

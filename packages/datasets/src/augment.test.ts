@@ -1,7 +1,7 @@
 import { float32 } from '@jsigr/engine';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { augmentBatch, drawTransforms, type Transform } from './augment.ts';
+import { addNoise, augmentBatch, drawTransforms, type Transform } from './augment.ts';
 
 const still: Transform = { flip: false, dx: 0, dy: 0 };
 const image = float32([1, 2, 3, 4, 5, 6], [1, 2, 3, 1]);
@@ -73,4 +73,34 @@ test.each([
   ['companions[1]', () => augmentBatch(image, [image, float32([1, 2], [1, 2, 1, 1])], [still])],
 ])('bad %s are refused by name', (field, call) => {
   expect(call).toThrow(expect.objectContaining({ name: 'DatasetError', reason: 'INVALID_OPTION', field }));
+});
+
+describe('noise', () => {
+  const images = float32(Array(2 * 500).fill(0.5), [2, 500]);
+
+  test('stays within its size, is about uniform, and leaves the images as they are', () => {
+    const { data } = addNoise(images, 0.25, { seed: 1, epoch: 0 }, [3, 4]);
+    expect(Math.min(...data)).toBeGreaterThanOrEqual(0.25);
+    expect(Math.max(...data)).toBeLessThanOrEqual(0.75);
+    // The mean of 1,000 uniform draws of -0.25..0.25 has a standard deviation of 0.25 / sqrt(3000) = 0.0046.
+    expect(Array.from(data).reduce((sum, value) => sum + value, 0) / data.length).toBeCloseTo(0.5, 1);
+    expect(images.data.every((value) => value === 0.5)).toBe(true);
+  });
+
+  test('of a sample depends on seed, epoch and sample, not on its batch', () => {
+    const time = { seed: 1, epoch: 2 };
+    const both = addNoise(images, 1, time, [3, 4]).data;
+    const alone = addNoise(float32(Array(500).fill(0.5), [1, 500]), 1, time, [4]).data;
+    expect([...both.subarray(500)]).toEqual([...alone]);
+    expect([...addNoise(images, 1, { ...time, epoch: 3 }, [3, 4]).data]).not.toEqual([...both]);
+  });
+
+  test('is clipped to [0,1]', () => {
+    const { data } = addNoise(float32([0, 1, 0, 1], [1, 4]), 1, { seed: 1, epoch: 0 }, [0]);
+    expect([...data].every((value) => value >= 0 && value <= 1)).toBe(true);
+  });
+
+  test.each([-0.1, 1.1, Number.NaN])('of size %s is refused', (size) => {
+    expect(() => addNoise(images, size, { seed: 1, epoch: 0 }, [0, 1])).toThrow('noise: must be from 0 to 1');
+  });
 });

@@ -1,4 +1,4 @@
-import { float32, type NdArray, randomWords, sizeOf } from '@jsigr/engine';
+import { float32, type NdArray, randomWords, sizeOf, uniform } from '@jsigr/engine';
 import { checkedInteger, DatasetError } from './errors.ts';
 
 export interface Augmentation {
@@ -70,6 +70,32 @@ export function augmentBatch(
     images: move(images, 'images'),
     companions: companions.map((companion, i) => move(companion, `companions[${i}]`)),
   };
+}
+
+/**
+ * Adds uniform noise of -halfWidth..halfWidth to every number and clips to [0,1]. Like the transforms, the noise of a sample depends on (seed, epoch,
+ * index of the sample) alone.
+ * @param images `[batch, ...]`, float32 in [0,1]; stays as it is
+ * @param halfWidth 0..1, in units of the images
+ */
+export function addNoise(
+  images: NdArray,
+  halfWidth: number,
+  { seed, epoch }: { readonly seed: number; readonly epoch: number },
+  indices: ArrayLike<number>,
+): NdArray {
+  if (!(halfWidth >= 0 && halfWidth <= 1))
+    throw new DatasetError('INVALID_OPTION', 'noise', `must be from 0 to 1, not ${halfWidth}`);
+  const noisy = Float32Array.from(images.data);
+  const size = noisy.length / indices.length;
+  for (let row = 0; row < indices.length; row++) {
+    const draws = uniform({ seed, stream: 'datasets.noise', step: epoch, sample: indices[row] ?? 0 }, size);
+    for (let i = 0, at = row * size; i < size; i++, at++) {
+      const value = (noisy[at] ?? 0) + halfWidth * (2 * (draws[i] ?? 0) - 1);
+      noisy[at] = value < 0 ? 0 : value > 1 ? 1 : value;
+    }
+  }
+  return float32(noisy, images.shape);
 }
 
 function moveImage(

@@ -1,4 +1,4 @@
-export { type Augmentation, augmentBatch, drawTransforms, type Transform } from './augment.ts';
+export { type Augmentation, addNoise, augmentBatch, drawTransforms, type Transform } from './augment.ts';
 export { type Batch, epochOrder, gatherBatch } from './batches.ts';
 export { decodeDataset, encodeDataset } from './codec.ts';
 export type { Dataset, Files, Split } from './dataset.ts';

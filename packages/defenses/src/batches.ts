@@ -1,4 +1,4 @@
-import { augmentBatch, drawTransforms, gatherBatch } from '@jsigr/datasets';
+import { addNoise, augmentBatch, drawTransforms, gatherBatch } from '@jsigr/datasets';
 import { float32, type NdArray } from '@jsigr/engine';
 import type { ImageShape } from '@jsigr/models';
 import type { TrainingRun } from './run.ts';
@@ -31,10 +31,12 @@ export function makeBatch(
   const { images, labels } = gatherBatch(dataset.train, indices, model.input);
   const saliency = maps && gatherMaps(maps, indices, model.input);
   const batch = { labels, oneHot: oneHot(labels, model.classes), sampleIndices: [...indices] };
-  if (augmentation.cropPadding === 0 && !augmentation.flip) return { ...batch, images, saliency };
-  const options = { crop: augmentation.cropPadding, flip: augmentation.flip };
-  const moved = augmentBatch(images, saliency ? [saliency] : [], drawTransforms(options, { seed, epoch }, indices));
-  return { ...batch, images: moved.images, saliency: moved.companions[0] };
+  const { cropPadding: crop, flip, noise } = augmentation;
+  const time = { seed, epoch };
+  const disturb = (clean: NdArray) => (noise === 0 ? clean : addNoise(clean, noise, time, indices));
+  if (crop === 0 && !flip) return { ...batch, images: disturb(images), saliency };
+  const moved = augmentBatch(images, saliency ? [saliency] : [], drawTransforms({ crop, flip }, time, indices));
+  return { ...batch, images: disturb(moved.images), saliency: moved.companions[0] };
 }
 
 function gatherMaps(maps: Uint8Array, indices: Uint32Array, [height, width]: ImageShape): NdArray {

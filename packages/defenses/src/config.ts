@@ -38,6 +38,12 @@ export const trainingConfigSchema = z.strictObject({
     .strictObject({
       cropPadding: z.int().min(0).max(8).default(0).describe('random shifts by up to so many pixels, 0..8'),
       flip: z.boolean().default(false).describe('random left-right flips'),
+      noise: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0)
+        .describe('uniform noise of up to so much on every pixel, then clipped to [0,1]; 0..1'),
     })
     .prefault({}),
   heldOutFraction: z

@@ -21,7 +21,11 @@ export function trainingConfig(spec: TrainingSpec): TrainingConfig {
     seed: spec.seed,
     ...(spec.batchSize ? { batchSize: spec.batchSize } : {}),
     ...(spec.checkpointEveryEpochs ? { checkpointEveryEpochs: spec.checkpointEveryEpochs } : {}),
-    augmentation: { cropPadding: augmentation?.cropPadding ?? 0, flip: augmentation?.flip ?? false },
+    augmentation: {
+      cropPadding: augmentation?.cropPadding ?? 0,
+      flip: augmentation?.flip ?? false,
+      noise: augmentation?.noise ?? 0,
+    },
   };
 }
 
