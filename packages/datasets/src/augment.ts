@@ -92,7 +92,7 @@ export function addNoise(
     const draws = uniform({ seed, stream: 'datasets.noise', step: epoch, sample: indices[row] ?? 0 }, size);
     for (let i = 0, at = row * size; i < size; i++, at++) {
       const value = (noisy[at] ?? 0) + halfWidth * (2 * (draws[i] ?? 0) - 1);
-      noisy[at] = value < 0 ? 0 : value > 1 ? 1 : value;
+      noisy[at] = Math.min(1, Math.max(0, value));
     }
   }
   return float32(noisy, images.shape);
