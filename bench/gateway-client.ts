@@ -1,0 +1,79 @@
+import {
+  type CreateEvaluationRequest,
+  type CreateTrainingRunRequest,
+  DatasetServiceClient,
+  EvaluationServiceClient,
+  ModelServiceClient,
+  type RobustnessReport,
+  type RunEvent,
+  RunState,
+  type TrainingRun,
+  TrainingServiceClient,
+} from '@jsigr/proto';
+import { connect, JsigrError, serverStream, unary } from '@jsigr/service';
+
+/** What a study asks of a gateway. The request ids make it resumable: what has run already is not run again. */
+export class StudyClient {
+  readonly #training: TrainingServiceClient;
+  readonly #evaluations: EvaluationServiceClient;
+  readonly #datasets: DatasetServiceClient;
+  readonly #models: ModelServiceClient;
+  readonly #log: (line: string) => void;
+
+  constructor(address: string, log: (line: string) => void) {
+    this.#training = connect(TrainingServiceClient, address);
+    this.#evaluations = connect(EvaluationServiceClient, address);
+    this.#datasets = connect(DatasetServiceClient, address);
+    this.#models = connect(ModelServiceClient, address);
+    this.#log = log;
+  }
+
+  close(): void {
+    for (const client of [this.#training, this.#evaluations, this.#datasets, this.#models]) client.close();
+  }
+
+  async importDataset(datasetId: string, format: string, directory: string): Promise<void> {
+    try {
+      await unary(this.#datasets, 'getDataset', { name: `datasets/${datasetId}` });
+    } catch (error) {
+      if (JsigrError.from(error).reason !== 'NOT_FOUND' && !/no dataset/.test(String(error))) throw error;
+      await unary(this.#datasets, 'importDataset', { datasetId, format, directory });
+    }
+  }
+
+  /** Trains to the end. @throws Error with the run's reason unless it succeeds */
+  async train(label: string, request: CreateTrainingRunRequest): Promise<{ run: TrainingRun; events: RunEvent[] }> {
+    const created = await unary(this.#training, 'createTrainingRun', request);
+    const name = created.trainingRun?.name ?? '';
+    const events: RunEvent[] = [];
+    for await (const { event } of serverStream(this.#training, 'watchTrainingRun', { name, afterSequence: 0 })) {
+      if (!event) continue;
+      events.push(event);
+      const { payload } = event;
+      if (payload?.$case === 'epochCompleted')
+        this.#log(`${label}: epoch ${payload.value.epoch}, ${payload.value.seconds.toFixed(0)} s`);
+    }
+    const { trainingRun: run } = await unary(this.#training, 'getTrainingRun', { name });
+    if (run?.state !== RunState.RUN_STATE_SUCCEEDED)
+      throw new Error(`${label} (${name}): ${run?.state} ${run?.stateReason}`);
+    return { run, events };
+  }
+
+  async evaluate(label: string, request: CreateEvaluationRequest): Promise<RobustnessReport> {
+    const created = await unary(this.#evaluations, 'createEvaluation', request);
+    const name = created.evaluation?.name ?? '';
+    this.#log(`${label}: ${name}`);
+    for await (const _ of serverStream(this.#evaluations, 'watchEvaluation', { name, afterSequence: 0 })) {
+      // the stream ends when the evaluation has
+    }
+    const { evaluation } = await unary(this.#evaluations, 'getEvaluation', { name });
+    if (!evaluation?.report) throw new Error(`${label} (${name}): ${evaluation?.state} ${evaluation?.stateReason}`);
+    return evaluation.report;
+  }
+
+  /** SHA-256 of a model's weights. */
+  async weightsDigest(name: string): Promise<string> {
+    const { model } = await unary(this.#models, 'getModel', { name });
+    return model?.files.find(({ path }) => path === 'weights.safetensors')?.sha256 ?? '';
+  }
+}
