@@ -1,0 +1,261 @@
+import { status } from '@grpc/grpc-js';
+import { CreateEvaluationRequest, CreateTrainingRunRequest, Feedback, RunState } from '@jsigr/proto';
+import { JsigrError } from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Store } from '../store/store.ts';
+import { memoryStore, OPENING_MS } from '../store/testing.ts';
+import { type TestGateway, TINY, testGateway } from '../testing/gateway.ts';
+
+let store: Store;
+let gateway: TestGateway;
+let model: string;
+let colour: string;
+beforeAll(async () => {
+  store = await memoryStore();
+  gateway = await testGateway(store);
+  gateway.pool.refused.set('trainer', 'never').set('attacker', 'never');
+  model = await gateway.checkpoint(1);
+  await gateway.application.models.record(model.replace('models/', ''));
+}, OPENING_MS);
+afterAll(async () => {
+  await gateway.close();
+  await store.close();
+});
+
+/** JSON of a request, as the cases change it. */
+type Json = Record<string, unknown>;
+const usual: Json = { dataset: TINY, architecture: 'lenet', objective: 'jsigr', epochs: 3 };
+const attack: Json = { attack: 'mi-fgsm', epsilons: [0.1] };
+const loop = (plan: Json, feedback: string = Feedback.FEEDBACK_NONE) => ({ loop: { enabled: true, feedback, plan } });
+
+const training = (request: Json) =>
+  gateway.application.trainingRuns.create(CreateTrainingRunRequest.fromJSON({ spec: usual, ...request }));
+const evaluation = (spec: Json) =>
+  gateway.application.evaluations.create(
+    CreateEvaluationRequest.fromJSON({ spec: { model, plan: { attacks: [attack] }, ...spec } }),
+  );
+async function violationsOf(work: Promise<unknown>): Promise<Record<string, string>> {
+  const error = await work.then(
+    () => expect.fail('it should have been refused'),
+    (reason) => JsigrError.from(reason),
+  );
+  expect(error.code).toBe(status.INVALID_ARGUMENT);
+  return Object.fromEntries(error.violations.map(({ field, description }) => [field, description]));
+}
+
+describe('a training run is refused for', () => {
+  // what -> change of the spec -> field -> what the description must say
+  const cases: [string, Json, string, RegExp][] = [
+    ['an unknown dataset', { dataset: 'datasets/nope' }, 'spec.dataset', /no dataset .*known: glyphs, .*tiny/],
+    ['a dataset that is no name', { dataset: 'tiny' }, 'spec.dataset', /not of the form datasets\/\{id\}/],
+    [
+      'an unknown architecture',
+      { architecture: 'vit' },
+      'spec.architecture',
+      /no architecture "vit"; known: mlp, lenet/,
+    ],
+    [
+      'an unknown objective',
+      { objective: 'magic' },
+      'spec.objective',
+      /no objective "magic"; known: standard, .*jsigr/,
+    ],
+    [
+      'an unknown setting',
+      { objectiveSettings: { lambda: '1' } },
+      'spec.objectiveSettings.lambda',
+      /is not a setting; known: jacobianWeight/,
+    ],
+    [
+      'a setting out of range',
+      { objectiveSettings: { jacobianWeight: '-1' } },
+      'spec.objectiveSettings.jacobianWeight',
+      /^-1 given: .*>=0/,
+    ],
+    [
+      'a setting that is no number',
+      { objectiveSettings: { projections: 'many' } },
+      'spec.objectiveSettings.projections',
+      /^many given: .*expected number/,
+    ],
+    ['no epochs', { epochs: 0 }, 'spec.epochs', /^0 given, an integer from 1 to 10000 allowed/],
+    ['too many epochs', { epochs: 10_001 }, 'spec.epochs', /10001 given/],
+    ['too large a batch', { batchSize: 4097 }, 'spec.batchSize', /from 1 to 4096/],
+    ['a seed beyond 32 bits', { seed: 2 ** 32 }, 'spec.seed', /from 0 to 4294967295/],
+    ['a seed that is no integer', { seed: 0.5 }, 'spec.seed', /^0.5 given/],
+    ['an unknown optimiser', { optimizer: { name: 'lion' } }, 'spec.optimizer.name', /known: adam, sgd/],
+    ['an unknown schedule', { optimizer: { schedule: 'wave' } }, 'spec.optimizer.schedule', /known: constant, cosine/],
+    ['a learning rate above 10', { optimizer: { learningRate: 11 } }, 'spec.optimizer.learningRate', /up to 10/],
+    ['momentum of adam', { optimizer: { momentum: 0.9 } }, 'spec.optimizer.momentum', /only sgd/],
+    ['a momentum of 1', { optimizer: { name: 'sgd', momentum: 1 } }, 'spec.optimizer.momentum', /below 1/],
+    ['a weight decay below 0', { optimizer: { weightDecay: -1 } }, 'spec.optimizer.weightDecay', /0 or more/],
+    ['shifts by too many pixels', { augmentation: { cropPadding: 9 } }, 'spec.augmentation.cropPadding', /0 to 8/],
+    ['a loop without attacks', loop({}), 'spec.loop.plan.attacks', /^0 given, 1 to 32/],
+    [
+      'an unknown attack',
+      loop({ attacks: [attack, { attack: 'deepfool', epsilons: [0.1] }] }),
+      'spec.loop.plan.attacks[1].attack',
+      /"deepfool" is none of noise, fgsm, pgd, mi-fgsm/,
+    ],
+    [
+      'a norm that the attack does not know',
+      loop({ attacks: [{ ...attack, norm: 'l0' }] }),
+      'spec.loop.plan.attacks[0].norm',
+      /"l0" given, linf/,
+    ],
+    [
+      'an attack without radius',
+      loop({ attacks: [{ attack: 'fgsm' }] }),
+      'spec.loop.plan.attacks[0].epsilons',
+      /^0 given/,
+    ],
+    [
+      'a radius in 0..255',
+      loop({ attacks: [{ attack: 'fgsm', epsilons: [0.1, 8] }] }),
+      'spec.loop.plan.attacks[0].epsilons[1]',
+      /^8 given, a number from 0 to 1 allowed/,
+    ],
+    [
+      'a radius that is no number',
+      loop({ attacks: [{ attack: 'fgsm', epsilons: ['NaN'] }] }),
+      'spec.loop.plan.attacks[0].epsilons[0]',
+      /^NaN given/,
+    ],
+    [
+      'settings that the attack does not have',
+      loop({ attacks: [{ attack: 'pgd', epsilons: [0.1], settings: { stepz: '3' } }] }),
+      'spec.loop.plan.attacks[0].settings.stepz',
+      /known: steps/,
+    ],
+    [
+      'too many examples',
+      loop({ attacks: [{ ...attack, keepExamples: 17 }] }),
+      'spec.loop.plan.attacks[0].keepExamples',
+      /0 to 16/,
+    ],
+    ['an unknown part', loop({ attacks: [attack], part: 'train' }), 'spec.loop.plan.part', /test, held-out allowed/],
+    [
+      'selecting on test samples',
+      loop({ attacks: [attack], part: 'test' }, Feedback.FEEDBACK_SELECT),
+      'spec.loop.plan.part',
+      /held-out samples of the training set only/,
+    ],
+    [
+      'selecting without transferred examples',
+      loop({ attacks: [{ attack: 'pgd', epsilons: [0.1] }] }, Feedback.FEEDBACK_SELECT),
+      'spec.loop.plan.attacks',
+      /needs one of mi-fgsm/,
+    ],
+    ['an unknown feedback', loop({ attacks: [attack] }, 'FEEDBACK_MAGIC'), 'spec.loop.feedback', /FEEDBACK_SELECT are/],
+    [
+      'a surrogate that is no name',
+      loop({ attacks: [attack], surrogates: ['mlp'] }),
+      'spec.loop.plan.surrogates[0]',
+      /not of the form models/,
+    ],
+    [
+      'a surrogate that there is not',
+      loop({ attacks: [attack], surrogates: ['models/0123456789'] }),
+      'spec.loop.plan.surrogates[0]',
+      /there is no model/,
+    ],
+  ];
+  for (const [what, change, field, says] of cases)
+    test(what, async () => {
+      const violations = await violationsOf(training({ spec: { ...usual, ...change } }));
+      expect(Object.keys(violations)).toEqual([field]);
+      expect(violations[field]).toMatch(says);
+    });
+
+  const requests: [string, Json, string][] = [
+    ['a long name', { displayName: 'x'.repeat(101) }, 'displayName'],
+    ['a long request id', { requestId: 'x'.repeat(101) }, 'requestId'],
+    ['too many labels', { labels: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`l${i}`, ''])) }, 'labels'],
+    ['a long label', { labels: { team: 'x'.repeat(64) } }, 'labels'],
+    ['a label of the gateway', { labels: { role: 'surrogate' } }, 'labels.role'],
+  ];
+  for (const [what, request, field] of requests)
+    test(what, async () => {
+      expect(Object.keys(await violationsOf(training(request)))).toEqual([field]);
+    });
+
+  test('several things at once, and says all of them', async () => {
+    const spec = { ...usual, epochs: 0, architecture: 'vit', optimizer: { name: 'lion' } };
+    const violations = await violationsOf(training({ spec, displayName: 'x'.repeat(101) }));
+    expect(Object.keys(violations).sort()).toEqual([
+      'displayName',
+      'spec.architecture',
+      'spec.epochs',
+      'spec.optimizer.name',
+    ]);
+  });
+
+  test('no spec at all', async () => {
+    expect(await violationsOf(training({ spec: undefined }))).toHaveProperty('spec', 'is missing');
+  });
+});
+
+describe('an evaluation is refused for', () => {
+  const cases: [string, () => Json, string, RegExp][] = [
+    ['a model that there is not', () => ({ model: 'models/00000000' }), 'spec.model', /there is no model/],
+    ['a model that is no name', () => ({ model: 'lenet' }), 'spec.model', /not of the form models/],
+    ['an unknown dataset', () => ({ dataset: 'datasets/nope' }), 'spec.dataset', /known: glyphs/],
+    ['images of another size', () => ({ dataset: colour }), 'spec.dataset', /\[2,3,1\].*the model takes \[28,28,1\]/],
+    [
+      'a radius beyond the longest distance in l2',
+      () => ({ plan: { attacks: [{ attack: 'pgd', norm: 'l2', epsilons: [28.5] }] } }),
+      'spec.plan.attacks[0].epsilons[0]',
+      /from 0 to 28 allowed/,
+    ],
+    ['no plan', () => ({ plan: undefined }), 'spec.plan.attacks', /^0 given/],
+  ];
+  for (const [what, change, field, says] of cases)
+    test(what, async () => {
+      if (what.includes('size')) {
+        await store.datasets.add('other', {
+          ...(await gateway.application.datasets.byId('tiny')),
+          name: 'datasets/other',
+          input: [2, 3, 1],
+        });
+        colour = 'datasets/other';
+      }
+      const violations = await violationsOf(evaluation(change()));
+      expect(Object.keys(violations)).toContain(field);
+      expect(violations[field]).toMatch(says);
+    });
+});
+
+describe('what is accepted', () => {
+  test('a run is stored with its defaults written out', async () => {
+    const run = await training({ displayName: 'mine', labels: { team: 'blue' } });
+    expect(run).toMatchObject({
+      displayName: 'mine',
+      labels: { team: 'blue' },
+      state: RunState.RUN_STATE_QUEUED,
+      spec: {
+        batchSize: 64,
+        checkpointEveryEpochs: 1,
+        optimizer: { name: 'adam', learningRate: 0.001, schedule: 'constant' },
+        loop: undefined,
+      },
+    });
+  });
+
+  test('sgd has its own learning rate', async () => {
+    const { spec } = await training({ spec: { ...usual, optimizer: { name: 'sgd', momentum: 0.9 } } });
+    expect(spec?.optimizer).toMatchObject({ learningRate: 0.05, momentum: 0.9 });
+  });
+
+  test('the same request under the same id is the same run, also when it spells its defaults out', async () => {
+    const first = await training({ requestId: 'r1', labels: { a: '1', b: '2' } });
+    const spelledOut = { ...usual, batchSize: 64, optimizer: { name: 'adam' } };
+    const again = await training({ requestId: 'r1', labels: { b: '2', a: '1' }, spec: spelledOut });
+    expect(again.name).toBe(first.name);
+    await expect(training({ requestId: 'r1' })).rejects.toMatchObject({ reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('a model may be named by the first digits of its digest', async () => {
+    const { spec } = await evaluation({ model: model.slice(0, 'models/'.length + 8) });
+    expect(spec).toMatchObject({ model, dataset: TINY, plan: { part: 'test' } });
+  });
+});

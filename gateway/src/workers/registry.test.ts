@@ -1,0 +1,73 @@
+import { WorkerKind } from '@jsigr/proto';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type Registration, WorkerRegistry } from './registry.ts';
+
+let registry: WorkerRegistry;
+let registered: Registration | undefined;
+let gone: string | undefined;
+beforeEach(() => {
+  vi.useFakeTimers();
+  let token = 0;
+  registry = new WorkerRegistry({ leaseMs: 15_500, nextToken: async () => ++token });
+  [registered, gone] = [undefined, undefined];
+  registry.expect('w1', {
+    kind: 'trainer',
+    onRegistered: (registration) => {
+      registered = registration;
+    },
+    onGone: (reason) => {
+      gone = reason;
+    },
+  });
+});
+afterEach(() => {
+  registry.close();
+  vi.useRealTimers();
+});
+
+const request = { kind: WorkerKind.WORKER_KIND_TRAINER, address: '127.0.0.1:4000', workerId: 'w1', capacity: 0 };
+
+describe('registering', () => {
+  test('gives a lease with its duration, and a fencing token that grows', async () => {
+    const first = await registry.register(request);
+    expect(first).toMatchObject({ leaseDuration: { seconds: 15, nanos: 500_000_000 }, fencingToken: 1 });
+    expect(registered).toEqual({ workerId: 'w1', kind: 'trainer', address: '127.0.0.1:4000', capacity: 1 });
+    expect((await registry.register(request)).fencingToken).toBe(2);
+  });
+
+  const refused: [string, Partial<typeof request>, string][] = [
+    ['a worker that nobody expects', { workerId: 'w2' }, 'UNKNOWN_WORKER'],
+    ['a worker of another kind', { kind: WorkerKind.WORKER_KIND_ATTACKER as never }, 'INVALID_ARGUMENT'],
+    ['an address that is none', { address: 'here' }, 'INVALID_ARGUMENT'],
+  ];
+  for (const [what, change, reason] of refused)
+    test(`refuses ${what}`, async () => {
+      await expect(registry.register({ ...request, ...change })).rejects.toMatchObject({ reason });
+    });
+
+  test('a lease lasts as long as it is renewed', async () => {
+    const { leaseId } = await registry.register(request);
+    for (let i = 0; i < 5; i++) {
+      vi.advanceTimersByTime(15_000);
+      registry.renew({ leaseId, load: 1 });
+    }
+    expect(gone).toBeUndefined();
+    vi.advanceTimersByTime(15_500);
+    expect(gone).toBe('did not renew its lease for 15.5 s');
+    expect(() => registry.renew({ leaseId, load: 0 })).toThrow(/there is no lease/);
+  });
+
+  test('a worker that leaves is gone', async () => {
+    const { leaseId } = await registry.register(request);
+    registry.deregister({ leaseId });
+    expect(gone).toBe('left');
+    expect(() => registry.deregister({ leaseId })).toThrow(/there is no lease/);
+  });
+
+  test('a worker that was let go learns so at its next renewal', async () => {
+    const { leaseId } = await registry.register(request);
+    registry.forget('w1');
+    expect(() => registry.renew({ leaseId, load: 0 })).toThrow(/there is no lease/);
+    expect(gone).toBeUndefined();
+  });
+});
