@@ -11,7 +11,7 @@ import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd, follow } from '../follow.ts';
 import { integer, resource } from '../options.ts';
-import { type Output, outputOf } from '../output.ts';
+import { fleeting, type Output, outputOf } from '../output.ts';
 import { type PlanOptions, planOf, withPlanOptions } from '../plan.ts';
 import { findDataset, findModel } from '../resolve.ts';
 import { type Session, withSession } from '../session.ts';
@@ -60,7 +60,7 @@ async function evaluate(name: string, options: EvaluateOptions, context: Context
     const { evaluation, end } = await runEvaluation(
       { model: model.name, dataset: options.dataset ? resource('datasets', options.dataset) : '', plan },
       session,
-      output,
+      fleeting(output), // the table below says it all
       context,
     );
     output.line(GetEvaluationResponse, { evaluation });

@@ -116,7 +116,7 @@ describe('train', () => {
       },
     });
     expect(out).toContain(`${NAME}: pgd-at on lenet, datasets/mnist, 2 epochs, seed 7\n`);
-    expect(out).toContain('epoch 1: loss 0.5, 2 s\n');
+    expect(out).toContain('epoch 1: loss 0.5, 2.0 s\n');
     expect(out).toContain(`models/${'ab'.repeat(32)}`);
     expect(out).toContain(`jsigr evaluate ${NAME}`);
   });

@@ -51,7 +51,7 @@ describe('the live line', () => {
     [
       'while it trains',
       [running, halfway],
-      'running · epoch 5/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · accuracy 87.5 % · 5,120 images/s · 0:42 left',
+      'running · epoch 5/12 · step 450/1,200 · 0:42 left · 5,120 images/s · loss 0.41 · accuracy 87.5 % · cross entropy 0.3 + jacobian 0.11',
     ],
     [
       'once a checkpoint was attacked',
@@ -91,11 +91,12 @@ describe('lines that stay', () => {
           metrics: [
             { name: 'loss', value: 0.5 },
             { name: 'held_out_accuracy', value: 0.973 },
+            { name: 'mask_seconds', value: 0.00007 },
           ],
           seconds: 2.345,
         },
       },
-      'epoch 3: loss 0.5, held out accuracy 97.3 %, 2.345 s',
+      'epoch 3: loss 0.5, held out accuracy 97.3 %, 2.3 s',
     ],
     [
       'a report, with samples and the masking verdict',

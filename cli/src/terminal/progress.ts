@@ -62,19 +62,22 @@ export function advance(progress: Progress, { sequence, payload }: RunEvent): Pr
   }
 }
 
-/** The live line: `running · epoch 3/12 · step 450/1,200 · loss 0.41 (cross entropy 0.3, jacobian 0.11) · ...`. */
+/** The live line: `running · epoch 3/12 · step 450/1,200 · 0:42 left · 5,120 images/s · loss 0.41 · ... · cross entropy 0.3 + jacobian 0.11`. */
 export function statusLine(progress: Progress, epochs = 0): string {
   const { step, totalSteps, metrics, imagesPerSecond, secondsLeft, attacking, report } = progress;
   const parts = [doing(progress)];
   if (totalSteps > 0) {
     if (epochs > 0) parts.push(`epoch ${Math.min(epochs, Math.floor((step * epochs) / totalSteps) + 1)}/${epochs}`);
-    parts.push(`step ${count(step)}/${count(totalSteps)}`, lossTerms(metrics));
-    if (imagesPerSecond > 0) parts.push(`${count(imagesPerSecond)} images/s`);
+    parts.push(`step ${count(step)}/${count(totalSteps)}`);
     if (step < totalSteps) parts.push(`${duration(secondsLeft)} left`);
+    if (imagesPerSecond > 0) parts.push(`${count(imagesPerSecond)} images/s`);
+    parts.push(...lossOf(metrics));
   }
   if (attacking)
     parts.push(`${attacking.attack} at ${decimal(attacking.epsilon)}`, `${percent(attacking.fraction)} done`);
   if (report) parts.push(worstCase(report));
+  // Last, because a narrow terminal cuts the line.
+  parts.push(termsOf(metrics));
   return parts.filter((part) => part !== '').join(' · ');
 }
 
@@ -87,8 +90,9 @@ export function noteOf({ payload }: RunEvent): string | undefined {
     }
     case 'epochCompleted': {
       const { epoch, metrics, seconds } = payload.value;
-      const figures = metrics.map(({ name, value }) => `${spaced(name)} ${figure(name, value)}`);
-      return `epoch ${epoch}: ${[...figures, `${decimal(seconds)} s`].join(', ')}`;
+      const shown = metrics.filter(({ name, value }) => !name.endsWith('seconds') || value >= 0.05);
+      const figures = shown.map(({ name, value }) => `${spaced(name)} ${figure(name, value)}`);
+      return `epoch ${epoch}: ${[...figures, `${seconds.toFixed(1)} s`].join(', ')}`;
     }
     case 'robustnessReported':
       return `  attacked at epoch ${decimal(payload.value.epoch)}: ${reportLine(payload.value)}`;
@@ -119,18 +123,19 @@ export function reportLine(report: RobustnessReport): string {
 // What a trainer reports beside the terms of the loss.
 const NO_TERMS: readonly string[] = ['loss', 'accuracy', 'learning_rate'];
 
-function lossTerms(metrics: readonly Metric[]): string {
-  const terms = metrics
-    .filter(({ name }) => !NO_TERMS.includes(name))
-    .map(({ name, value }) => `${spaced(name)} ${decimal(value)}`);
+function lossOf(metrics: readonly Metric[]): string[] {
   const loss = metricOf(metrics, 'loss');
   const accuracy = metricOf(metrics, 'accuracy');
   return [
-    loss === undefined ? '' : `loss ${decimal(loss)}${terms.length > 1 ? ` (${terms.join(', ')})` : ''}`,
+    loss === undefined ? '' : `loss ${decimal(loss)}`,
     accuracy === undefined ? '' : `accuracy ${percent(accuracy)}`,
-  ]
-    .filter((part) => part !== '')
-    .join(' · ');
+  ];
+}
+
+/** The terms that the loss is the sum of, where it has several. */
+function termsOf(metrics: readonly Metric[]): string {
+  const terms = metrics.filter(({ name }) => !NO_TERMS.includes(name));
+  return terms.length > 1 ? terms.map(({ name, value }) => `${spaced(name)} ${decimal(value)}`).join(' + ') : '';
 }
 
 function doing({ state, reason, totalSteps }: Progress): string {
@@ -152,5 +157,6 @@ function kind(name: string, share: Proportion | undefined): string {
 }
 
 function figure(name: string, value: number): string {
+  if (name.endsWith('seconds')) return value.toFixed(1);
   return name.endsWith('accuracy') ? percent(value) : decimal(value);
 }

@@ -36,7 +36,7 @@ export function processTerminal(): Terminal {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     interactive: process.stderr.isTTY === true,
-    columns: () => process.stderr.columns ?? 80,
+    columns: () => process.stderr.columns || 80, // a terminal that does not know its width says 0
     env: process.env,
     directory: process.cwd(),
     now: () => Date.now(),
