@@ -44,7 +44,7 @@ ${reading(data)}
 function introduction({ models, dataset }: ReportData): Markup {
   const names = models.map(({ label }) => label);
   const list = names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` : names.join('');
-  return html`<p class="lead">${models.length} classifiers of one architecture were trained on ${idOf(dataset)}: by ${list}, while an attacker
+  return html`<p class="lead">${models.length} classifiers of one architecture were trained on ${idOf(dataset)} (${list}) while an attacker
 followed every checkpoint. This report says how many test images each still classifies correctly when somebody perturbs them, and which pixels its answers rest on.</p>`;
 }
 
