@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger, JsigrError } from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { gatewayOptions } from './environment.ts';
+import { findGateway } from './find-gateway.ts';
+import { startGateway } from './start-gateway.ts';
+import { OPENING_MS } from './store/testing.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'jsigr-start-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const log = createLogger('test', 'silent');
+const options = (dataDirectory: string) => ({ dataDirectory, grpcPort: 0, httpPort: 0, log });
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => expect.fail('it should have failed'),
+    (error) => JsigrError.from(error),
+  );
+const datasets = async (address: string | undefined) => (await fetch(`http://${address}/v1/datasets`)).status;
+
+describe('a gateway', () => {
+  test(
+    'starts on an empty directory, is found there, keeps others off, and starts again on what it left',
+    async () => {
+      const directory = join(root, 'data');
+      const first = await startGateway(options(directory));
+      expect(await datasets(first.httpAddress)).toBe(200);
+      expect(await findGateway(directory)).toEqual({
+        grpcAddress: first.grpcAddress,
+        httpAddress: first.httpAddress,
+        pid: process.pid,
+      });
+      const second = await failure(startGateway(options(directory)));
+      expect(second).toMatchObject({ reason: 'DATA_DIRECTORY_IN_USE' });
+      expect(second.message).toContain(first.grpcAddress);
+      await first.close();
+      expect(await findGateway(directory)).toBeUndefined();
+      expect(await readdir(directory)).toEqual(['db']);
+
+      const again = await startGateway({ ...options(directory), httpPort: null });
+      expect(again.httpAddress).toBeUndefined();
+      expect(await findGateway(directory)).toEqual({ grpcAddress: again.grpcAddress, pid: process.pid });
+      await again.close();
+    },
+    OPENING_MS,
+  );
+
+  test('whose port is in use says so and leaves nothing behind', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    for (const ports of [{ grpcPort: port }, { httpPort: port }]) {
+      const directory = join(root, 'never');
+      const error = await failure(startGateway({ ...options(directory), ...ports }));
+      expect(error).toMatchObject({
+        reason: 'ADDRESS_UNAVAILABLE',
+        message: `cannot listen on 127.0.0.1:${port}: the port is in use`,
+      });
+      await expect(stat(directory)).rejects.toThrow('ENOENT');
+    }
+    taken.close();
+  });
+
+  test('whose database is damaged says so and gives the directory back', async () => {
+    const directory = join(root, 'damaged');
+    await mkdir(directory);
+    await writeFile(join(directory, 'db'), 'no folder');
+    expect(await failure(startGateway(options(directory)))).toMatchObject({ reason: 'DATABASE_UNUSABLE' });
+    expect(await readdir(directory)).toEqual(['db']);
+  });
+
+  for (const host of ['0.0.0.0', '192.168.1.2', '::', 'example.com'])
+    test(`refuses to listen on ${host}: there is no sign-in yet`, async () => {
+      const error = await failure(startGateway({ ...options(join(root, 'never')), host }));
+      expect(error.violations).toMatchObject([
+        { field: 'host', description: expect.stringContaining('no sign-in yet') },
+      ]);
+      await expect(stat(join(root, 'never'))).rejects.toThrow('ENOENT');
+    });
+
+  const bad: [string, object][] = [
+    ['grpcPort', { grpcPort: 65_536 }],
+    ['httpPort', { httpPort: -1 }],
+    ['idleSeconds', { idleSeconds: Number.NaN }],
+    ['threads', { threads: 0 }],
+    ['dataDirectory', { dataDirectory: '' }],
+  ];
+  for (const [field, change] of bad)
+    test(`refuses a bad ${field}`, async () => {
+      const error = await failure(startGateway({ ...options(join(root, 'never')), ...change }));
+      expect(error.violations.map((violation) => violation.field)).toEqual([field]);
+    });
+
+  test('that stands alone takes its options from the environment', () => {
+    const environment = { JSIGR_DATA_DIRECTORY: '/data', JSIGR_HTTP_PORT: 'none', JSIGR_THREADS: '2', JSIGR_HOST: '' };
+    expect(gatewayOptions(environment)).toEqual({ dataDirectory: '/data', httpPort: null, threads: 2 });
+    expect(() => gatewayOptions({ JSIGR_GRPC_PORT: 'x' })).toThrow(/JSIGR_DATA_DIRECTORY: must be.*JSIGR_GRPC_PORT/);
+  });
+});
