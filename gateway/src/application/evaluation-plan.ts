@@ -1,4 +1,4 @@
-import { attackNamed, attacks, type NormName, normNamed } from '@jsigr/attacks';
+import { attackNamed, attacks, defaultPlan, type NormName, normNamed } from '@jsigr/attacks';
 import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
 import { idOf } from './names.ts';
 import { checkSettings } from './settings.ts';
@@ -13,14 +13,36 @@ const MAX_SEED = 2 ** 32 - 1;
 const MAX_SAMPLES = 2 ** 32 - 1;
 const PARTS = ['test', 'held-out'];
 
-/** The plan with its defaults written out. */
-export function completePlan(plan: EvaluationPlan | undefined, part: 'test' | 'held-out'): EvaluationPlan {
+/** Radius of the default plan, in linf: half of what is usual for MNIST; what is usual for colour images. */
+const DEFAULT_EPSILON = { grey: 0.1, colour: 8 / 255 } as const;
+
+/**
+ * The plan with its defaults written out.
+ * @param dataset by its channels the default radius is chosen; undefined: grey.
+ */
+export function completePlan(
+  plan: EvaluationPlan | undefined,
+  part: 'test' | 'held-out',
+  dataset: Dataset | undefined,
+): EvaluationPlan {
   const given = plan ?? EvaluationPlan.fromPartial({});
+  const attacks = given.attacks.length > 0 ? given.attacks : defaultAttacks(dataset);
   return {
     ...given,
     part: given.part || part,
-    attacks: given.attacks.map((attack) => ({ ...attack, norm: attack.norm || 'linf' })),
+    attacks: attacks.map((each) => ({ ...each, norm: each.norm || 'linf' })),
   };
+}
+
+function defaultAttacks(dataset: Dataset | undefined): AttackPlan[] {
+  const epsilon = dataset && dataset.input[2] !== 1 ? DEFAULT_EPSILON.colour : DEFAULT_EPSILON.grey;
+  return defaultPlan([epsilon]).map(({ attack, norm, epsilons, settings = {} }) => ({
+    attack,
+    norm,
+    epsilons: [...epsilons],
+    settings: Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)])),
+    keepExamples: 0,
+  }));
 }
 
 /**

@@ -43,7 +43,7 @@ export class Evaluations {
     if (!spec) violations.add('spec', 'is missing');
     const model = await this.#model(given.model, violations);
     const dataset = await this.#dataset(given.dataset || (model?.dataset ?? ''), model, violations);
-    const plan = completePlan(given.plan, 'test');
+    const plan = completePlan(given.plan, 'test', dataset);
     checkPlan(plan, 'spec.plan', dataset, violations);
     await checkSurrogates(plan.surrogates, 'spec.plan.surrogates', dataset, this.#models, violations);
     const complete = { model: model?.name ?? '', dataset: dataset?.name ?? '', plan };

@@ -1,4 +1,3 @@
-import { status } from '@grpc/grpc-js';
 import {
   type ExportModelRequest,
   type ExportModelResponse,
@@ -6,20 +5,25 @@ import {
   type ListModelsRequest,
   ListModelsResponse,
   Model,
+  ModelFormat,
   type ReadModelFileRequest,
   type ReadModelFileResponse,
 } from '@jsigr/proto';
 import {
   type ArtefactInfo,
   type ArtefactStore,
+  CHUNK_BYTES,
   invalidArgument,
   JsigrError,
   type Logger,
   notFound,
+  siblingModule,
+  startComputeThread,
 } from '@jsigr/service';
 import * as z from 'zod';
 import type { ModelStore } from '../store/catalogue.ts';
 import { fileChunks } from './file-chunks.ts';
+import type { ModelMethods } from './model-methods.ts';
 import { idOf } from './names.ts';
 
 const MANIFEST = 'manifest.json';
@@ -70,18 +74,21 @@ export class Models {
     yield* fileChunks(this.#artefacts, 'models', digestOf(model), path, readOffset);
   }
 
-  /** @throws JsigrError UNIMPLEMENTED: nothing exports yet. */
-  export({ name, format }: ExportModelRequest): AsyncIterable<ExportModelResponse> {
-    const next = async (): Promise<never> => {
-      const { name: found } = await this.byName(name);
-      throw new JsigrError({
-        code: status.UNIMPLEMENTED,
-        reason: 'EXPORT_NOT_IMPLEMENTED',
-        message: `${found} cannot be exported as ${format}: this version does not export models`,
-        hint: 'ReadModelFile gives the weights as safetensors',
-      });
-    };
-    return { [Symbol.asyncIterator]: () => ({ next }) };
+  /** @throws JsigrError INVALID_ARGUMENT for a format that is not known. */
+  async *export({ name, format }: ExportModelRequest): AsyncGenerator<ExportModelResponse> {
+    const model = await this.byName(name);
+    if (format !== ModelFormat.MODEL_FORMAT_ONNX)
+      throw invalidArgument('format', `${format} given, MODEL_FORMAT_ONNX allowed`);
+    const digest = digestOf(model);
+    // A thread of its own for each export: they are rare, and what tracing loads is gone afterwards.
+    const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
+    try {
+      const { file } = await thread.call('toOnnx', { digest, files: await this.#artefacts.get('models', digest) });
+      for (let offset = 0; offset < file.length; offset += CHUNK_BYTES)
+        yield { data: Buffer.from(file.subarray(offset, offset + CHUNK_BYTES)) };
+    } finally {
+      await thread.close();
+    }
   }
 
   /** Enters a checkpoint that is in the artefact store. @throws JsigrError when it is not there, or its manifest makes no sense. */

@@ -44,12 +44,12 @@ export class TrainingRuns {
   /** @throws JsigrError INVALID_ARGUMENT with a violation for each bad field; ALREADY_EXISTS REQUEST_ID_REUSED. */
   async create(request: CreateTrainingRunRequest): Promise<TrainingRun> {
     const { displayName, labels, requestId } = request;
-    const spec = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}));
     const violations = new Violations();
     if (!request.spec) violations.add('spec', 'is missing');
     violations.text('displayName', displayName, MOST_NAME_CHARACTERS);
     checkLabels(labels, violations);
-    const dataset = await this.#dataset(spec.dataset, violations);
+    const dataset = await this.#dataset(request.spec?.dataset ?? '', violations);
+    const spec = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}), dataset);
     checkSpec(spec, dataset, violations);
     if (spec.loop?.plan && needsSurrogates(spec.loop.plan))
       await checkSurrogates(spec.loop.plan.surrogates, 'spec.loop.plan.surrogates', dataset, this.#models, violations);

@@ -1,6 +1,6 @@
 import { findObjective, findOptimizer, findSchedule } from '@jsigr/defenses';
 import { findArchitecture, MAX_SEED, parameterShapes } from '@jsigr/models';
-import { type Dataset, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
+import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
 import { checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
 import { checkSettings } from './settings.ts';
 import type { Violations } from './violations.ts';
@@ -10,9 +10,11 @@ const MOST_EPOCHS = 10_000;
 const MOST_BATCH = 4096;
 const MOST_PADDING = 8;
 const DEFAULT_BATCH = 64;
+/** Samples of a loop whose plan is left to the gateway. */
+const LOOP_SAMPLES = 200;
 
 /** The spec with the contract's defaults written out, so that a stored run says what it does. */
-export function completeSpec(given: TrainingSpec): TrainingSpec {
+export function completeSpec(given: TrainingSpec, dataset: Dataset | undefined): TrainingSpec {
   const spec = TrainingSpec.fromPartial(given);
   const { loop, optimizer } = spec;
   return {
@@ -20,13 +22,14 @@ export function completeSpec(given: TrainingSpec): TrainingSpec {
     batchSize: spec.batchSize || DEFAULT_BATCH,
     checkpointEveryEpochs: spec.checkpointEveryEpochs || 1,
     optimizer: completeOptimizer(optimizer),
-    loop: loop?.enabled ? completeLoop(loop) : undefined,
+    loop: loop?.enabled ? completeLoop(loop, dataset) : undefined,
   };
 }
 
-function completeLoop({ feedback, plan }: LoopSpec): LoopSpec {
+function completeLoop({ feedback, plan }: LoopSpec, dataset: Dataset | undefined): LoopSpec {
   const named = feedback === Feedback.FEEDBACK_UNSPECIFIED ? Feedback.FEEDBACK_NONE : feedback;
-  return { enabled: true, feedback: named, plan: completePlan(plan, 'held-out') };
+  const asked = plan ?? EvaluationPlan.fromPartial({ samples: LOOP_SAMPLES });
+  return { enabled: true, feedback: named, plan: completePlan(asked, 'held-out', dataset) };
 }
 
 function completeOptimizer(given: OptimizerSpec | undefined): OptimizerSpec {
@@ -60,6 +63,8 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
     '0 to 1',
     (value) => value >= 0 && value <= 1,
   );
+  const noise = augmentation?.noise ?? 0;
+  violations.number(`${FIELD}.augmentation.noise`, noise, '0 to 1', (value) => value >= 0 && value <= 1);
   if (loop) checkLoop(loop, dataset, violations);
 }
 
@@ -84,15 +89,18 @@ function checkLoop({ feedback, plan }: LoopSpec, dataset: Dataset | undefined, v
   const field = `${FIELD}.loop`;
   if (feedback === Feedback.UNRECOGNIZED)
     violations.add(`${field}.feedback`, 'is not known; FEEDBACK_NONE and FEEDBACK_SELECT are');
-  const complete = completePlan(plan, 'held-out');
-  checkPlan(complete, `${field}.plan`, dataset, violations);
+  if (!plan) {
+    violations.add(`${field}.plan`, 'is missing');
+    return;
+  }
+  checkPlan(plan, `${field}.plan`, dataset, violations);
   if (feedback !== Feedback.FEEDBACK_SELECT) return;
-  if (complete.part === 'test')
+  if (plan.part === 'test')
     violations.add(
       `${field}.plan.part`,
       'test given; a model is selected on held-out samples of the training set only',
     );
-  if (!needsSurrogates(complete))
+  if (!needsSurrogates(plan))
     violations.add(
       `${field}.plan.attacks`,
       `feedback select goes by transferred examples: the plan needs one of ${transferAttacks.join(', ')}`,

@@ -90,7 +90,8 @@ describe('a training run is refused for', () => {
     ['a momentum of 1', { optimizer: { name: 'sgd', momentum: 1 } }, 'spec.optimizer.momentum', /below 1/],
     ['a weight decay below 0', { optimizer: { weightDecay: -1 } }, 'spec.optimizer.weightDecay', /0 or more/],
     ['shifts by too many pixels', { augmentation: { cropPadding: 9 } }, 'spec.augmentation.cropPadding', /0 to 8/],
-    ['a loop without attacks', loop({}), 'spec.loop.plan.attacks', /^0 given, 1 to 32/],
+    ['too many attacks', loop({ attacks: Array(33).fill(attack) }), 'spec.loop.plan.attacks', /^33 given, 1 to 32/],
+    ['noise beyond the pixel range', { augmentation: { noise: 1.5 } }, 'spec.augmentation.noise', /^1.5 given, 0 to 1/],
     [
       'an unknown attack',
       loop({ attacks: [attack, { attack: 'deepfool', epsilons: [0.1] }] }),
@@ -207,7 +208,6 @@ describe('an evaluation is refused for', () => {
       'spec.plan.attacks[0].epsilons[0]',
       /from 0 to 28 allowed/,
     ],
-    ['no plan', () => ({ plan: undefined }), 'spec.plan.attacks', /^0 given/],
   ];
   for (const [what, change, field, says] of cases)
     test(what, async () => {
@@ -239,6 +239,17 @@ describe('what is accepted', () => {
         loop: undefined,
       },
     });
+  });
+
+  test('a loop without plan gets a small honest one, with a radius that fits the images', async () => {
+    const { spec } = await training({ spec: { ...usual, loop: { enabled: true } } });
+    expect(spec?.loop).toMatchObject({ feedback: Feedback.FEEDBACK_NONE, plan: { part: 'held-out', samples: 200 } });
+    expect(spec?.loop?.plan?.attacks.map(({ attack, norm, epsilons }) => [attack, norm, epsilons])).toEqual([
+      ['noise', 'linf', [0.1]],
+      ['fgsm', 'linf', [0.1]],
+      ['pgd', 'linf', [0.1]],
+      ['mi-fgsm', 'linf', [0.1]],
+    ]);
   });
 
   test('sgd has its own learning rate', async () => {

@@ -8,16 +8,18 @@ test('so many at once, the others in the order in which they came', async () => 
   const slots = new Slots(2);
   const begun: number[] = [];
   const gates = Array.from({ length: 5 }, () => deferred<void>());
+  const begins = gates.map(() => deferred<void>());
   const works = gates.map(({ promise }, i) =>
     slots.during(never, async () => {
       begun.push(i);
+      begins[i]?.resolve();
       await promise;
     }),
   );
-  await Promise.resolve();
+  await begins[1]?.promise;
   expect(begun).toEqual([0, 1]);
   gates[1]?.resolve();
-  await works[1];
+  await begins[2]?.promise;
   expect(begun).toEqual([0, 1, 2]);
   for (const { resolve } of gates) resolve();
   await Promise.all(works);

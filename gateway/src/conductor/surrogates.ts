@@ -133,7 +133,8 @@ function claimed(training: Training): Training {
   return training;
 }
 
-function surrogateSpec({ name, input, parts }: Dataset, architecture: string): TrainingSpec {
+function surrogateSpec(dataset: Dataset, architecture: string): TrainingSpec {
+  const { name, input, parts } = dataset;
   const images = IMAGES_PER_CHANNEL * (input[2] ?? 1);
   const count = parts.find((part) => part.name === 'train')?.count ?? images;
   const epochs = Math.min(Math.max(Math.round(images / count), EPOCHS.least), EPOCHS.most);
@@ -145,7 +146,7 @@ function surrogateSpec({ name, input, parts }: Dataset, architecture: string): T
     seed: SEED,
     checkpointEveryEpochs: epochs,
   };
-  return completeSpec(TrainingSpec.fromPartial(spec));
+  return completeSpec(TrainingSpec.fromPartial(spec), dataset);
 }
 
 /** What makes two surrogates the same: the images, and how it is trained. */

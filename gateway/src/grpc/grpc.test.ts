@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { encodeCheckpoint, initialParameters, resolveModelSpec } from '@jsigr/models';
 import {
   CreateTrainingRunRequest,
   DatasetServiceClient,
@@ -119,11 +120,36 @@ describe('the gRPC face', () => {
     expect(await failure(all(beyond))).toMatchObject({ code: status.OUT_OF_RANGE });
   });
 
-  test('says that models cannot be exported yet', async () => {
-    const request = { name: model, format: ModelFormat.MODEL_FORMAT_ONNX };
-    expect(await failure(all(serverStream(clients.models, 'exportModel', request)))).toMatchObject({
-      code: status.UNIMPLEMENTED,
-      reason: 'EXPORT_NOT_IMPLEMENTED',
+  test('exports a model as an ONNX file', async () => {
+    const initial = { architecture: 'mlp', input: [28, 28, 1], classes: 10 } as const;
+    const parameters = initialParameters(initial, 0);
+    const files = encodeCheckpoint({
+      run: 'trainingRuns/made',
+      step: 1,
+      epoch: 1,
+      model: resolveModelSpec(initial),
+      dataset: { name: 'tiny', digest: '' },
+      objective: { name: 'standard', settings: {} },
+      configuration: {},
+      seed: 0,
+      engine: {},
+      metrics: {},
+      parameters,
+      optimizer: {},
+    });
+    const { digest } = await gateway.artefacts.put('models', files);
+    await gateway.application.models.record(digest);
+    const request = { name: `models/${digest}`, format: ModelFormat.MODEL_FORMAT_ONNX };
+    const chunks = await all(serverStream(clients.models, 'exportModel', request));
+    const file = Buffer.concat(chunks.map(({ data }) => data));
+    // The names of the file's input and output, and the largest of its weights (equal ones may be stored once).
+    expect([file.includes('images'), file.includes('logits')]).toEqual([true, true]);
+    const [largest] = Object.values(parameters).sort((a, b) => b.data.length - a.data.length);
+    const { buffer, byteOffset, byteLength } = largest?.data ?? new Float32Array();
+    expect(file.includes(Buffer.from(buffer, byteOffset, byteLength))).toBe(true);
+    const other = { ...request, format: ModelFormat.MODEL_FORMAT_UNSPECIFIED };
+    expect(await failure(all(serverStream(clients.models, 'exportModel', other)))).toMatchObject({
+      violations: [{ field: 'format' }],
     });
   });
 
