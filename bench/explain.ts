@@ -9,7 +9,7 @@ import {
   RunState,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { connect, serverStream, unary } from '@jsigr/service';
+import { connect, serverStream, unary } from '@jsigr/service/client';
 import { median, milliseconds, quantile } from './statistics.ts';
 
 const TIMES = 200;

@@ -10,7 +10,7 @@ import {
   type TrainingRun,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { connect, JsigrError, serverStream, unary } from '@jsigr/service';
+import { connect, JsigrError, serverStream, unary } from '@jsigr/service/client';
 
 /** What a study asks of a gateway. The request ids make it resumable: what has run already is not run again. */
 export class StudyClient {

@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { ArtefactFile } from '@jsigr/proto';
-import { JsigrError } from '@jsigr/service';
+import { JsigrError } from '@jsigr/service/client';
 
 interface Chunk {
   readonly data: Uint8Array;

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { type RunEvent, RunState } from '@jsigr/proto';
-import { JsigrError, unavailable } from '@jsigr/service';
+import { JsigrError, unavailable } from '@jsigr/service/client';
 import { isFinal } from './terminal/format.ts';
 import type { LiveLine } from './terminal/live-line.ts';
 import { advance, atStart, noteOf, type Progress, statusLine } from './terminal/progress.ts';

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { invalidArgument, JsigrError } from '@jsigr/service';
+import { invalidArgument, JsigrError } from '@jsigr/service/client';
 import { describe, expect, it } from 'vitest';
 import { errorText } from './program.ts';
 import { jsigr } from './testing/command.ts';

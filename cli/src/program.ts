@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { exitCodeOf, JsigrError } from '@jsigr/service';
+import { exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';

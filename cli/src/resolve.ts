@@ -1,5 +1,5 @@
 import { type Dataset, type Model } from '@jsigr/proto';
-import { failedPrecondition, notFound, unary } from '@jsigr/service';
+import { failedPrecondition, notFound, unary } from '@jsigr/service/client';
 import { resource } from './options.ts';
 import type { Session } from './session.ts';
 

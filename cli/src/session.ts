@@ -5,7 +5,7 @@ import {
   ModelServiceClient,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { cancelled, connect } from '@jsigr/service';
+import { cancelled, connect } from '@jsigr/service/client';
 import { type Context, dataDirectory, type GlobalOptions } from './context.ts';
 import type { GatewayAddresses } from './gateways.ts';
 

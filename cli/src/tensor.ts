@@ -1,5 +1,5 @@
 import type { FloatTensor } from '@jsigr/proto';
-import { invalidArgument } from '@jsigr/service';
+import { invalidArgument } from '@jsigr/service/client';
 
 /** The numbers of a tensor, in their order. @throws JsigrError INVALID_ARGUMENT when shape and length differ. */
 export function floatsOf({ shape, data }: FloatTensor): Float32Array {

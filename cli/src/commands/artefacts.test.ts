@@ -14,7 +14,7 @@ import {
   type ReadModelFileRequest,
   RunState,
 } from '@jsigr/proto';
-import { notFound } from '@jsigr/service';
+import { notFound } from '@jsigr/service/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { tensorOf } from '../tensor.ts';
 import { jsigr, type Outcome } from '../testing/command.ts';

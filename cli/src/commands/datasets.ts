@@ -1,5 +1,5 @@
 import { GetDatasetResponse, ImportDatasetResponse, ListDatasetsResponse } from '@jsigr/proto';
-import { unary } from '@jsigr/service';
+import { unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { outputOf } from '../output.ts';

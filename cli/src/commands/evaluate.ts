@@ -6,7 +6,7 @@ import {
   type RunEvent,
   WatchEvaluationResponse,
 } from '@jsigr/proto';
-import { notFound, serverStream, unary } from '@jsigr/service';
+import { notFound, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd, follow } from '../follow.ts';

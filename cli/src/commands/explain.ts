@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type DatasetSample, ExplainedOutput, ExplainResponse, type FloatTensor, ImageInput } from '@jsigr/proto';
-import { invalidArgument, unary } from '@jsigr/service';
+import { invalidArgument, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { fromFileError, saveStream } from '../files.ts';

@@ -1,5 +1,5 @@
 import { GetModelResponse, ListModelsResponse, ModelFormat } from '@jsigr/proto';
-import { invalidArgument, serverStream, unary } from '@jsigr/service';
+import { invalidArgument, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { saveArtefact, saveStream } from '../files.ts';

@@ -6,7 +6,7 @@ import {
   ListEvaluationsResponse,
   ListTrainingRunsResponse,
 } from '@jsigr/proto';
-import { unary } from '@jsigr/service';
+import { unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd } from '../follow.ts';

@@ -8,7 +8,7 @@ import {
   TrainingRun,
   type WatchTrainingRunRequest,
 } from '@jsigr/proto';
-import { invalidArgument, unavailable } from '@jsigr/service';
+import { invalidArgument, unavailable } from '@jsigr/service/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { jsigr } from '../testing/command.ts';
 import {

@@ -7,7 +7,7 @@ import {
   TrainingSpec,
   WatchTrainingRunResponse,
 } from '@jsigr/proto';
-import { failedPrecondition, serverStream, unary } from '@jsigr/service';
+import { failedPrecondition, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd, follow } from '../follow.ts';

@@ -1,5 +1,5 @@
 import type { Dataset } from '@jsigr/proto';
-import { failedPrecondition, serverStream } from '@jsigr/service';
+import { failedPrecondition, serverStream } from '@jsigr/service/client';
 import type { Session } from '../session.ts';
 
 /** One part of a dataset, as far as pictures need it. */

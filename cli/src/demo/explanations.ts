@@ -1,5 +1,5 @@
 import { type AdversarialExample, ExplainedOutput, type ExplainResponse, type FloatTensor } from '@jsigr/proto';
-import { unary } from '@jsigr/service';
+import { unary } from '@jsigr/service/client';
 import type { Mean, Tile, TileGrid } from '../report/data.ts';
 import { imagePicture, mapPicture, outlinePath } from '../report/pictures.ts';
 import type { Session } from '../session.ts';

@@ -7,7 +7,7 @@ import {
   type TrainingRun,
   TrainingSpec,
 } from '@jsigr/proto';
-import { failedPrecondition, unary } from '@jsigr/service';
+import { failedPrecondition, unary } from '@jsigr/service/client';
 import { followRun } from '../commands/train.ts';
 import type { Context } from '../context.ts';
 import { checkEnd } from '../follow.ts';

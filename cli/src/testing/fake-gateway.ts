@@ -11,7 +11,7 @@ import {
   type TrainingServiceServer,
   TrainingServiceService,
 } from '@jsigr/proto';
-import { toServiceError } from '@jsigr/service';
+import { toServiceError } from '@jsigr/service/client';
 import type { Gateways } from '../gateways.ts';
 
 /** Methods of the contract that a test needs; the others answer UNIMPLEMENTED. */

@@ -1,0 +1,17 @@
+// What a client of the services needs, without NestJS: a command must not wait for a server framework to load.
+export {
+  alreadyExists,
+  cancelled,
+  failedPrecondition,
+  invalidArgument,
+  JsigrError,
+  type JsigrErrorOptions,
+  notFound,
+  outOfRange,
+  resourceExhausted,
+  unavailable,
+  type Violation,
+} from './errors.ts';
+export { type ClientClass, connect, MAX_MESSAGE_BYTES, serverStream, unary } from './grpc-client.ts';
+export { toServiceError } from './grpc-errors.ts';
+export { exitCodeOf } from './http-errors.ts';
