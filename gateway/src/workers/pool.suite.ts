@@ -110,6 +110,15 @@ export function workerPoolSuite(makePool: (options: PoolTestOptions) => Promise<
       expect(pool.list()).toEqual([]);
     });
 
+    test('goes on starting an explainer that an impatient request asked for', async () => {
+      const { pool } = await make();
+      await expect(pool.acquire('explainer', { ...options, signal: AbortSignal.timeout(1) })).rejects.toThrow(
+        /timeout/,
+      );
+      const [starting] = pool.list();
+      expect((await pool.acquire('explainer', options)).id).toBe(starting?.id);
+    });
+
     test('gives up starting a worker when nobody wants it any more', async () => {
       const { pool } = await make({ program: 'silent' });
       const controller = new AbortController();

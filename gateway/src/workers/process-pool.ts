@@ -93,10 +93,18 @@ export class ProcessPool implements WorkerPool {
       return await unlessAborted(entry.worker, signal);
     } catch (error) {
       entry.users--;
-      // Nobody waits for it any more: a process that is still starting is not worth keeping.
-      if (entry.users === 0) await this.#stop(entry);
+      if (entry.users === 0) await this.#abandon(entry, signal);
       throw error;
     }
+  }
+
+  /**
+   * Nobody waits for the process that is still starting. One that requests share is kept for those to come: if every request were less patient
+   * than a start is long, there would never be one.
+   */
+  async #abandon(entry: Entry, signal: AbortSignal | undefined): Promise<void> {
+    if (signal?.aborted && AT_MOST[entry.kind] === 1) this.#stopWhenIdle(entry);
+    else await this.#stop(entry);
   }
 
   #withRoom(kind: WorkerKindName, { threads }: AcquireOptions): Entry | undefined {
