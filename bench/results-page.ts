@@ -1,29 +1,15 @@
 import type { Proportion, RobustnessReport } from '@jsigr/proto';
 import type { Study } from './studies.ts';
+import type { StudyFigures } from './study.ts';
 
-export interface StudyRow {
-  readonly label: string;
-  readonly objective: string;
-  readonly settings: Readonly<Record<string, string>>;
-  readonly noise: number;
-  /** models/{digest} */
-  readonly model: string;
-  readonly secondsPerEpoch: number;
-  readonly report: RobustnessReport;
-}
-
-export interface StudyResult {
+export interface StudyResult extends StudyFigures {
   readonly machine: string;
-  readonly rows: readonly StudyRow[];
-  readonly loop: {
-    readonly label: string;
-    readonly reports: readonly RobustnessReport[];
-    readonly sameWeights: boolean;
-  };
+  /** Seconds an epoch, by label. */
+  readonly seconds: Readonly<Record<string, number>>;
 }
 
 /** The results of a study as a page of Markdown. */
-export function resultsPage(name: string, study: Study, { rows, loop, machine }: StudyResult): string {
+export function resultsPage(name: string, study: Study, { rows, loop, machine, seconds }: StudyResult): string {
   const { epsilons, pgdSteps } = study.evaluation;
   const header = [
     'model',
@@ -33,12 +19,12 @@ export function resultsPage(name: string, study: Study, { rows, loop, machine }:
     's / epoch',
     'masking',
   ];
-  const body = rows.map(({ label, report, secondsPerEpoch }) => [
+  const body = rows.map(({ label, report }) => [
     label,
     percent(report.cleanAccuracy),
     ...epsilons.map((epsilon) => percent(summary(report, epsilon)?.transferred)),
     ...epsilons.map((epsilon) => percent(summary(report, epsilon)?.whiteBox)),
-    secondsPerEpoch.toFixed(1),
+    (seconds[label] ?? Number.NaN).toFixed(1),
     'not assessed',
   ]);
   const curve = loop.reports.map((report) => [
@@ -66,17 +52,17 @@ ${markdown(header, body)}
 
 ${markdown(
   ['model', 'objective', 'settings', 'noise on the images', 'checkpoint'],
-  rows.map((row) => [
-    row.label,
-    row.objective,
-    Object.entries(row.settings)
+  study.models.map(({ label, objective, settings, noise = 0 }) => [
+    label,
+    objective,
+    Object.entries(settings)
       .map(([key, value]) => `${key}=${value}`)
       .join(' ') || 'defaults',
-    String(row.noise),
-    row.model.slice(0, 'models/'.length + 12),
+    String(noise),
+    (rows.find((row) => row.label === label)?.model ?? '').slice(0, 'models/'.length + 12),
   ]),
 )}
-## ${loop.label} with the loop on
+## ${study.loop.label} with the loop on
 
 Each checkpoint was attacked while training went on (${study.loop.samples} held-out samples, PGD-10 and MI-FGSM). The weights at the end are ${
     loop.sameWeights ? 'bit for bit those of the run without the loop' : '**not** those of the run without the loop'
