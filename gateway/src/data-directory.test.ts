@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { JsigrError } from '@jsigr/service';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { holderOf, takeDataDirectory } from './data-directory.ts';
 import { processStart } from './process-identity.ts';
 
@@ -84,6 +84,21 @@ describe('the data directory', () => {
       await taken.release();
       expect(await readdir(path)).toEqual([]);
     });
+
+  test.skipIf(process.platform !== 'linux')(
+    'a lock of a killed process that nobody has buried is replaced',
+    async () => {
+      // The shell becomes `sleep`, which never asks how its child ended.
+      const shell = spawn('sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 60']);
+      const pid = Number(String((await once(shell.stdout, 'data'))[0]));
+      await vi.waitFor(async () => expect(await readFile(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '));
+      const path = await mkdtemp(join(root, 'unburied-'));
+      const lock = { pid, processStart: await processStart(pid), instance: 'x' };
+      await writeFile(join(path, 'gateway.json'), JSON.stringify(lock));
+      await (await takeDataDirectory(path)).release();
+      shell.kill();
+    },
+  );
 
   test('of many that find a stale lock at once one gets it', async () => {
     const path = await mkdtemp(join(root, 'race-'));
