@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Unit tests run from the sources of every package: the `source` condition of their package.json picks src/ over dist/.
-const conditions = ['source', 'module', 'node', 'import', 'default'];
+// Unit tests run from the sources of every package: the `source` condition of their package.json picks src/ over dist/. No `import` among the
+// conditions: they reach Node's own loader too, and a `require` of a package that has both kinds would get the wrong one.
+const conditions = ['source', 'node'];
 
 export default defineConfig({
   resolve: { conditions },

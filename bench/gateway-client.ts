@@ -3,7 +3,6 @@ import {
   type CreateTrainingRunRequest,
   DatasetServiceClient,
   EvaluationServiceClient,
-  ModelServiceClient,
   type RobustnessReport,
   type RunEvent,
   RunState,
@@ -17,19 +16,17 @@ export class StudyClient {
   readonly #training: TrainingServiceClient;
   readonly #evaluations: EvaluationServiceClient;
   readonly #datasets: DatasetServiceClient;
-  readonly #models: ModelServiceClient;
   readonly #log: (line: string) => void;
 
   constructor(address: string, log: (line: string) => void) {
     this.#training = connect(TrainingServiceClient, address);
     this.#evaluations = connect(EvaluationServiceClient, address);
     this.#datasets = connect(DatasetServiceClient, address);
-    this.#models = connect(ModelServiceClient, address);
     this.#log = log;
   }
 
   close(): void {
-    for (const client of [this.#training, this.#evaluations, this.#datasets, this.#models]) client.close();
+    for (const client of [this.#training, this.#evaluations, this.#datasets]) client.close();
   }
 
   async importDataset(datasetId: string, format: string, directory: string): Promise<void> {
@@ -69,11 +66,5 @@ export class StudyClient {
     const { evaluation } = await unary(this.#evaluations, 'getEvaluation', { name });
     if (!evaluation?.report) throw new Error(`${label} (${name}): ${evaluation?.state} ${evaluation?.stateReason}`);
     return evaluation.report;
-  }
-
-  /** SHA-256 of a model's weights. */
-  async weightsDigest(name: string): Promise<string> {
-    const { model } = await unary(this.#models, 'getModel', { name });
-    return model?.files.find(({ path }) => path === 'weights.safetensors')?.sha256 ?? '';
   }
 }

@@ -27,7 +27,7 @@ export function resultsPage(name: string, study: Study, { rows, loop, machine, s
     (seconds[label] ?? Number.NaN).toFixed(1),
     'not assessed',
   ]);
-  const curve = loop.reports.map((report) => [
+  const curve = loop.map((report) => [
     String(report.epoch),
     percent(report.cleanAccuracy),
     ...epsilons.map((epsilon) => percent(summary(report, epsilon)?.transferred)),
@@ -64,9 +64,7 @@ ${markdown(
 )}
 ## ${study.loop.label} with the loop on
 
-Each checkpoint was attacked while training went on (${study.loop.samples} held-out samples, PGD-10 and MI-FGSM). The weights at the end are ${
-    loop.sameWeights ? 'bit for bit those of the run without the loop' : '**not** those of the run without the loop'
-  }.
+Each checkpoint was attacked while training went on (${study.loop.samples} held-out samples, PGD-10 and MI-FGSM).
 
 ${markdown(['epoch', 'clean', ...epsilons.map((e) => `transferred ${e}`), ...epsilons.map((e) => `white-box ${e}`)], curve)}`;
 }
