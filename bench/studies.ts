@@ -64,8 +64,9 @@ export const studies: Readonly<Record<string, Study>> = {
     schedule: 'cosine',
     seed: 1,
     models: [
-      { label: 'PGD-AT-7', objective: 'pgd-at', settings: { epsilon: '0.3', steps: '7' } },
       { label: 'J-SIGR', objective: 'jsigr', settings: { ...JACOBIAN, ...GRADIENT }, noise: NOISE },
+      { label: 'standard', objective: 'standard', settings: {} },
+      { label: 'standard, same noise', objective: 'standard', settings: {}, noise: NOISE },
       { label: 'input gradient alone', objective: 'input-gradient', settings: GRADIENT, noise: NOISE },
       {
         label: 'Jacobian norm alone',
@@ -73,8 +74,7 @@ export const studies: Readonly<Record<string, Study>> = {
         settings: { ...JACOBIAN, rampEndEpoch: '3' },
         noise: NOISE,
       },
-      { label: 'standard, same noise', objective: 'standard', settings: {}, noise: NOISE },
-      { label: 'standard', objective: 'standard', settings: {} },
+      { label: 'PGD-AT-7', objective: 'pgd-at', settings: { epsilon: '0.3', steps: '7' } },
     ],
     loop: { label: 'J-SIGR', samples: 500 },
     evaluation: { samples: 0, epsilons: [0.1, 0.2, 0.3], pgdSteps: 20 },

@@ -29,18 +29,20 @@ export async function runStudy(
   const training = plan.surrogates.map((architecture, i) =>
     trainOf(client, name, plan, surrogate(architecture), { architecture, seed: plan.seed + 1000 + i }),
   );
-  const surrogates = Promise.all(training.map(async (trained) => (await trained).model));
-  const models = plan.models.map(async (model) =>
-    model.label === plan.loop.label
-      ? trainOf(client, name, plan, model, { loop: true, surrogates: await surrogates })
-      : trainOf(client, name, plan, model),
+  const surrogates = (await Promise.all(training)).map(({ model }) => model);
+  const models = plan.models.map((model) =>
+    trainOf(client, name, plan, model, model.label === plan.loop.label ? { loop: true, surrogates } : {}),
   );
   const rows = await Promise.all(
     plan.models.map(async ({ label }, i): Promise<StudyRow> => {
       const trained = await models[i];
       if (!trained) throw new Error(`${label} was not trained`);
-      const report = await evaluationOf(client, plan, label, trained.model, await surrogates);
-      log(`${label}: ${report.epsilons.map((at) => `${at.epsilon} ${at.transferred?.value}`).join(', ')}`);
+      const report = await evaluationOf(client, plan, label, trained.model, surrogates);
+      const share = (value: number | undefined) => (100 * (value ?? Number.NaN)).toFixed(1);
+      const worst = report.epsilons.map(
+        (at) => `${at.epsilon} ${share(at.transferred?.value)}/${share(at.whiteBox?.value)}`,
+      );
+      log(`${label}: clean ${share(report.cleanAccuracy?.value)}, transferred/white-box ${worst.join(', ')}`);
       return { label, model: trained.model, refreshes: trained.refreshes, report };
     }),
   );
