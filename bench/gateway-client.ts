@@ -11,6 +11,8 @@ import {
 } from '@jsigr/proto';
 import { connect, JsigrError, serverStream, unary } from '@jsigr/service/client';
 
+const FAILED: readonly RunState[] = [RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED];
+
 /** What a study asks of a gateway. The request ids make it resumable: what has run already is not run again. */
 export class StudyClient {
   readonly #training: TrainingServiceClient;
@@ -40,8 +42,7 @@ export class StudyClient {
 
   /** Trains to the end. @throws Error with the run's reason unless it succeeds */
   async train(label: string, request: CreateTrainingRunRequest): Promise<{ run: TrainingRun; events: RunEvent[] }> {
-    const created = await unary(this.#training, 'createTrainingRun', request);
-    const name = created.trainingRun?.name ?? '';
+    const name = await this.#createTraining(request);
     const events: RunEvent[] = [];
     for await (const { event } of serverStream(this.#training, 'watchTrainingRun', { name, afterSequence: 0 })) {
       if (!event) continue;
@@ -54,6 +55,15 @@ export class StudyClient {
     if (run?.state !== RunState.RUN_STATE_SUCCEEDED)
       throw new Error(`${label} (${name}): ${run?.state} ${run?.stateReason}`);
     return { run, events };
+  }
+
+  /** The run that this request made before, unless that did not succeed: then a new one. */
+  async #createTraining(request: CreateTrainingRunRequest): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      const requestId = request.requestId && `${request.requestId}-${attempt}`;
+      const { trainingRun } = await unary(this.#training, 'createTrainingRun', { ...request, requestId });
+      if (trainingRun && !FAILED.includes(trainingRun.state)) return trainingRun.name;
+    }
   }
 
   async evaluate(label: string, request: CreateEvaluationRequest): Promise<RobustnessReport> {
