@@ -60,7 +60,7 @@ export class StudyClient {
   /** The run that this request made before, unless that did not succeed: then a new one. */
   async #createTraining(request: CreateTrainingRunRequest): Promise<string> {
     for (let attempt = 1; ; attempt++) {
-      const requestId = request.requestId && `${request.requestId}-${attempt}`;
+      const requestId = attempt === 1 ? request.requestId : `${request.requestId}-${attempt}`;
       const { trainingRun } = await unary(this.#training, 'createTrainingRun', { ...request, requestId });
       if (trainingRun && !FAILED.includes(trainingRun.state)) return trainingRun.name;
     }
