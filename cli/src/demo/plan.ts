@@ -58,7 +58,7 @@ export const MODELS: readonly DemoModel[] = [
   { label: 'standard', meaning: 'cross-entropy alone', objective: 'standard', settings: {} },
   {
     label: 'PGD-AT',
-    meaning: 'trained on adversarial examples',
+    meaning: `trained on adversarial examples of linf ${TRAINED_EPSILON}`,
     objective: 'pgd-at',
     settings: { epsilon: String(TRAINED_EPSILON) },
   },
