@@ -2,7 +2,7 @@
 export interface GatewayAddresses {
   /** host:port */
   readonly grpcAddress: string;
-  /** host:port of the dashboard and the HTTP interface. */
+  /** host:port of the HTTP interface. */
   readonly httpAddress?: string;
 }
 

@@ -13,7 +13,7 @@ import type { GatewayAddresses } from './gateways.ts';
 export interface Session {
   /** host:port of the gateway. */
   readonly address: string;
-  /** host:port of the dashboard; unknown for a gateway that was given by --server. */
+  /** host:port of the HTTP interface; unknown for a gateway that was given by --server. */
   readonly httpAddress?: string;
   /** Does the gateway end with this command? */
   readonly embedded: boolean;

@@ -306,9 +306,13 @@ describe('a gateway of the command’s own', () => {
         return { grpcAddress: fake.address };
       },
     };
-    const terminal = fakeTerminal({ directory: '/work', env: { JSIGR_DATA: 'data' } });
+    const terminal = fakeTerminal({ directory: '/home/ada', env: { JSIGR_DATA: 'data' } });
     const { code, out } = await jsigr(['train', '--detach'], { gateways, terminal });
-    expect({ code, asked, started: gateways.state.started }).toEqual({ code: 0, asked: ['/work/data'], started: 0 });
+    expect({ code, asked, started: gateways.state.started }).toEqual({
+      code: 0,
+      asked: ['/home/ada/data'],
+      started: 0,
+    });
     expect(out).toContain(NAME);
   });
 
@@ -338,7 +342,7 @@ it('up says where to look, and ends at Ctrl-C', async () => {
   gateway = fake;
   const gateways = embedding(fake);
   const terminal = fakeTerminal({
-    directory: '/work',
+    directory: '/home/ada',
     out: (text) => {
       terminal.written.out += text;
       queueMicrotask(terminal.interrupt);
@@ -346,7 +350,7 @@ it('up says where to look, and ends at Ctrl-C', async () => {
   });
   const { code, out } = await jsigr(['up', '--port', '0', '--http-port', '0'], { gateways, terminal });
   expect({ code, closed: gateways.state.closed }).toEqual({ code: 0, closed: 1 });
-  expect(out).toContain(`dashboard  http://127.0.0.1:1\ngRPC       ${fake.address}\ndata       /work/.jsigr\n`);
+  expect(out).toContain(`HTTP       http://127.0.0.1:1\ngRPC       ${fake.address}\ndata       /home/ada/.jsigr\n`);
 });
 
 // The message is part of the contract's events but changes nothing that is shown.

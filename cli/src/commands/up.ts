@@ -15,9 +15,7 @@ export const upCommand: CommandGroup = (context) =>
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .addOption(new Option('--port <number>', 'port of gRPC; 0: any free one').argParser(port).default(7460))
     .addOption(
-      new Option('--http-port <number>', 'port of the dashboard and of HTTP; 0: any free one')
-        .argParser(port)
-        .default(7461),
+      new Option('--http-port <number>', 'port of HTTP and JSON; 0: any free one').argParser(port).default(7461),
     )
     .addHelpText('after', examples('jsigr up', 'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr'))
     .action(async (_: unknown, command: Command) => up(command.optsWithGlobals<UpOptions>(), context));
@@ -36,7 +34,7 @@ async function up(options: UpOptions, { terminal, gateways }: Context): Promise<
   else
     terminal.out(
       [
-        ...(httpAddress ? [`dashboard  ${urlOf(httpAddress)}`] : []),
+        ...(httpAddress ? [`HTTP       ${urlOf(httpAddress)}`] : []),
         `gRPC       ${grpcAddress}`,
         `data       ${directory}`,
         'Ctrl-C ends it; runs that are not finished stop with it.',

@@ -1,12 +1,11 @@
 import type { Split } from '@jsigr/datasets';
-import { type Engine, type NdArray, scalar, type Tree } from '@jsigr/engine';
+import { type Engine, memoise, type NdArray, scalar, type Tree } from '@jsigr/engine';
 import { argmax, type Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Batch, batchesOf } from './batches.ts';
 import { runCompiled, UNIT_BOX } from './compiled.ts';
 import { AttackError } from './errors.ts';
 import { crossEntropy } from './losses.ts';
-import { memoise } from './memoise.ts';
 import type { Norm } from './norms.ts';
 import { type Bounds, confine } from './step.ts';
 

@@ -1,8 +1,7 @@
-import { grad, type Tree, vjp } from '@jsigr/engine';
+import { grad, memoise, type Tree, vjp } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { type AttackLoss, margin } from './losses.ts';
-import { memoise } from './memoise.ts';
 import { type Norm, perSample } from './norms.ts';
 
 /** Scalars: the radius of the ball and the box; an image that starts outside the box is brought into it. */

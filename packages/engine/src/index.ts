@@ -3,6 +3,7 @@ export type { Compiled } from './compiled.ts';
 export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
+export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export * from './random.ts';

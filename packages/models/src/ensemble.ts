@@ -1,17 +1,9 @@
-import type { Tree } from '@jsigr/engine';
+import { memoise, type Tree } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Classifier } from './classifier.ts';
 import type { Forward } from './create-classifier.ts';
 import { ModelError } from './errors.ts';
-
-/** A path of members' forward functions leads to the ensemble's own: the same members give the same function object. */
-interface Node {
-  forward?: Forward;
-  readonly next: WeakMap<Forward, Node>;
-}
-
-const root: Node = { next: new WeakMap() };
 
 /**
  * The classifier whose logits are the mean of its members' logits (fusion of logits, as in transfer attacks).
@@ -34,26 +26,21 @@ export function ensemble(members: readonly Classifier[], id: string): Classifier
     input: first.input,
     classes: first.classes,
     parameters: Object.fromEntries(members.map((member, index) => [`member${index}`, member.parameters])),
-    forward: meanOf(members.map((member) => member.forward)),
+    forward: meanOf(...members.map((member) => member.forward)),
   };
 }
 
-function meanOf(forwards: readonly Forward[]): Forward {
-  let node = root;
-  for (const forward of forwards) {
-    const next = node.next.get(forward) ?? { next: new WeakMap() };
-    node.next.set(forward, next);
-    node = next;
-  }
-  node.forward ??= (parameters, images) => {
-    const logits = forwards.map((forward, index) => forward(child(parameters, `member${index}`), images));
-    return tf.mul(
-      logits.reduce((sum, each) => tf.add(sum, each)),
-      1 / logits.length,
-    );
-  };
-  return node.forward;
-}
+/** The same members give the same function object. */
+const meanOf = memoise(
+  (...forwards: Forward[]): Forward =>
+    (parameters, images) => {
+      const logits = forwards.map((forward, index) => forward(child(parameters, `member${index}`), images));
+      return tf.mul(
+        logits.reduce((sum, each) => tf.add(sum, each)),
+        1 / logits.length,
+      );
+    },
+);
 
 function child(tree: Tree<Tensor>, name: string): Tree<Tensor> {
   const found = tree instanceof tf.Tensor ? undefined : tree[name];

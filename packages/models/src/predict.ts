@@ -1,4 +1,14 @@
-import { type Engine, float32, type NdArray, sizeOf, spec, specOf, type TensorSpec, type Tree } from '@jsigr/engine';
+import {
+  type Engine,
+  float32,
+  memoise,
+  type NdArray,
+  sizeOf,
+  spec,
+  specOf,
+  type TensorSpec,
+  type Tree,
+} from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Classifier } from './classifier.ts';
 import type { Forward } from './create-classifier.ts';
@@ -126,18 +136,10 @@ interface LogitsInputs {
 }
 
 /** Compiled functions are cached by identity: one traced function for each forward function. */
-const traced = new WeakMap<Forward, (inputs: Tree<Tensor>) => Tree<Tensor>>();
-
-function logitsFunction(forward: Forward): (inputs: Tree<Tensor>) => Tree<Tensor> {
-  const known = traced.get(forward);
-  if (known) return known;
-  const made = (inputs: Tree<Tensor>): Tree<Tensor> => {
-    const { parameters, images } = inputs as unknown as LogitsInputs;
-    return { logits: forward(parameters, images) };
-  };
-  traced.set(forward, made);
-  return made;
-}
+const logitsFunction = memoise((forward: Forward) => (inputs: Tree<Tensor>): Tree<Tensor> => {
+  const { parameters, images } = inputs as unknown as LogitsInputs;
+  return { logits: forward(parameters, images) };
+});
 
 /** The specs of a tree of arrays, as `compile` takes them. */
 export function specsOf(tree: Tree<NdArray>): Tree<TensorSpec> {

@@ -1,8 +1,7 @@
-import { grad, type NdArray, type Tree } from '@jsigr/engine';
+import { grad, memoise, type NdArray, type Tree } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { runCompiled } from './compiled.ts';
-import { memoise } from './memoise.ts';
 import type { SaliencyContext } from './method.ts';
 import { type Output, outputNamed } from './output.ts';
 

@@ -1,4 +1,4 @@
-import { float32 } from '@jsigr/engine';
+import { float32, memoise } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
@@ -6,7 +6,6 @@ import { repeatEach, runCompiled } from './compiled.ts';
 import { gaussianArray } from './gaussian.ts';
 import type { TracedInputs } from './input-gradient.ts';
 import { gridPositions, interpolations, maskTable } from './masks.ts';
-import { memoise } from './memoise.ts';
 import { defineMethod, type SaliencyContext } from './method.ts';
 import { type Output, outputNamed } from './output.ts';
 
