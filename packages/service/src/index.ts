@@ -8,6 +8,7 @@ export {
   CHUNK_BYTES,
   type Files,
 } from './artefacts.ts';
+export * from './client.ts';
 export {
   ComputeError,
   type ComputeMethods,
@@ -18,25 +19,10 @@ export {
 export { Condition } from './condition.ts';
 export { directoryArtefactStore } from './directory-artefacts.ts';
 export { type WorkerConfig, workerConfig } from './environment.ts';
-export {
-  alreadyExists,
-  cancelled,
-  ERROR_DOMAIN,
-  failedPrecondition,
-  invalidArgument,
-  JsigrError,
-  type JsigrErrorOptions,
-  notFound,
-  outOfRange,
-  resourceExhausted,
-  unavailable,
-  type Violation,
-} from './errors.ts';
-export { type ClientClass, connect, MAX_MESSAGE_BYTES, serverStream, unary } from './grpc-client.ts';
-export { toServiceError } from './grpc-errors.ts';
+export { ERROR_DOMAIN } from './errors.ts';
 export { type GrpcServer, type GrpcServerOptions, startGrpcServer } from './grpc-server.ts';
 export { GrpcStrategy, type GrpcStrategyOptions } from './grpc-strategy.ts';
-export { exitCodeOf, type HttpErrorBody, toHttpError } from './http-errors.ts';
+export { type HttpErrorBody, toHttpError } from './http-errors.ts';
 export { holdLease, type Lease, type LeaseOptions } from './lease.ts';
 export { createLogger, type Logger, nestLogger } from './logging.ts';
 export { handle, pump, signalOf } from './pump.ts';
