@@ -42,7 +42,10 @@ export class StudyClient {
 
   /** Trains to the end. @throws Error with the run's reason unless it succeeds */
   async train(label: string, request: CreateTrainingRunRequest): Promise<{ run: TrainingRun; events: RunEvent[] }> {
-    const name = await this.#createTraining(request);
+    const { name } = await unlessFailed(request, async (attempt) => {
+      const { trainingRun } = await unary(this.#training, 'createTrainingRun', attempt);
+      return trainingRun;
+    });
     const events: RunEvent[] = [];
     for await (const { event } of serverStream(this.#training, 'watchTrainingRun', { name, afterSequence: 0 })) {
       if (!event) continue;
@@ -57,18 +60,11 @@ export class StudyClient {
     return { run, events };
   }
 
-  /** The run that this request made before, unless that did not succeed: then a new one. */
-  async #createTraining(request: CreateTrainingRunRequest): Promise<string> {
-    for (let attempt = 1; ; attempt++) {
-      const requestId = attempt === 1 ? request.requestId : `${request.requestId}-${attempt}`;
-      const { trainingRun } = await unary(this.#training, 'createTrainingRun', { ...request, requestId });
-      if (trainingRun && !FAILED.includes(trainingRun.state)) return trainingRun.name;
-    }
-  }
-
   async evaluate(label: string, request: CreateEvaluationRequest): Promise<RobustnessReport> {
-    const created = await unary(this.#evaluations, 'createEvaluation', request);
-    const name = created.evaluation?.name ?? '';
+    const { name } = await unlessFailed(request, async (attempt) => {
+      const { evaluation } = await unary(this.#evaluations, 'createEvaluation', attempt);
+      return evaluation;
+    });
     this.#log(`${label}: ${name}`);
     for await (const _ of serverStream(this.#evaluations, 'watchEvaluation', { name, afterSequence: 0 })) {
       // the stream ends when the evaluation has
@@ -76,5 +72,17 @@ export class StudyClient {
     const { evaluation } = await unary(this.#evaluations, 'getEvaluation', { name });
     if (!evaluation?.report) throw new Error(`${label} (${name}): ${evaluation?.state} ${evaluation?.stateReason}`);
     return evaluation.report;
+  }
+}
+
+/** What this request made before, unless that did not succeed: then a new one. */
+async function unlessFailed<Request extends { readonly requestId: string }, Run extends { readonly state: RunState }>(
+  request: Request,
+  create: (request: Request) => Promise<Run | undefined>,
+): Promise<Run> {
+  for (let attempt = 1; ; attempt++) {
+    const requestId = attempt === 1 ? request.requestId : `${request.requestId}-${attempt}`;
+    const run = await create({ ...request, requestId });
+    if (run && !FAILED.includes(run.state)) return run;
   }
 }
