@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
+import { grad, jvp, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { float32, int32, type NdArray, scalar, spec, specOf } from './ndarray.ts';
 import { operations } from './operations/table.ts';
@@ -162,6 +162,51 @@ describe('vjp', () => {
   test('refuses a cotangent of another shape', async () => {
     const f = (x: tf.Tensor) => vjp((q: tf.Tensor) => tf.sum(q), x).pullback(tf.ones([2]));
     await expect(engine.compile(f, spec(2))).rejects.toThrow(/the cotangent has shape \[2\]/);
+  });
+});
+
+describe('jvp', () => {
+  const net = (x: tf.Tensor) => tf.softmax(tf.mul(tf.tanh(tf.matMul(x, tf.tensor2d([1, -2, 3, 0.5], [2, 2]))), 2));
+
+  test('is the directional derivative, by differences', async () => {
+    const [x, direction] = [draw('x', [3, 2]), draw('direction', [3, 2])];
+    const at = async (step: number) => float32(await evaluate(net, axpy(x, step, direction)), [3, 2]);
+    const expected = await centralDifference(at, 0.01);
+    const actual = await evaluate((q) => jvp(net, q, tf.tensor(direction.data, [3, 2])).tangent, x);
+    for (const [i, value] of expected.data.entries()) expect(actual[i]).toBeCloseTo(value, 4);
+  });
+
+  test('is the transpose of vjp: <u, J v> = <J^T u, v>', async () => {
+    const both = ({ x, u, v }: { x: tf.Tensor; u: tf.Tensor; v: tf.Tensor }) => ({
+      forward: tf.sum(tf.mul(u, jvp(net, x, v).tangent)),
+      reverse: tf.sum(tf.mul(vjp(net, x).pullback(u), v)),
+    });
+    const compiled = await engine.compile(both, { x: spec(3, 2), u: spec(3, 2), v: spec(3, 2) });
+    const { forward, reverse } = await compiled.run({
+      x: draw('x', [3, 2]),
+      u: draw('u', [3, 2]),
+      v: draw('v', [3, 2]),
+    });
+    expect(Math.abs(reverse.data[0] ?? 0)).toBeGreaterThan(0.01);
+    expect(forward.data[0]).toBeCloseTo(reverse.data[0] ?? Number.NaN, 5);
+  });
+
+  test('nests: the second directional derivative of x^3 along v is 6 x v^2', async () => {
+    const cube = (x: tf.Tensor) => tf.mul(x, tf.square(x));
+    const along = (f: (x: tf.Tensor) => tf.Tensor) => (x: tf.Tensor) => jvp(f, x, tf.fill(x.shape, 2)).tangent;
+    expect(await evaluate(along(along(cube)), float32([1, 3], [2]))).toEqual([24, 72]);
+  });
+
+  test('keeps nothing of the pullback that it came from: two products for the value, two for the tangent', async () => {
+    const f = ({ x, w, v }: { x: tf.Tensor; w: tf.Tensor; v: tf.Tensor }) =>
+      jvp((q: tf.Tensor) => tf.matMul(tf.sin(tf.matMul(q, w)), w), x, v);
+    const compiled = await engine.compile(f, { x: spec(2, 2), w: spec(2, 2), v: spec(2, 2) });
+    expect(compiled.graph.nodes.filter(({ kernel }) => kernel === 'BatchMatMul')).toHaveLength(4);
+  });
+
+  test('refuses a tangent of another shape', async () => {
+    const f = (x: tf.Tensor) => jvp((q: tf.Tensor) => tf.sum(q), x, tf.ones([3])).tangent;
+    await expect(engine.compile(f, spec(2))).rejects.toThrow(/the tangent has shape \[3\], the argument \[2\]/);
   });
 });
 

@@ -59,6 +59,22 @@ export function vjp<X extends tf.Tensor, Y extends tf.Tensor>(
   return { value, pullback };
 }
 
+/**
+ * f(x), and the product of the Jacobian of f with a tangent (of the shape of x): the directional derivative. It is the transposed pullback,
+ * since that is linear in its cotangent; what only the pullback itself needed is dropped, so it costs what forward mode costs.
+ */
+export function jvp<X extends tf.Tensor, Y extends tf.Tensor>(
+  f: (x: X) => Y,
+  x: X,
+  tangent: tf.Tensor,
+): { value: Y; tangent: Y } {
+  if (!sameShape(tangent.shape, x.shape))
+    throw new EngineError('SHAPE_MISMATCH', `the tangent has shape [${tangent.shape}], the argument [${x.shape}]`);
+  const { value, pullback } = vjp(f, x);
+  const { pullback: pushforward } = vjp(pullback, tf.zeros(value.shape) as tf.Tensor);
+  return { value, tangent: pushforward(tangent) as Y };
+}
+
 /** x, whose derivative counts as zero. */
 export function stopGradient<X extends tf.Tensor>(x: X): X {
   const trace = activeTrace('stopGradient');

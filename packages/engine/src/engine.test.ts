@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { grad } from './autodiff.ts';
 import { createEngine, type Engine, type EngineOptions } from './engine.ts';
-import { explainGraph } from './graph.ts';
+import { explainGraph, flopsOf } from './explain.ts';
 import { float32, int32, type NdArray, scalar, spec, specOf, type Tree } from './ndarray.ts';
 import { isTracing } from './trace.ts';
 import { verifyGraph } from './verify.ts';
@@ -54,12 +55,28 @@ describe('tracing', () => {
     const { graph } = await engine.compile(double, { x: spec(2, 3) }, { name: 'twice' });
     expect(explainGraph(graph)).toBe(
       [
-        'twice: 3 nodes',
-        '%0  Input     float32[2,3]         name="x"',
-        '%1  Fill      float32[]            value=2',
-        '%2  Multiply  float32[2,3]  %0 %1    -> y',
+        'twice: 3 nodes, 6 FLOP, 52 B',
+        '%0  Input     float32[2,3]                 24 B  name="x"',
+        '%1  Fill      float32[]                     4 B  value=2',
+        '%2  Multiply  float32[2,3]  %0 %1  6 FLOP  24 B  -> y',
       ].join('\n'),
     );
+  });
+
+  test('floating-point operations: two for each tap of a convolution and each product of a matrix', async () => {
+    const engine = await make();
+    const f = ({ x, w, u }: { x: tf.Tensor; w: tf.Tensor; u: tf.Tensor }) =>
+      grad((image: tf.Tensor) => {
+        const hidden = tf.relu(tf.conv2d(image as tf.Tensor4D, w as tf.Tensor4D, 2, 'same'));
+        return tf.sum(tf.square(tf.matMul(tf.reshape(hidden, [2, 64]), u)));
+      })(x);
+    const { graph } = await engine.compile(f, { x: spec(2, 8, 8, 3), w: spec(3, 3, 3, 4), u: spec(64, 5) });
+    const flops = (kernel: string) => graph.nodes.filter((node) => node.kernel === kernel).map(flopsOf);
+    expect(flops('Conv2D')).toEqual([2 * (2 * 4 * 4 * 4) * (3 * 3 * 3)]);
+    expect(flops('Conv2DBackpropInput')).toEqual(flops('Conv2D'));
+    expect(flops('BatchMatMul')).toEqual([2 * 2 * 64 * 5, 2 * 2 * 5 * 64]);
+    expect(flops('Relu')).toEqual([128]);
+    expect(flops('Reshape')).toEqual([0, 0]);
   });
 
   const mistakes: readonly [string, (x: tf.Tensor) => unknown, RegExp][] = [

@@ -91,34 +91,6 @@ export function liveNodes<N extends { readonly inputs: readonly N[] }>(
   return nodes.filter((node) => live.has(node));
 }
 
-/** A table of the nodes, for people. */
-export function explainGraph(graph: Graph): string {
-  const outputs = new Map<Node, string[]>();
-  for (const { name, node } of graph.outputs) outputs.set(node, [...(outputs.get(node) ?? []), name]);
-  const rows = graph.nodes.map((node) => [
-    `%${node.id}`,
-    node.kernel,
-    `${node.dtype}[${node.shape}]`,
-    node.inputs.map((input) => `%${input.id}`).join(' '),
-    explainAttributes(node),
-    outputs.has(node) ? `-> ${outputs.get(node)?.join(', ')}` : '',
-  ]);
-  const widths = [0, 1, 2, 3].map((column) => Math.max(0, ...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-  return [`${graph.name}: ${graph.nodes.length} nodes`, ...lines].join('\n');
-}
-
-function explainAttributes({ kernel, attributes, values }: Node): string {
-  if (values) return `${values.slice(0, 4).join(', ')}${values.length > 4 ? ', ...' : ''}`;
-  const entries = Object.entries(attributes).filter(([key]) => kernel !== 'Fill' || key === 'value');
-  return entries.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(' ');
-}
-
 function keyOf({ kernel, inputs, attributes, shape, dtype, values }: Draft): string {
   const bytes = values && Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
   const attributeKey = Object.entries(attributes).map(([name, value]) => `${name}=${attributeText(value)}`);

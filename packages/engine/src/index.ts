@@ -1,8 +1,9 @@
-export { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
+export { grad, jvp, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
 export type { Compiled } from './compiled.ts';
 export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
-export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
+export { type ExplainOptions, explainGraph, flopsOf } from './explain.ts';
+export type { Graph, NamedNode, Node } from './graph.ts';
 export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';

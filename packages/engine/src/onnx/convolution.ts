@@ -91,134 +91,164 @@ function unpadChannels(graph: OnnxGraph, node: OnnxNode, shape: readonly number[
   return rowsValue(graph.slice(blockedToRows(graph, node), [0, 0, 0, 0], shape), 'float32');
 }
 
-/** One axis of the input gradient; see `convolveInputGradient`. */
-interface Phases {
-  /** Positions of dx that one position of the convolution yields. */
-  readonly period: number;
-  /** How many of them are computed: phases at the end that no tap reaches are zero. */
-  readonly computed: number;
-  /** Taps of the stride-1 kernel. */
-  readonly taps: number;
-  /** For each phase and tap the row of the filter, or the row of zeros behind its end. */
-  readonly index: readonly number[];
-  /** Positions that are computed. */
-  readonly positions: number;
+/**
+ * One axis of an input gradient of stride s and padding p: dx[P*i + q] = sum over d of dy[u*i + d] * w[q + p - s*d] for each of the P = s*u
+ * phases q. Every phase is a convolution of dy with stride u, whose kernel is the rows of w that the phase meets.
+ */
+interface Phase {
+  /** The rows of the filter, in the order of the taps. */
+  readonly rows: readonly number[];
+  /** Rows of zeros before and after dy; negative: so many are cut off. */
   readonly before: number;
   readonly after: number;
 }
 
-/**
- * dx[P*i + q] = sum_d dy[u*i + d] * w[q + p - s*d], with stride s, padding p: the P = s*u phases q of each axis are output
- * channels of one convolution of dy with stride u; a transposition interleaves them. u > 1 only fills up a block when there
- * are few input channels (the first layer).
- */
+interface PhaseAxis {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+  /** Positions of dy. */
+  readonly from: number;
+  /** Stride u of the convolutions. */
+  readonly step: number;
+  /** Positions of dx for each phase. */
+  readonly positions: number;
+}
+
+/** The phase q alone: just the taps that lie in the filter. */
+function phase(q: number, { kernel, stride, padding, from, step, positions }: PhaseAxis): Phase {
+  const first = Math.ceil((q + padding - (kernel - 1)) / stride);
+  const last = Math.floor((q + padding) / stride);
+  const rows = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => q + padding - stride * (first + i));
+  return { rows, before: -first, after: (positions - 1) * step + last + 1 - from };
+}
+
+/** All phases with the same taps, those of the widest: rows that lie outside the filter point behind its end. */
+function alignedPhases(axis: PhaseAxis): readonly Phase[] {
+  const { kernel, stride, padding, from, step, positions } = axis;
+  const period = stride * step;
+  const first = Math.ceil((padding - (kernel - 1)) / stride);
+  const last = Math.floor((period - 1 + padding) / stride);
+  return Array.from({ length: period }, (_, q) => {
+    const taps = Array.from({ length: last - first + 1 }, (_, i) => q + padding - stride * (first + i));
+    const rows = taps.map((row) => (row >= 0 && row < kernel ? row : kernel));
+    return { rows, before: -first, after: (positions - 1) * step + last + 1 - from };
+  });
+}
+
+/** The input gradient of a convolution: [N, OH, OW, O] and a filter [kh, kw, I, O] -> [N, H, W, I]. */
 export function convolveInputGradient(
   graph: OnnxGraph,
   dy: Value,
   filterValue: Value,
-  { strides, before }: Geometry,
+  geometry: Geometry,
   shape: readonly number[],
 ): Value {
-  const b = graph.block;
   const filter = rows(graph, filterValue);
-  const [n, height, width, channelsIn] = dimensions4(shape);
-  const channelsOut = at(filter.shape, 3);
-  const isWide = channelsIn % b === 0;
-  const fits = (u: number) => !isWide && u * strides[0] * u * strides[1] * channelsIn <= b;
-  let u = 1;
-  while (fits(u * 2)) u *= 2;
-  const axis = (a: 0 | 1, size: number) =>
-    phases({
-      kernel: at(filter.shape, a),
-      stride: strides[a],
-      padding: before[a],
-      step: u,
-      size,
-      from: at(dy.shape, a + 1),
-    });
-  const y = axis(0, height);
-  const x = axis(1, width);
+  return at(shape, 3) % graph.block === 0
+    ? inputGradientByPhases(graph, dy, filter, geometry, shape)
+    : inputGradientInOne(graph, dy, filter, geometry, shape);
+}
 
-  const zeroRow = (p: Phases, kernel: number) => (p.index.includes(kernel) ? 1 : 0);
-  let f = graph.pad(filter, [0, 0, 0, 0], [zeroRow(y, at(filter.shape, 0)), zeroRow(x, at(filter.shape, 1)), 0, 0]);
-  f = graph.gather(graph.gather(f, y.index, 0), x.index, 1);
-  f = graph.reshape(f, [y.computed, y.taps, x.computed, x.taps, channelsIn, channelsOut]);
+function axesOf(step: number, dy: Value, filter: OnnxNode, { strides, before }: Geometry, shape: readonly number[]) {
+  const axis = (a: 0 | 1): PhaseAxis => ({
+    kernel: at(filter.shape, a),
+    stride: strides[a],
+    padding: before[a],
+    from: at(dy.shape, a + 1),
+    step,
+    positions: Math.ceil(at(shape, a + 1) / (strides[a] * step)),
+  });
+  return { y: axis(0), x: axis(1) };
+}
+
+/** Whole blocks of channels: one convolution for each phase, so that no tap is computed in vain; then they are interleaved. */
+function inputGradientByPhases(
+  graph: OnnxGraph,
+  dy: Value,
+  filter: OnnxNode,
+  geometry: Geometry,
+  shape: readonly number[],
+): Value {
+  const [n, height, width, channels] = dimensions4(shape);
+  const { y, x } = axesOf(1, dy, filter, geometry, shape);
+  const size = [n, channels, y.positions, x.positions];
+  const images = range(y.stride).flatMap((qy) =>
+    range(x.stride).map((qx) => {
+      const [down, across] = [phase(qy, y), phase(qx, x)];
+      if (down.rows.length === 0 || across.rows.length === 0)
+        return graph.expand(graph.constant([0], [1, 1, 1, 1]), size);
+      const taps = graph.gather(graph.gather(filter, down.rows, 0), across.rows, 1);
+      const padding = { before: [down.before, across.before], after: [down.after, across.after] } as const;
+      return directConvolution(graph, dy, graph.transpose(taps, [0, 1, 3, 2]), { strides: [1, 1], ...padding });
+    }),
+  );
+  const [only] = images;
+  if (images.length === 1 && only) return blockedValue(only, shape);
+  const [b, blocks] = [graph.block, channels / graph.block];
+  const split = graph.reshape(graph.concat(images, 1), [n, y.stride, x.stride, blocks, y.positions, x.positions, b]);
+  const interleaved = graph.reshape(graph.transpose(split, [0, 3, 4, 1, 5, 2, 6]), [
+    n,
+    blocks,
+    y.positions * y.stride,
+    x.positions * x.stride,
+    b,
+  ]);
+  return blockedValue(
+    graph.reshape(graph.slice(interleaved, [0, 0, 0, 0, 0], [n, blocks, height, width, b]), [
+      n,
+      channels,
+      height,
+      width,
+    ]),
+    shape,
+  );
+}
+
+/** Less than a block of channels: the phases are output channels of one convolution, whose stride u makes enough of them to fill a block. */
+function inputGradientInOne(
+  graph: OnnxGraph,
+  dy: Value,
+  filter: OnnxNode,
+  geometry: Geometry,
+  shape: readonly number[],
+): Value {
+  const [n, height, width, channels] = dimensions4(shape);
+  const channelsOut = at(filter.shape, 3);
+  const [sh, sw] = geometry.strides;
+  let u = 1;
+  while (2 * u * sh * 2 * u * sw * channels <= graph.block) u *= 2;
+  const { y, x } = axesOf(u, dy, filter, geometry, shape);
+  const [down, across] = [alignedPhases(y), alignedPhases(x)];
+  const [firstDown, firstAcross] = [down[0] as Phase, across[0] as Phase];
+
+  const index = (phases: readonly Phase[]) => phases.flatMap((phase) => phase.rows);
+  const zeroRow = (phases: readonly Phase[], kernel: number) => Number(index(phases).includes(kernel));
+  let f = graph.pad(filter, [0, 0, 0, 0], [zeroRow(down, y.kernel), zeroRow(across, x.kernel), 0, 0]);
+  f = graph.gather(graph.gather(f, index(down), 0), index(across), 1);
+  const [tapsDown, tapsAcross] = [firstDown.rows.length, firstAcross.rows.length];
+  f = graph.reshape(f, [down.length, tapsDown, across.length, tapsAcross, channels, channelsOut]);
   f = graph.transpose(f, [1, 3, 5, 0, 2, 4]);
-  f = graph.reshape(f, [y.taps, x.taps, channelsOut, y.computed * x.computed * channelsIn]);
+  const used = down.length * across.length * channels;
+  f = graph.reshape(f, [tapsDown, tapsAcross, channelsOut, used]);
   const z = directConvolution(graph, dy, f, {
     strides: [u, u],
-    before: [y.before, x.before],
-    after: [y.after, x.after],
+    before: [firstDown.before, firstAcross.before],
+    after: [firstDown.after, firstAcross.after],
   });
-  if (y.period * x.period === 1) return unpadChannels(graph, z, shape);
-  return isWide
-    ? blockedValue(interleaveBlocked(graph, z, y, x, shape), shape)
-    : rowsValue(interleaveRows(graph, z, y, x, [n, height, width, channelsIn]), 'float32');
-}
-
-function phases(o: {
-  kernel: number;
-  stride: number;
-  padding: number;
-  step: number;
-  size: number;
-  from: number;
-}): Phases {
-  const period = o.stride * o.step;
-  const first = -Math.floor((o.kernel - 1 - o.padding) / o.stride);
-  const last = Math.floor((period - 1 + o.padding) / o.stride);
-  const taps = last - first + 1;
-  const rowsOf = (q: number) =>
-    Array.from({ length: taps }, (_, i) => q + o.padding - o.stride * (first + i)).map((k) =>
-      k >= 0 && k < o.kernel ? k : o.kernel,
-    );
-  let computed = period;
-  while (computed > 1 && rowsOf(computed - 1).every((k) => k === o.kernel)) computed--;
-  const positions = Math.ceil(o.size / period);
-  const after = (positions - 1) * o.step + taps - o.from + first;
-  const index = Array.from({ length: computed }, (_, q) => rowsOf(q)).flat();
-  return { period, computed, taps, index, positions, before: -first, after };
-}
-
-function interleaveBlocked(graph: OnnxGraph, z: OnnxNode, y: Phases, x: Phases, shape: readonly number[]): OnnxNode {
-  const [n, height, width, channels] = dimensions4(shape);
-  const b = graph.block;
-  const blocks = channels / b;
-  const split = graph.reshape(z, [n, y.computed, x.computed, blocks, y.positions, x.positions, b]);
-  const image = finishInterleaving(graph, graph.transpose(split, [0, 3, 4, 1, 5, 2, 6]), y, x);
-  return graph.reshape(graph.slice(image, [0, 0, 0, 0, 0], [n, blocks, height, width, b]), [
-    n,
-    channels,
-    height,
-    width,
-  ]);
-}
-
-function interleaveRows(graph: OnnxGraph, z: OnnxNode, y: Phases, x: Phases, shape: readonly number[]): OnnxNode {
-  const [n, height, width, channels] = dimensions4(shape);
-  const used = y.computed * x.computed * channels;
   const plain = graph.slice(blockedToRows(graph, z), [0, 0, 0, 0], [n, y.positions, x.positions, used]);
-  const split = graph.reshape(plain, [n, y.positions, x.positions, y.computed, x.computed, 1, channels]);
-  const image = finishInterleaving(graph, graph.transpose(split, [0, 5, 1, 3, 2, 4, 6]), y, x);
-  return graph.reshape(graph.slice(image, [0, 0, 0, 0, 0], [n, 1, height, width, channels]), [
+  const split = graph.reshape(plain, [n, y.positions, x.positions, down.length, across.length, channels]);
+  const image = graph.reshape(graph.transpose(split, [0, 1, 3, 2, 4, 5]), [
     n,
-    height,
-    width,
+    y.positions * down.length,
+    x.positions * across.length,
     channels,
   ]);
+  return rowsValue(graph.slice(image, [0, 0, 0, 0], [n, height, width, channels]), 'float32');
 }
 
-/** [n, blocks, positions, phases, positions, phases, channels], phases padded to whole periods -> [n, blocks, H, W, channels]. */
-function finishInterleaving(graph: OnnxGraph, value: OnnxNode, y: Phases, x: Phases): OnnxNode {
-  const missing = [0, 0, 0, y.period - y.computed, 0, x.period - x.computed, 0];
-  const full = graph.pad(value, Array<number>(7).fill(0), missing);
-  return graph.reshape(full, [
-    at(full.shape, 0),
-    at(full.shape, 1),
-    y.positions * y.period,
-    x.positions * x.period,
-    at(full.shape, 6),
-  ]);
+function range(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
 }
 
 /**

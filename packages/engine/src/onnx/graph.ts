@@ -106,6 +106,7 @@ export class OnnxGraph {
 
   gather(value: OnnxNode, indices: readonly number[], axis: number): OnnxNode {
     const shape = value.shape.map((dimension, i) => (i === axis ? indices.length : dimension));
+    if (indices.length === value.shape[axis] && indices.every((index, i) => index === i)) return value;
     return this.node('Gather', [value, this.integers(indices)], shape, { attributes: { axis } });
   }
 
@@ -114,6 +115,14 @@ export class OnnxGraph {
     if (axes.length === 0) return value;
     const shape = value.shape.filter((_, i) => !axes.includes(i));
     return this.node(operator, [value, this.integers(axes)], shape, { attributes: { keepdims: 0 } });
+  }
+
+  concat(values: readonly OnnxNode[], axis: number): OnnxNode {
+    const [one] = values;
+    if (one && values.length === 1) return one;
+    const total = values.reduce((sum, value) => sum + at(value.shape, axis), 0);
+    const shape = values[0]?.shape.map((dimension, i) => (i === axis ? total : dimension)) ?? [];
+    return this.node('Concat', values, shape, { attributes: { axis } });
   }
 
   expand(value: OnnxNode, shape: readonly number[]): OnnxNode {
