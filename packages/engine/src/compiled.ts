@@ -1,26 +1,40 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from './errors.ts';
-import { describe, type Graph, sameShape } from './graph.ts';
+import { describe, type Graph, type Node, sameShape } from './graph.ts';
+import { writeGraph } from './graph-file.ts';
 import { type NdArray, sizeOf, type TensorSpec, type Tree } from './ndarray.ts';
 import type { Program } from './program.ts';
-import { type ArraysOf, describeValue, flatten, isArray, isTensor, type Leaf, mapTree } from './tree.ts';
+import { type ArraysOf, describeValue, flatten, isArray, isName, type Leaf, mapTree } from './tree.ts';
 
 /** A function that the engine has traced and loaded. */
 export interface Compiled<I = Tree<TensorSpec>, O = Tree<tf.Tensor>> {
   readonly graph: Graph;
   /**
    * Runs the function. Inputs are read in place and outputs may be fed back as inputs; neither is copied.
-   * @throws EngineError INVALID_INPUT if an input is missing, unknown, or of another dtype or shape than was compiled.
+   * @throws EngineError INVALID_INPUT if an input is missing, unknown, of another dtype or shape than was compiled, or, where that is
+   * to be checked, not finite.
    */
-  run(inputs: ArraysOf<I>): Promise<ArraysOf<O>>;
+  run(inputs: ArraysOf<I>, options?: RunOptions): Promise<ArraysOf<O>>;
+  /**
+   * Mean milliseconds that each node of the graph takes, over `runs` runs (default 10): for `explainGraph`. Slower than `run`, and loads the function once more.
+   * @throws EngineError UNSUPPORTED_OPERATION on an engine that cannot tell
+   */
+  profile(inputs: ArraysOf<I>, runs?: number): Promise<ReadonlyMap<Node, number>>;
+  /** The traced function as a file, which `Engine.load` reads: it saves tracing, not loading. */
+  save(): Uint8Array;
   /** Frees what the runtime holds, for everybody who shares this function; running it again is an error. */
   release(): Promise<void>;
+}
+
+export interface RunOptions {
+  /** Looks for NaN and infinities in all inputs first (default false: it reads every number once more). */
+  readonly checkFinite?: boolean;
 }
 
 /** What a compiled function needs of its engine. */
 export interface Host {
   /** Called at every run: marks as used last, and makes room if the program has to be loaded. */
-  load(compiled: CompiledFunction): Promise<Program>;
+  use(compiled: CompiledFunction): Promise<Program>;
   /** Unloads a function when its runs are over. */
   forget(compiled: CompiledFunction): Promise<void>;
 }
@@ -29,24 +43,47 @@ export interface Host {
 export class CompiledFunction implements Compiled {
   readonly graph: Graph;
   readonly #host: Host;
-  readonly #outputTree: Tree<tf.Tensor>;
+  /** The names of the outputs in the form of the function's result. */
+  readonly #outputTree: Tree<string>;
   readonly #pending = new Set<Promise<unknown>>();
   #isReleased = false;
 
-  constructor(graph: Graph, outputTree: Tree<tf.Tensor>, host: Host) {
+  constructor(graph: Graph, outputTree: Tree<string>, host: Host) {
     this.graph = graph;
     this.#outputTree = outputTree;
     this.#host = host;
   }
 
-  async run(inputs: Tree<NdArray>): Promise<Tree<NdArray>> {
-    const ordered = this.#checked(flatten(inputs, isArray, `'${this.graph.name}': input`));
+  async run(inputs: Tree<NdArray>, { checkFinite = false }: RunOptions = {}): Promise<Tree<NdArray>> {
+    return this.#outputs(await this.#use(inputs, checkFinite, (program, ordered) => program.run(ordered)));
+  }
+
+  async profile(inputs: Tree<NdArray>, runs = 10): Promise<ReadonlyMap<Node, number>> {
+    if (!Number.isInteger(runs) || runs < 1)
+      throw new EngineError('INVALID_INPUT', `runs is ${runs}; it must be an integer from 1 on`);
+    return this.#use(inputs, false, (program, ordered) => {
+      if (program.profile) return program.profile(ordered, runs);
+      throw new EngineError('UNSUPPORTED_OPERATION', 'this engine cannot say how long a node takes: profile on onnx');
+    });
+  }
+
+  save(): Uint8Array {
+    return writeGraph(this.graph, this.#outputTree);
+  }
+
+  /** Does something with the loaded program, which stays loaded meanwhile. */
+  async #use<T>(
+    inputs: Tree<NdArray>,
+    checkFinite: boolean,
+    action: (program: Program, ordered: readonly NdArray[]) => Promise<T>,
+  ): Promise<T> {
+    const ordered = this.#checked(flatten(inputs, isArray, `'${this.graph.name}': input`), checkFinite);
     if (this.#isReleased)
       throw new EngineError('RUNTIME_FAILURE', `'${this.graph.name}' was released; compile it again`);
-    const result = this.#host.load(this).then((program) => program.run(ordered));
+    const result = this.#host.use(this).then((program) => action(program, ordered));
     this.#pending.add(result);
     try {
-      return this.#outputs(await result);
+      return await result;
     } finally {
       this.#pending.delete(result);
     }
@@ -62,7 +99,7 @@ export class CompiledFunction implements Compiled {
     await Promise.allSettled(this.#pending);
   }
 
-  #checked(leaves: readonly Leaf<NdArray>[]): NdArray[] {
+  #checked(leaves: readonly Leaf<NdArray>[], checkFinite: boolean): NdArray[] {
     const { name: title, inputs } = this.graph;
     const given = new Map(leaves.map(({ name, value }) => [name, value]));
     const ordered = inputs.map(({ name, node }) => {
@@ -74,6 +111,7 @@ export class CompiledFunction implements Compiled {
           `'${title}' wants ${describe(node)} as '${name}' and was given ${describe(array)}`,
         );
       checkData(title, name, array);
+      if (checkFinite) requireFinite(title, name, array);
       given.delete(name);
       return array;
     });
@@ -88,7 +126,7 @@ export class CompiledFunction implements Compiled {
 
   #outputs(arrays: readonly NdArray[]): Tree<NdArray> {
     const byName = new Map(this.graph.outputs.map(({ name }, i) => [name, arrays[i]]));
-    return mapTree(this.#outputTree, isTensor, (_, name) => {
+    return mapTree(this.#outputTree, isName, (name) => {
       const array = byName.get(name);
       if (!array) throw new EngineError('RUNTIME_FAILURE', `'${this.graph.name}' gave no output '${name}'`);
       return array;
@@ -108,5 +146,14 @@ function checkData(title: string, name: string, { dtype, shape, data }: NdArray)
     throw new EngineError(
       'INVALID_INPUT',
       `'${title}', input '${name}': ${data.length} numbers do not fill [${shape}]`,
+    );
+}
+
+function requireFinite(title: string, name: string, { dtype, data }: NdArray): void {
+  const place = dtype === 'float32' ? data.findIndex((value) => !Number.isFinite(value)) : -1;
+  if (place >= 0)
+    throw new EngineError(
+      'INVALID_INPUT',
+      `'${title}', input '${name}': number ${place} is ${data[place]}, not finite`,
     );
 }

@@ -203,6 +203,39 @@ describe('running', () => {
     await expect(wrong).rejects.toMatchObject({ reason: 'INVALID_INPUT' });
   });
 
+  test('numbers that are not finite are found when that is asked for', async () => {
+    const compiled = await (await make()).compile(double, { x: spec(2) });
+    const x = float32([1, Number.NaN], [2]);
+    await expect(compiled.run({ x }, { checkFinite: true })).rejects.toThrow(
+      /'double', input 'x': number 1 is NaN, not finite/,
+    );
+    expect((await compiled.run({ x })).y.data[1]).toBeNaN();
+  });
+
+  test('a profile says how long the nodes take', async () => {
+    const product = ({ a, b }: { a: tf.Tensor; b: tf.Tensor }) => tf.square(tf.matMul(a, b));
+    const specs = { a: spec(128, 128), b: spec(128, 128) };
+    const inputs = {
+      a: float32(new Float32Array(128 * 128), [128, 128]),
+      b: float32(new Float32Array(128 * 128), [128, 128]),
+    };
+    const compiled = await (await make()).compile(product, specs);
+    const milliseconds = await compiled.profile(inputs, 3);
+    const kernels = [...milliseconds].map(([node, time]) => [node.kernel, time > 0]);
+    expect(kernels).toEqual(
+      expect.arrayContaining([
+        ['BatchMatMul', true],
+        ['Square', true],
+      ]),
+    );
+    expect(explainGraph(compiled.graph, { milliseconds, top: 1 })).toMatch(
+      /^product: 4 nodes, 4.21 MFLOP, 262 kB, .* ms\n%2 {2}BatchMatMul .* 4.19 MFLOP {2}65.5 kB {2}.* ms/,
+    );
+    await expect(compiled.profile(inputs, 0)).rejects.toThrow(/runs is 0/);
+    const reference = await (await make({ engine: 'reference' })).compile(product, specs);
+    await expect(reference.profile(inputs)).rejects.toMatchObject({ reason: 'UNSUPPORTED_OPERATION' });
+  });
+
   test('a failure of the runtime names the function', async () => {
     const engine = await make();
     const pick = ({ x, i }: { x: tf.Tensor; i: tf.Tensor }) => tf.gather(x, i as tf.Tensor1D);

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { type Compiled, CompiledFunction, type Host } from './compiled.ts';
 import { grantedCores } from './cores.ts';
 import { EngineError } from './errors.ts';
+import { readGraph } from './graph-file.ts';
 import type { TensorSpec, Tree } from './ndarray.ts';
 import { detectBlock } from './onnx/block.ts';
 import { loadOnnx, runtimeVersion } from './onnx/program.ts';
@@ -45,6 +46,11 @@ export interface Engine {
     specs: I,
     options?: { readonly name?: string },
   ): Promise<Compiled<I, O>>;
+  /**
+   * Loads what `Compiled.save` wrote; the types of its inputs and outputs are the caller's to know.
+   * @throws EngineError MALFORMED_FILE
+   */
+  load(file: Uint8Array): Promise<Compiled>;
   /** Releases all compiled functions. */
   dispose(): Promise<void>;
 }
@@ -111,13 +117,25 @@ class LocalEngine implements Engine, Host {
     specs: I,
     { name = fn.name || 'anonymous' }: { readonly name?: string } = {},
   ): Promise<Compiled<I, O>> {
-    if (this.#isDisposed) throw new EngineError('RUNTIME_FAILURE', 'the engine was disposed');
+    this.#requireAlive();
     const key = `${this.#idOf(fn)}|${specsKey(specs, name)}`;
     const known = this.#compiled.get(key);
     const compiled = known ?? this.#trace(fn, specs, name);
     this.#compiled.set(key, compiled);
-    await this.load(compiled);
+    await this.use(compiled);
     return compiled as unknown as Compiled<I, O>;
+  }
+
+  async load(file: Uint8Array): Promise<Compiled> {
+    this.#requireAlive();
+    const { graph, result } = readGraph(file);
+    const compiled = new CompiledFunction(graph, result, this);
+    await this.use(compiled);
+    return compiled;
+  }
+
+  #requireAlive(): void {
+    if (this.#isDisposed) throw new EngineError('RUNTIME_FAILURE', 'the engine was disposed');
   }
 
   #trace(fn: (inputs: never) => Tree<tf.Tensor>, specs: Tree<TensorSpec>, name: string): CompiledFunction {
@@ -125,7 +143,7 @@ class LocalEngine implements Engine, Host {
     return new CompiledFunction(graph, result, this);
   }
 
-  load(compiled: CompiledFunction): Promise<Program> {
+  use(compiled: CompiledFunction): Promise<Program> {
     const known = this.#loaded.get(compiled);
     this.#loaded.delete(compiled);
     const loaded = known ?? { program: this.#loader(compiled.graph), bytes: 0 };

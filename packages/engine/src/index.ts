@@ -1,5 +1,6 @@
 export { grad, jvp, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
-export type { Compiled } from './compiled.ts';
+export { bucketOf, type RowInputs, type RowOptions, runRows } from './batching.ts';
+export type { Compiled, RunOptions } from './compiled.ts';
 export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { type ExplainOptions, explainGraph, flopsOf } from './explain.ts';

@@ -1,4 +1,4 @@
-import type { Graph } from './graph.ts';
+import type { Graph, Node } from './graph.ts';
 import type { NdArray } from './ndarray.ts';
 
 /** A graph that one of the engines can run. */
@@ -7,6 +7,8 @@ export interface Program {
   readonly bytes: number;
   /** Inputs and outputs in the order of the graph's; the inputs have been checked. */
   run(inputs: readonly NdArray[]): Promise<NdArray[]>;
+  /** Mean milliseconds of each node; an engine that cannot tell has none. */
+  profile?(inputs: readonly NdArray[], runs: number): Promise<ReadonlyMap<Node, number>>;
   release(): Promise<void>;
 }
 

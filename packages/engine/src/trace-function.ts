@@ -6,10 +6,10 @@ import type { TensorSpec, Tree } from './ndarray.ts';
 import { finishGraph, withTrace } from './trace.ts';
 import { describeValue, flatten, isSpec, isTensor, mapTree } from './tree.ts';
 
-/** A traced function: its graph, and the tree that its outputs form. */
+/** A traced function: its graph, and the names of its outputs in the form of its result. */
 export interface TracedFunction {
   readonly graph: Graph;
-  readonly result: Tree<tf.Tensor>;
+  readonly result: Tree<string>;
 }
 
 /** Runs `fn` once on tensors that record what is done with them. @throws EngineError INVALID_GRAPH, UNSUPPORTED_OPERATION */
@@ -39,7 +39,8 @@ export function traceFunction(
       }));
       if (outputs.length === 0)
         throw new EngineError('INVALID_GRAPH', `'${name}' gave ${describeValue(result)}: it has no outputs`);
-      return { graph: finishGraph(trace, inputs, outputs), result: result as Tree<tf.Tensor> };
+      const form = mapTree(result as Tree<tf.Tensor>, isTensor, (_, path) => path);
+      return { graph: finishGraph(trace, inputs, outputs), result: form };
     }),
   );
 }

@@ -61,6 +61,11 @@ export function isTensor(value: unknown): value is tf.Tensor {
   return value instanceof tf.Tensor;
 }
 
+/** Whether a leaf is a name: the form of outputs whose arrays are not there yet. */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
 export function describeValue(value: unknown): string {
   if (isRecord(value))
     return `a ${value.constructor?.name ?? 'record'} with ${Object.keys(value).slice(0, 5).join(', ')}`;

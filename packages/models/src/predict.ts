@@ -1,4 +1,5 @@
 import {
+  bucketOf,
   type Engine,
   float32,
   memoise,
@@ -32,7 +33,6 @@ export interface LabelledImages {
 
 const DEFAULT_BATCH = 64;
 const MAX_BATCH = 1024;
-const SMALL_BATCHES = [1, 4, 16];
 
 /**
  * Logits `[count, classes]` of images `[count, height, width, channels]` in [0,1]. Shapes are compiled, so the last batch is padded.
@@ -112,7 +112,7 @@ async function* logitBatches(
 ): AsyncGenerator<{ logits: Float32Array; from: number; to: number }> {
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH)
     throw new ModelError('INVALID_SETTING', 'batchSize', `batchSize is ${batchSize}; allowed: 1 to ${MAX_BATCH}`);
-  const size = Math.min(batchSize, SMALL_BATCHES.find((small) => count <= small) ?? batchSize);
+  const size = bucketOf(count, batchSize);
   const shape = [size, ...classifier.input];
   const compiled = await engine.compile(
     logitsFunction(classifier.forward),

@@ -19,7 +19,7 @@ test('a model is the bytes that onnx.proto prescribes', () => {
   const expected = [
     '08 09', // ir_version: 9
     '3a 81 01', // graph, 129 bytes
-    '0a 25 0a 01 78 12 01 79 1a 05 45 6c 75 5f 79 22 03 45 6c 75', // node: input x, output y, name Elu_y, op_type Elu
+    '0a 25 0a 01 78 12 01 79 1a 05 45 6c 75 5f 31 22 03 45 6c 75', // node: input x, output y, name Elu_1, op_type Elu
     '2a 0f 0a 05 61 6c 70 68 61 15 00 00 00 3f a0 01 01', // attribute: alpha, f: 0.5, type: FLOAT
     '3a 00', // domain: ''
     '0a 1e 0a 01 79 12 01 7a 1a 0a 49 64 65 6e 74 69 74 79 5f 7a 22 08 49 64 65 6e 74 69 74 79 3a 00', // Identity: z = y

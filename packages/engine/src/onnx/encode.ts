@@ -38,10 +38,11 @@ export function encodeModel(
   const nameOf = (node: OnnxNode) => outputNames.get(node) ?? node.name ?? `t${node.id}`;
   const graph = (writer: BinaryWriter) => {
     for (const node of nodes)
-      if (isComputed(node)) message(writer, 1, (w) => encodeNode(w, node, node.inputs.map(nameOf), nameOf(node)));
+      if (isComputed(node))
+        message(writer, 1, (w) => encodeNode(w, node, node.inputs.map(nameOf), nameOf(node), nodeName(node)));
     for (const { name, node } of copies)
       message(writer, 1, (w) =>
-        encodeNode(w, { operator: 'Identity', domain: '', attributes: {} }, [nameOf(node)], name),
+        encodeNode(w, { operator: 'Identity', domain: '', attributes: {} }, [nameOf(node)], name, `Identity_${name}`),
       );
     text(writer, 2, 'jsigr');
     for (const node of nodes)
@@ -61,19 +62,29 @@ export function encodeModel(
   return model.finish();
 }
 
+/** The name of an operator in the model: in profiles and in the runtime's messages. */
+export function nodeName({ operator, id }: OnnxNode): string {
+  return `${operator}_${id}`;
+}
+
 function isComputed({ operator }: OnnxNode): boolean {
   return operator !== 'Constant' && operator !== 'Input';
 }
 
 type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes'>;
 
-function encodeNode(writer: BinaryWriter, node: NodeContent, inputs: readonly string[], output: string): void {
+function encodeNode(
+  writer: BinaryWriter,
+  node: NodeContent,
+  inputs: readonly string[],
+  output: string,
+  name: string,
+): void {
   for (const input of inputs) text(writer, 1, input);
   text(writer, 2, output);
-  text(writer, 3, `${node.operator}_${output}`);
+  text(writer, 3, name);
   text(writer, 4, node.operator);
-  for (const [name, value] of Object.entries(node.attributes))
-    message(writer, 5, (w) => encodeAttribute(w, name, value));
+  for (const [key, value] of Object.entries(node.attributes)) message(writer, 5, (w) => encodeAttribute(w, key, value));
   text(writer, 7, node.domain);
 }
 

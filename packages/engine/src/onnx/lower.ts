@@ -2,7 +2,7 @@ import { EngineError } from '../errors.ts';
 import { type Graph, liveNodes, type Node } from '../graph.ts';
 import { isPrimitive } from '../operations/operation.ts';
 import { operations, TABLE } from '../operations/table.ts';
-import { encodeModel, type NamedValue } from './encode.ts';
+import { encodeModel, type NamedValue, nodeName } from './encode.ts';
 import { OnnxGraph, type OnnxNode } from './graph.ts';
 import { rows, rowsValue, type Value } from './layout.ts';
 
@@ -12,6 +12,8 @@ export interface LoweredGraph {
   /** For each input of the graph its name in the model; `undefined` if nothing depends on it. */
   readonly inputNames: readonly (string | undefined)[];
   readonly outputNames: readonly string[];
+  /** By the name of an operator in the model the node of the graph that it was made for. */
+  readonly origins: ReadonlyMap<string, Node>;
   /** About how much memory a run needs for what it computes, in bytes. */
   readonly workingBytes: number;
 }
@@ -19,12 +21,15 @@ export interface LoweredGraph {
 /** A graph as an ONNX model. Names of the graph may be any text, so the model has its own. */
 export function lowerGraph(graph: Graph, block: number): LoweredGraph {
   const onnx = new OnnxGraph(block);
-  const { nodes, outputs } = lowerNodes(graph, onnx, (input, i) => onnx.input(`in${i}`, input.shape, input.dtype));
+  const { nodes, outputs, origins } = lowerNodes(graph, onnx, (input, i) =>
+    onnx.input(`in${i}`, input.shape, input.dtype),
+  );
   const used = new Set(nodes.map(({ name }) => name));
   return {
     model: encodeModel(nodes, inputsOf(nodes), outputs),
     inputNames: graph.inputs.map((_, i) => (used.has(`in${i}`) ? `in${i}` : undefined)),
     outputNames: outputs.map(({ name }) => name),
+    origins,
     workingBytes: peakBytes(
       nodes,
       outputs.map(({ node }) => node),
@@ -39,19 +44,35 @@ export function lowerNodes(
   graph: Graph,
   onnx: OnnxGraph,
   leaf: (input: Node, index: number, name: string) => OnnxNode,
-): { readonly nodes: readonly OnnxNode[]; readonly outputs: readonly NamedValue[] } {
+): {
+  readonly nodes: readonly OnnxNode[];
+  readonly outputs: readonly NamedValue[];
+  readonly origins: ReadonlyMap<string, Node>;
+} {
+  const origins = new Map<string, Node>();
+  const madeFor = <T>(node: Node, make: () => T): T => {
+    const first = onnx.nodes.length;
+    const made = make();
+    for (const operator of onnx.nodes.slice(first)) origins.set(nodeName(operator), node);
+    return made;
+  };
   const values = new Map<Node, Value>();
   graph.inputs.forEach(({ node, name }, i) => {
     values.set(node, rowsValue(leaf(node, i, name), node.dtype));
   });
-  for (const node of graph.nodes) if (!values.has(node)) values.set(node, lowerNode(onnx, node, values, graph.name));
+  for (const node of graph.nodes)
+    if (!values.has(node))
+      values.set(
+        node,
+        madeFor(node, () => lowerNode(onnx, node, values, graph.name)),
+      );
   const outputs = graph.outputs.map(({ node }, i): NamedValue => {
     const value = values.get(node);
     if (!value) throw new EngineError('INVALID_GRAPH', `graph '${graph.name}': output ${i} is not part of it`);
-    return { name: `out${i}`, node: rows(onnx, value), dtype: node.dtype };
+    return { name: `out${i}`, node: madeFor(node, () => rows(onnx, value)), dtype: node.dtype };
   });
   const needed = outputs.map(({ node }) => node);
-  return { nodes: liveNodes(onnx.nodes, needed), outputs };
+  return { nodes: liveNodes(onnx.nodes, needed), outputs, origins };
 }
 
 /** The inputs among the nodes. */

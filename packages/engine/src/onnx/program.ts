@@ -4,6 +4,7 @@ import type { Graph } from '../graph.ts';
 import type { NdArray } from '../ndarray.ts';
 import type { Program } from '../program.ts';
 import { type LoweredGraph, lowerGraph } from './lower.ts';
+import { profileSession } from './profile.ts';
 import { createSession } from './session.ts';
 
 export interface OnnxOptions {
@@ -21,9 +22,12 @@ export async function loadOnnx(graph: Graph, { threads, block }: OnnxOptions): P
       { cause },
     );
   });
+  const open = (profile: string) => createSession(lowered.model, threads, profile);
   return {
     bytes: lowered.model.byteLength + lowered.workingBytes,
     run: (inputs) => runSession(session, lowered, graph, inputs),
+    profile: (inputs, runs) =>
+      profileSession(open, (profiled) => runSession(profiled, lowered, graph, inputs), lowered, runs),
     release: () => session.release(),
   };
 }
