@@ -57,6 +57,18 @@ describe('registering', () => {
     expect(() => registry.renew({ leaseId, load: 0 })).toThrow(/there is no lease/);
   });
 
+  test('a gateway that slept for an hour gives its workers a moment to renew', async () => {
+    const { leaseId } = await registry.register(request);
+    vi.setSystemTime(Date.now() + 3_600_000);
+    vi.advanceTimersToNextTimer(); // what was due meanwhile
+    expect(gone).toBeUndefined();
+    registry.renew({ leaseId, load: 1 });
+    vi.advanceTimersByTime(15_499);
+    expect(gone).toBeUndefined();
+    vi.advanceTimersByTime(1);
+    expect(gone).toBe('did not renew its lease for 15.5 s');
+  });
+
   test('a worker that leaves is gone', async () => {
     const { leaseId } = await registry.register(request);
     registry.deregister({ leaseId });

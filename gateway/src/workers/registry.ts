@@ -16,6 +16,8 @@ const kindNames: Partial<Record<WorkerKind, WorkerKindName>> = {
   [WorkerKind.WORKER_KIND_EXPLAINER]: 'explainer',
 };
 
+const EXPIRY_PARTS = 4;
+
 export interface Registration {
   readonly workerId: string;
   readonly kind: WorkerKindName;
@@ -110,12 +112,18 @@ export class WorkerRegistry {
     throw notFound('lease', leaseId, 'the worker stops: its lease ran out, or it was let go');
   }
 
-  #expiry(leaseId: string): NodeJS.Timeout {
+  /**
+   * A lease runs out in parts: a machine that was suspended wakes up with every timer due, and its workers must have a moment to renew before
+   * they are given up.
+   */
+  #expiry(leaseId: string, part = 1): NodeJS.Timeout {
     const { leaseMs } = this.#options;
     return setTimeout(() => {
       const lease = this.#leases.get(leaseId);
-      if (lease) this.#end(lease, `did not renew its lease for ${leaseMs / 1000} s`);
-    }, leaseMs).unref();
+      if (!lease) return;
+      if (part < EXPIRY_PARTS) lease.timer = this.#expiry(leaseId, part + 1);
+      else this.#end(lease, `did not renew its lease for ${leaseMs / 1000} s`);
+    }, leaseMs / EXPIRY_PARTS).unref();
   }
 
   #end(lease: Lease, reason: string): void {

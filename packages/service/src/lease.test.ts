@@ -95,3 +95,16 @@ test('a gateway that is gone loses the lease once its duration is over', async (
   gateway.forceShutdown();
   expect(await lost).toMatchObject({ reason: 'LEASE_LOST' });
 });
+
+test('a worker that woke up late asks whether its lease still holds', async () => {
+  const { lost } = await hold();
+  let isLost = false;
+  void lost.then(() => {
+    isLost = true;
+  });
+  const end = Date.now() + 150; // as if the machine had been suspended: nothing of this process runs for longer than the lease
+  while (Date.now() < end);
+  const before = calls.length;
+  await expect.poll(() => calls.length).toBeGreaterThan(before + 1);
+  expect(isLost).toBe(false);
+});

@@ -29,6 +29,8 @@ export interface Lease {
 const REGISTER_FOR_MS = 10_000;
 const RETRY_MS = 200;
 const DEFAULT_DURATION_MS = 15_000;
+/** For one more question when the lease seems to be over: a machine that was suspended wakes up late, and the gateway knows better. */
+const LAST_QUESTION_MS = 1000;
 
 /** Registers the worker and renews its lease at a third of its duration. @throws JsigrError when the gateway cannot be reached for ten seconds, or refuses. */
 export async function holdLease(options: LeaseOptions): Promise<Lease> {
@@ -57,17 +59,19 @@ export async function holdLease(options: LeaseOptions): Promise<Lease> {
   };
   const renew = async () => {
     const remaining = expires - Date.now();
-    if (remaining <= 0)
-      return lose(unavailable('LEASE_LOST', `the lease ran out: the gateway ${gateway} did not answer in time`));
+    const isLast = remaining <= 0;
     try {
       const asked = Date.now();
-      const renewed = await unary(client, 'renewLease', { leaseId, load: load() }, { deadlineMs: remaining });
+      const deadlineMs = isLast ? LAST_QUESTION_MS : remaining;
+      const renewed = await unary(client, 'renewLease', { leaseId, load: load() }, { deadlineMs });
       durationMs = millisecondsOf(renewed.leaseDuration);
       expires = asked + durationMs;
     } catch (error) {
       if (ended) return;
       const ours = JsigrError.from(error);
       if (ours.code === status.NOT_FOUND) return lose(ours);
+      if (isLast)
+        return lose(unavailable('LEASE_LOST', `the lease ran out: the gateway ${gateway} did not answer in time`));
       logger.warn({ reason: ours.reason }, `the lease could not be renewed: ${ours.message}`);
     }
     if (!ended) schedule();
