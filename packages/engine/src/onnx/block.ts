@@ -1,7 +1,8 @@
 import * as ort from 'onnxruntime-node';
 import { sizeOf } from '../ndarray.ts';
-import { convolve, convolveFilterGradient } from './convolution.ts';
+import { convolve } from './convolution.ts';
 import { encodeModel } from './encode.ts';
+import { convolveFilterGradient } from './filter-gradient.ts';
 import { at, DOMAIN, OnnxGraph } from './graph.ts';
 import { rows, rowsValue, type Value } from './layout.ts';
 import { createSession } from './session.ts';

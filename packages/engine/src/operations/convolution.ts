@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
 import { type Attributes, fillValue, type Node } from '../graph.ts';
-import { convolve, convolveFilterGradient, convolveInputGradient, type Geometry } from '../onnx/convolution.ts';
+import { convolve, type Geometry } from '../onnx/convolution.ts';
+import { convolveFilterGradient } from '../onnx/filter-gradient.ts';
 import { at } from '../onnx/graph.ts';
+import { convolveInputGradient } from '../onnx/input-gradient.ts';
 import { dimensions4 } from '../onnx/layout.ts';
 import { type AddNode, composite, type Operation, primitive } from './operation.ts';
 import { fillNode, pair, runKernel } from './rules.ts';
