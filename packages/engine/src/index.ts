@@ -8,6 +8,7 @@ export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export * from './random.ts';
 export * from './safetensors.ts';
+export { withSoftplus } from './smoothing.ts';
 export { isTracing } from './trace.ts';
 export type { ArraysOf, TracedTree } from './tree.ts';
 export { verifyGraph } from './verify.ts';

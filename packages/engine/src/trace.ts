@@ -9,6 +9,8 @@ import { operations, TABLE } from './operations/table.ts';
 export class Trace {
   readonly name: string;
   readonly builder = new GraphBuilder();
+  /** Set by `withSoftplus` while it traces its body. */
+  reluSharpness = Number.POSITIVE_INFINITY;
   readonly #nodes = new WeakMap<object, Node>();
 
   constructor(name: string) {

@@ -65,10 +65,11 @@ function isComputed({ operator }: OnnxNode): boolean {
   return operator !== 'Constant' && operator !== 'Input';
 }
 
-type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes'>;
+type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes' | 'slot'>;
 
 function encodeNode(writer: BinaryWriter, node: NodeContent, inputs: readonly string[], output: string): void {
   for (const input of inputs) text(writer, 1, input);
+  for (let slot = 0; slot < (node.slot ?? 0); slot++) text(writer, 2, `${output}_before${slot}`); // needed by nobody
   text(writer, 2, output);
   text(writer, 3, `${node.operator}_${output}`);
   text(writer, 4, node.operator);
