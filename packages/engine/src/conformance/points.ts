@@ -24,12 +24,20 @@ function withShape(sample: Sample, shape: readonly number[]): Sample {
   return { ...sample, inputs: sample.inputs.map((source): Source => ({ ...source, shape })) };
 }
 
-/** The sample with inputs of special shapes. An empty tensor cannot be an input of a compiled function, but occur inside it. */
+/** An empty tensor cannot be an input of a compiled function, but it can occur inside: its sum is zero, and so are the derivatives. */
+function onEmpty(sample: Sample): Sample {
+  const call: Sample['call'] = (...inputs) => {
+    const result = sample.call(...inputs.map((input) => tf.slice(input, [0], [0])));
+    return tf.add(tf.sum(result), inputs[0] as tf.Tensor);
+  };
+  return { ...withShape(sample, [2]), call };
+}
+
+/** The sample with inputs of special shapes. */
 export function reshaped(sample: Sample): readonly (readonly [string, Sample])[] {
   if (!sample.anyShape) return [];
-  const call: Sample['call'] = (...inputs) => sample.call(...inputs.map((input) => tf.slice(input, [0], [0])));
   return [
     ...Object.entries(SHAPES).map(([name, shape]) => [name, withShape(sample, shape)] as const),
-    ['empty', { ...withShape(sample, [2]), call }],
+    ['empty', onEmpty(sample)],
   ];
 }
