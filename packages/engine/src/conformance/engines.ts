@@ -1,7 +1,10 @@
 import { createEngine, type Engine } from '../engine.ts';
 
-/** The engines that must agree, and how to get them: a new engine is one line. The first is what the others are compared with. */
-const engines: Readonly<Record<string, () => Promise<Engine>>> = {
+/**
+ * The engines that must agree, and how to get them: a new engine is one line. One that is not installed gives `undefined`. The first is what
+ * the others are compared with.
+ */
+const engines: Readonly<Record<string, () => Promise<Engine | undefined>>> = {
   onnx: () => createEngine({ threads: 1, cacheEntries: 4 }),
   'onnx, block 1': () => createEngine({ threads: 1, blockSize: 1, cacheEntries: 4 }),
   reference: () => createEngine({ engine: 'reference', cacheEntries: 4 }),
@@ -12,9 +15,14 @@ export interface NamedEngine {
   readonly engine: Engine;
 }
 
-/** Starts every engine of the table; whoever opens them disposes of them. */
-export function openEngines(): Promise<NamedEngine[]> {
-  return Promise.all(Object.entries(engines).map(async ([name, open]) => ({ name, engine: await open() })));
+/** Starts every engine of the table that is installed; whoever opens them disposes of them. */
+export async function openEngines(): Promise<NamedEngine[]> {
+  const opened: NamedEngine[] = [];
+  for (const [name, open] of Object.entries(engines)) {
+    const engine = await open();
+    if (engine) opened.push({ name, engine });
+  }
+  return opened;
 }
 
 export async function closeEngines(opened: readonly NamedEngine[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { operations } from '../operations/table.ts';
 import { checkSample } from './check-sample.ts';
+import { compositions } from './compositions.ts';
 import { closeEngines, type NamedEngine, openEngines } from './engines.ts';
 
 let engines: readonly NamedEngine[];
@@ -9,7 +10,9 @@ beforeAll(async () => {
 });
 afterAll(() => closeEngines(engines));
 
-describe.each([...operations])('%s', (kernel, { samples }) => {
+const rows = [...operations].map(([kernel, { samples }]) => [kernel, samples] as const);
+
+describe.each([...rows, ...Object.entries(compositions)])('%s', (kernel, samples) => {
   test.each(samples.map((sample, i) => [i, sample] as const))('sample %i', async (i, sample) => {
     const findings = await checkSample(`${kernel} ${i}`, sample, engines);
     expect(findings.length).toBeGreaterThan(0);
@@ -18,5 +21,5 @@ describe.each([...operations])('%s', (kernel, { samples }) => {
 });
 
 test('every operation has a sample', () => {
-  expect([...operations].filter(([, { samples }]) => samples.length === 0).map(([kernel]) => kernel)).toEqual([]);
+  expect(rows.filter(([, samples]) => samples.length === 0)).toEqual([]);
 });
