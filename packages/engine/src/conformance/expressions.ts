@@ -182,8 +182,11 @@ export const steps: Readonly<Record<string, Step>> = {
   resize: smooth((x) => tf.image.resizeBilinear(x as tf.Tensor4D, [3, 5]), isImage),
 };
 
-/** A random expression: shapes of its inputs, and steps that take earlier values (counted modulo what there is). */
+/** A random expression: the numbers and the shapes of its inputs, and steps that take earlier values (counted modulo what there is). */
 export interface Expression {
+  /** Seed of the numbers. */
+  readonly numbers: number;
+  /** Places in `inputShapes`. */
   readonly inputs: readonly number[];
   readonly steps: readonly { readonly step: number; readonly a: number; readonly b: number }[];
 }

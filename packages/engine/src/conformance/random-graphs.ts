@@ -16,6 +16,7 @@ const STEP = 0.02;
 const DIFFERENCES = 5e-3;
 
 const expressions: fc.Arbitrary<Expression> = fc.record({
+  numbers: fc.nat(999),
   inputs: fc.array(fc.nat(inputShapes.length - 1), { minLength: 1, maxLength: 3 }),
   steps: fc.array(fc.record({ step: fc.nat(9999), a: fc.nat(11), b: fc.nat(11) }), {
     minLength: 1,
@@ -77,10 +78,12 @@ export async function checkExpression(
   });
 }
 
-function feedsOf({ inputs }: Expression, size: number): Feeds<NdArray> {
+function feedsOf({ inputs, numbers }: Expression, size: number): Feeds<NdArray> {
   const arrays = (suffix: string) =>
-    Object.fromEntries(inputs.map((shape, i) => [`v${i}`, draw(`v${i}${suffix}`, inputShapes[shape] ?? [])]));
-  return { x: arrays(''), fixed: {}, weights: draw('weights', [size]), direction: arrays(' direction') };
+    Object.fromEntries(
+      inputs.map((shape, i) => [`v${i}`, draw(`v${i}${suffix} ${numbers}`, inputShapes[shape] ?? [])]),
+    );
+  return { x: arrays(''), fixed: {}, weights: draw(`weights ${numbers}`, [size]), direction: arrays(' direction') };
 }
 
 async function checkByDifferences(
