@@ -3,7 +3,7 @@ import { EngineError } from './errors.ts';
 import { describe, fillValue, type Node, sameShape } from './graph.ts';
 import type { Tree } from './ndarray.ts';
 import { isPrimitive } from './operations/operation.ts';
-import { operations, TABLE } from './operations/table.ts';
+import { fileOf, operations } from './operations/table.ts';
 import { activeTrace, type Trace, unsupported } from './trace.ts';
 import { flatten, isTensor, mapTree } from './tree.ts';
 
@@ -98,6 +98,8 @@ function reverse(trace: Trace, markers: readonly Node[], output: Node, cotangent
   const depends = new Set<Node>(markers);
   for (const node of between) if (node.inputs.some((input) => depends.has(input))) depends.add(node);
 
+  const made = trace.builder.nodes.length;
+  const order = 1 + [...depends].reduce((most, node) => Math.max(most, trace.orderOf(node)), 0);
   const cotangents = new Map<Node, tf.Tensor>();
   if (depends.has(output)) cotangents.set(output, cotangent);
   const ends = new Set(markers);
@@ -118,6 +120,7 @@ function reverse(trace: Trace, markers: readonly Node[], output: Node, cotangent
       cotangents.set(input, sum ? tf.add(sum, contribution) : contribution);
     }
   }
+  for (const node of trace.builder.nodes.slice(made)) trace.setOrder(node, order);
   return markers.map((marker) => cotangents.get(marker) ?? tf.fill([...marker.shape], 0));
 }
 
@@ -128,9 +131,13 @@ function gradientsOf(trace: Trace, node: Node, dy: tf.Tensor): readonly ((() => 
   if (!operation.gradient)
     throw new EngineError(
       'NO_GRADIENT',
-      `${node.kernel} in '${trace.name}' has no derivative: its rule belongs into a table of ${TABLE}`,
+      `${node.kernel} in '${trace.name}' has no rule, which the ${ordinal(trace.orderOf(node) + 1)} derivative needs: it belongs into its row in ${fileOf(node.kernel)}`,
     );
   const inputs = node.inputs.map((input) => trace.tensor(input));
   const fills = node.inputs.map(fillValue);
   return operation.gradient({ dy, inputs, output: trace.tensor(node), attributes: node.attributes, fills });
+}
+
+function ordinal(order: number): string {
+  return ['first', 'second', 'third'][order - 1] ?? `${order}th`;
 }

@@ -74,11 +74,11 @@ function register(): void {
   // TensorFlow.js exports the name of each of its kernels as a constant of that name
   const all = Object.entries(tf).flatMap(([key, value]) => (key === value ? [key] : []));
   for (const kernelName of new Set([...all, ...operations.keys(), '_FusedMatMul'])) {
-    const operation = operations.get(kernelName);
     tf.registerKernel({
       kernelName,
       backendName: NAME,
       kernelFunc: ({ inputs, attrs = {} }) => {
+        const operation = operations.get(kernelName);
         if (!operation) throw unsupported(kernelName);
         return record(kernelName, operation, inputs, attrs);
       },
@@ -94,19 +94,21 @@ function record(
 ): tf.TensorInfo | tf.TensorInfo[] {
   const trace = activeTrace(`the kernel ${kernel}`);
   const given = attributes as Record<string, number>;
-  const nodes = infosOf(operation, inputs).map((info) => trace.node(info));
+  const names = namesOf(operation, inputs);
+  const nodes = names.flatMap((name) => inputs[name] ?? []).map((info) => trace.node(info));
   const composed = operation.compose?.(
     nodes.map((node) => trace.tensor(node)),
     given,
+    { names, reluSharpness: trace.reluSharpness },
   );
   if (composed) return infosOfTensors(trace, composed);
   if (!isPrimitive(operation)) throw unsupported(kernel);
   return trace.info(trace.add(kernel, nodes, given));
 }
 
-function infosOf(operation: Operation, inputs: tf.NamedTensorInfoMap): tf.TensorInfo[] {
-  const names = operation.inputs === 'list' ? Object.keys(inputs) : operation.inputs;
-  return names.flatMap((name) => inputs[name] ?? []);
+/** Names of the inputs that were given, in the order of the row. */
+function namesOf(operation: Operation, inputs: tf.NamedTensorInfoMap): readonly string[] {
+  return operation.inputs === 'list' ? Object.keys(inputs) : operation.inputs.filter((name) => inputs[name]);
 }
 
 function infosOfTensors(trace: Trace, tensors: tf.Tensor | readonly tf.Tensor[]): tf.TensorInfo | tf.TensorInfo[] {

@@ -83,8 +83,8 @@ describe('tracing', () => {
     ['reading a value', (x) => tf.mul(x, x.dataSync()[0] ?? 0), /'f' reads the value of a tensor/],
     [
       'an operation without a row',
-      (x) => tf.cumsum(x),
-      /no row for the TensorFlow.js kernel Cumsum \(used by 'f'\).*src\/operations/,
+      (x) => tf.cumprod(x),
+      /no row for the TensorFlow.js kernel Cumprod \(used by 'f'\).*src\/operations/,
     ],
     ['a tensor made outside', (x) => tf.add(x, outside()), /'f' uses a tensor of shape \[1\] that was made outside/],
     ['a promise', async (x) => tf.square(x), /'f' gave a promise/],

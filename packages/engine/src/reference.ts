@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Graph, Node } from './graph.ts';
 import type { NdArray } from './ndarray.ts';
+import { isPrimitive } from './operations/operation.ts';
 import { operations } from './operations/table.ts';
 import type { Program } from './program.ts';
 
@@ -38,20 +39,19 @@ function interpret(graph: Graph, inputs: readonly NdArray[]): NdArray[] {
 function evaluate(node: Node, tensors: ReadonlyMap<Node, tf.Tensor>): tf.Tensor {
   const { kernel, attributes, shape, dtype, values } = node;
   if (kernel === 'Constant') return tf.tensor(values ?? [], [...shape], dtype);
-  if (kernel === 'LogSoftmax') return tf.logSoftmax(only(node, tensors)); // TensorFlow.js has the name, but no kernel
-  const names = operations.get(kernel)?.inputs ?? [];
+  const operation = operations.get(kernel);
+  if (operation && isPrimitive(operation) && operation.evaluate)
+    return operation.evaluate(
+      node.inputs.flatMap((input) => tensors.get(input) ?? []),
+      attributes,
+    );
+  const names = operation?.inputs ?? [];
   const named = node.inputs.flatMap((input, i) => {
     const tensor = tensors.get(input);
     return tensor ? [[names === 'list' ? String(i) : (names[i] ?? ''), tensor] as const] : [];
   });
   const inputs = names === 'list' ? named.map(([, tensor]) => tensor) : Object.fromEntries(named);
   return tf.engine().runKernel(kernel, inputs as tf.NamedTensorMap, attributes as tf.NamedAttrMap);
-}
-
-function only(node: Node, tensors: ReadonlyMap<Node, tf.Tensor>): tf.Tensor {
-  const tensor = node.inputs[0] && tensors.get(node.inputs[0]);
-  if (!tensor) throw new RangeError(`${node.kernel} has no input`);
-  return tensor;
 }
 
 function arrayOf(node: Node, tensors: ReadonlyMap<Node, tf.Tensor>): NdArray {

@@ -1,6 +1,8 @@
 // Helpers of the tests; not part of the package.
 import { float32, int32, type NdArray, sizeOf } from './ndarray.ts';
+import type { Operation } from './operations/operation.ts';
 import type { Source } from './operations/samples.ts';
+import { operations } from './operations/table.ts';
 import { uniform } from './random.ts';
 
 /** Uniform numbers in [low, high). */
@@ -62,4 +64,17 @@ export async function centralDifference(at: (step: number) => Promise<NdArray>, 
     return (8 * (value - y) - (w - z)) / (12 * step);
   });
   return float32(numbers, b.shape);
+}
+
+/** Runs `body` with another row for an operation. */
+export async function withOperation<T>(kernel: string, row: Operation, body: () => Promise<T>): Promise<T> {
+  const table = operations as Map<string, Operation>;
+  const before = table.get(kernel);
+  table.set(kernel, row);
+  try {
+    return await body();
+  } finally {
+    if (before) table.set(kernel, before);
+    else table.delete(kernel);
+  }
 }

@@ -9,7 +9,10 @@ import { operations, TABLE } from './operations/table.ts';
 export class Trace {
   readonly name: string;
   readonly builder = new GraphBuilder();
+  /** Set by `withSoftplus` while it traces its body. */
+  reluSharpness = Number.POSITIVE_INFINITY;
   readonly #nodes = new WeakMap<object, Node>();
+  readonly #orders = new WeakMap<Node, number>();
 
   constructor(name: string) {
     this.name = name;
@@ -45,6 +48,15 @@ export class Trace {
       ? this.builder.make(fillDraft(shape, first, dtype))
       : this.builder.constant(values.slice(), shape, dtype);
     return this.info(node).dataId;
+  }
+
+  /** Which derivative the node is part of: 0 for the function itself. Only messages need it. */
+  orderOf(node: Node): number {
+    return this.#orders.get(node) ?? 0;
+  }
+
+  setOrder(node: Node, order: number): void {
+    this.#orders.set(node, order);
   }
 
   /** A node of its own for a value, so that "depends on this variable" is exact; it vanishes when tracing is over. */

@@ -71,7 +71,7 @@ function isComputed({ operator }: OnnxNode): boolean {
   return operator !== 'Constant' && operator !== 'Input';
 }
 
-type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes'>;
+type NodeContent = Pick<OnnxNode, 'operator' | 'domain' | 'attributes' | 'slot'>;
 
 function encodeNode(
   writer: BinaryWriter,
@@ -81,6 +81,7 @@ function encodeNode(
   name: string,
 ): void {
   for (const input of inputs) text(writer, 1, input);
+  for (let slot = 0; slot < (node.slot ?? 0); slot++) text(writer, 2, `${output}_before${slot}`); // needed by nobody
   text(writer, 2, output);
   text(writer, 3, name);
   text(writer, 4, node.operator);

@@ -13,6 +13,8 @@ export interface OnnxNode {
   readonly domain: string;
   readonly inputs: readonly OnnxNode[];
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+  /** Which of the operator's outputs this value is, if not the first. */
+  readonly slot?: number;
   readonly shape: readonly number[];
   /** Only set for `Input` and `Constant`; ONNX infers the others. */
   readonly dtype?: OnnxType;
@@ -30,6 +32,7 @@ export const ELEMENT_TYPE: Readonly<Record<OnnxType, number>> = { float32: 1, in
 interface NodeOptions {
   readonly domain?: string;
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+  readonly slot?: number;
 }
 
 /** A graph of ONNX operators over row-major values. Equal nodes are one node; reshapes and transposes merge and vanish. */
@@ -44,9 +47,9 @@ export class OnnxGraph {
   }
 
   node(operator: string, inputs: readonly OnnxNode[], shape: readonly number[], options: NodeOptions = {}): OnnxNode {
-    const { domain = DOMAIN.standard, attributes = {} } = options;
-    const key = `${domain}:${operator}|${inputs.map((input) => input.id)}|${JSON.stringify(attributes)}`;
-    return this.#make(key, { operator, domain, inputs, attributes, shape });
+    const { domain = DOMAIN.standard, attributes = {}, slot = 0 } = options;
+    const key = `${domain}:${operator}|${inputs.map((input) => input.id)}|${JSON.stringify(attributes)}|${slot}`;
+    return this.#make(key, { operator, domain, inputs, attributes, slot, shape });
   }
 
   input(name: string, shape: readonly number[], dtype: DType): OnnxNode {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { fillValue, type Node } from '../graph.ts';
 import { composite, type Operation, type Primitive } from './operation.ts';
 import { asFloat, broadcastNode, elementwiseRow, fillNode, pair, sumTo } from './rules.ts';
-import { positive, real, realAwayFrom, sample } from './samples.ts';
+import { integers, positive, real, realAwayFrom, sample } from './samples.ts';
 
 /** Two float32 inputs that broadcast. */
 function binary(
@@ -53,7 +53,7 @@ const shapes = [
 ] as const;
 
 function samplesOf(call: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor, source = real) {
-  return shapes.map(([a, b]) => sample([source(a), source(b)], (x, y) => call(x, y)));
+  return shapes.map(([a, b], i) => sample([source(a), source(b)], (x, y) => call(x, y), { anyShape: i === 0 }));
 }
 
 export const arithmetic = {
@@ -137,6 +137,39 @@ export const arithmetic = {
       ...samplesOf(tf.pow, positive),
       ...[-2, -1, -0.5, 0.5, 1, 1.7, 2, 3].map((power) => sample([positive([2, 3])], (x) => tf.pow(x, power))),
       sample([realAwayFrom([0], [2, 3])], (x) => tf.pow(x, 3)),
+    ],
+  }),
+  // the rest of the division repairs what rounding to float32 did to integers beyond 2^24
+  FloorDiv: composite({
+    inputs: ['a', 'b'],
+    compose(inputs) {
+      const [a, b] = pair(inputs);
+      const quotient = (x: tf.Tensor) => tf.cast(tf.floor(tf.div(asFloat(x), asFloat(b))), 'int32');
+      const first = quotient(a);
+      return a.dtype === 'int32' ? tf.add(first, quotient(tf.sub(a, tf.mul(first, b)))) : first;
+    },
+    samples: [
+      sample([integers([3, 4], 100), integers([4], 7)], (a, b) =>
+        tf.floorDiv(tf.sub(a, tf.scalar(50, 'int32')), tf.add(b, tf.scalar(1, 'int32'))),
+      ),
+      sample([integers([4], 2 ** 30), integers([4], 7)], (a, b) => tf.floorDiv(a, tf.add(b, tf.scalar(1, 'int32')))),
+      sample([real([2, 3], -9, 9), positive([3])], (a, b) => tf.floorDiv(a, tf.add(tf.abs(b), 0.5)), { order: 0 }),
+    ],
+  }),
+  // of the sign of the divisor
+  Mod: composite({
+    inputs: ['a', 'b'],
+    compose(inputs) {
+      const [a, b] = pair(inputs);
+      const quotient = a.dtype === 'int32' ? tf.floorDiv(a, b) : tf.floor(tf.div(a, b));
+      return tf.sub(a, tf.mul(quotient, b));
+    },
+    samples: [
+      sample([integers([3, 4], 100), integers([4], 7)], (a, b) =>
+        tf.mod(tf.sub(a, tf.scalar(50, 'int32')), tf.sub(b, tf.scalar(9, 'int32'))),
+      ),
+      sample([real([2, 3], 2.1, 2.4), real([3], 0.9, 1)], (a, b) => tf.square(tf.mod(a, b))),
+      sample([real([2, 3], 2.1, 2.4), real([3], -1, -0.9)], (a, b) => tf.square(tf.mod(a, b))),
     ],
   }),
   SquaredDifference: composite({

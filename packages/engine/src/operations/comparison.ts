@@ -4,7 +4,7 @@ import { fillValue, sameShape } from '../graph.ts';
 import { elementwise } from '../onnx/layout.ts';
 import { composite, type Operation, type Primitive, primitive } from './operation.ts';
 import { asFloat, broadcastNode, elementwiseRow, pair, single, sumTo, triple } from './rules.ts';
-import { booleans, integers, real, sample } from './samples.ts';
+import { booleans, integers, real, realAwayFrom, sample } from './samples.ts';
 
 type Binary = (a: tf.Tensor, b: tf.Tensor) => tf.Tensor;
 
@@ -16,7 +16,9 @@ function comparison(operator: string, evaluate: (a: number, b: number) => boolea
     dtype: 'bool',
     gradient: 'zero',
     samples: [
-      sample([real([2, 3]), real([3])], (a, b) => tf.mul(asFloat(call(a, b)), a)),
+      sample([realAwayFrom([0], [2, 3]), real([3], -0.05, 0.05)], (a, b) => tf.mul(asFloat(call(a, b)), a), {
+        anyShape: true,
+      }),
       sample([integers([3, 3], 3), integers([3, 3], 3)], call),
     ],
   });
@@ -39,6 +41,14 @@ export const comparisons = {
   LessEqual: comparison('LessOrEqual', (a, b) => a <= b, tf.lessEqual),
   LogicalAnd: logical('And', (a, b) => a !== 0 && b !== 0, tf.logicalAnd),
   LogicalOr: logical('Or', (a, b) => a !== 0 || b !== 0, tf.logicalOr),
+  LogicalXor: composite({
+    inputs: ['a', 'b'],
+    compose(inputs) {
+      const [a, b] = pair(inputs);
+      return tf.logicalAnd(tf.logicalOr(a, b), tf.logicalNot(tf.logicalAnd(a, b)));
+    },
+    samples: [sample([booleans([3, 3]), booleans([3, 3])], tf.logicalXor)],
+  }),
   LogicalNot: elementwiseRow({
     inputs: ['x'],
     operator: 'Not',

@@ -38,6 +38,12 @@ export const creation = {
     },
     samples: [sample([real([4])], (x) => tf.mul(x, tf.range(0, 4)))],
   }),
+  LinSpace: composite<{ start: number; stop: number; num: number }>({
+    inputs: [],
+    compose: (_, { start, stop, num }) =>
+      tf.tensor1d(Array.from({ length: num }, (_, i) => start + (i * (stop - start)) / Math.max(1, num - 1))),
+    samples: [sample([real([4])], (x) => tf.mul(x, tf.linspace(0.5, 2, 4)))],
+  }),
   // markers of variables, and values behind stopGradient; they vanish when tracing is over
   Identity: primitive<{ stop: boolean }>({
     inputs: ['x'],

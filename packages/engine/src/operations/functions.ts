@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { OnnxGraph } from '../onnx/graph.ts';
 import { elementwise, rows, rowsValue, scalarValue, type Value } from '../onnx/layout.ts';
 import { composite, type Operation, type Primitive, primitive } from './operation.ts';
-import { asFloat, elementwiseRow, inferElementwise, pair, simplifyElementwise, single } from './rules.ts';
+import { asFloat, elementwiseRow, inferElementwise, pair, runKernel, simplifyElementwise, single } from './rules.ts';
 import { positive, real, realAwayFrom, type Sample, sample } from './samples.ts';
 
 type Derivative = (x: tf.Tensor, y: tf.Tensor) => tf.Tensor;
@@ -41,18 +41,27 @@ function unaryByHand(
 const SELU_ALPHA = 1.6732632423543772;
 const SELU_SCALE = 1.0507009873554805;
 
+/** ReLU as a part of another function, which `withSoftplus` leaves alone. */
+function exactRelu(x: tf.Tensor): tf.Tensor {
+  return runKernel('Relu', { x }, { isExact: true });
+}
+
 function lastAxis(graph: OnnxGraph, operator: string, x: Value, shape: readonly number[]): Value {
   return rowsValue(graph.node(operator, [rows(graph, x)], shape, { attributes: { axis: -1 } }), 'float32');
 }
 
-const smooth = (call: (x: tf.Tensor) => tf.Tensor) => [sample([real([2, 3])], call), sample([real([])], call)];
-const onPositive = (call: (x: tf.Tensor) => tf.Tensor) => [sample([positive([2, 3])], call)];
+const anyShape = { anyShape: true };
+const smooth = (call: (x: tf.Tensor) => tf.Tensor) => [
+  sample([real([2, 3])], call, anyShape),
+  sample([real([])], call),
+];
+const onPositive = (call: (x: tf.Tensor) => tf.Tensor) => [sample([positive([2, 3])], call, anyShape)];
 /** Squared, so that a piecewise linear function has a second derivative worth testing. */
 const kinkAt = (point: number, call: (x: tf.Tensor) => tf.Tensor) => [
-  sample([realAwayFrom([point], [2, 3])], (x) => tf.square(call(x))),
+  sample([realAwayFrom([point], [2, 3])], (x) => tf.square(call(x)), anyShape),
 ];
 const flat = (call: (x: tf.Tensor) => tf.Tensor) => [
-  sample([realAwayFrom([-1, 0, 1], [2, 3], 0.1)], (x) => tf.mul(call(x), x)),
+  sample([realAwayFrom([-1, 0, 1], [2, 3], 0.1)], (x) => tf.mul(call(x), x), anyShape),
 ];
 
 export const functions = {
@@ -115,12 +124,19 @@ export const functions = {
     (x) => tf.mul(tf.exp(tf.neg(tf.square(x))), 2 / Math.sqrt(Math.PI)),
     smooth(tf.erf).map((row) => ({ ...row, tolerance: 1e-4 })), // TensorFlow.js' erf has an error of 5e-7
   ),
-  Relu: unary(
-    'Relu',
-    (x) => Math.max(0, x),
-    (x) => tf.step(x),
-    kinkAt(0, tf.relu),
-  ),
+  // curvature zero everywhere, at the kink too: the derivative of a step is zero
+  Relu: {
+    ...unary(
+      'Relu',
+      (x) => Math.max(0, x),
+      (x) => tf.step(x),
+      kinkAt(0, tf.relu),
+    ),
+    compose(inputs, { isExact }, { reluSharpness }) {
+      if (isExact || reluSharpness === Number.POSITIVE_INFINITY) return undefined;
+      return tf.div(tf.softplus(tf.mul(single(inputs), reluSharpness)), reluSharpness);
+    },
+  },
   Step: primitive<{ alpha: number }>({
     inputs: ['x'],
     infer: (inputs, { alpha = 0 }) => ({ ...inferElementwise(inputs), attributes: { alpha } }),
@@ -156,7 +172,7 @@ export const functions = {
     inputs: ['x'],
     compose(inputs) {
       const x = single(inputs);
-      const positivePart = tf.relu(x);
+      const positivePart = exactRelu(x);
       return tf.add(positivePart, tf.sub(tf.exp(tf.sub(x, positivePart)), 1));
     },
     samples: kinkAt(0, tf.elu),
@@ -165,7 +181,7 @@ export const functions = {
     inputs: ['x'],
     compose(inputs) {
       const x = single(inputs);
-      const positivePart = tf.relu(x);
+      const positivePart = exactRelu(x);
       const negativePart = tf.mul(tf.sub(tf.exp(tf.sub(x, positivePart)), 1), SELU_ALPHA);
       return tf.mul(tf.add(positivePart, negativePart), SELU_SCALE);
     },
@@ -180,7 +196,7 @@ export const functions = {
     inputs: ['x', 'alpha'],
     compose(inputs) {
       const [x, alpha] = pair(inputs);
-      return tf.sub(tf.relu(x), tf.mul(alpha, tf.relu(tf.neg(x))));
+      return tf.sub(exactRelu(x), tf.mul(alpha, exactRelu(tf.neg(x))));
     },
     samples: [sample([realAwayFrom([0], [2, 3]), positive([3])], (x, alpha) => tf.square(tf.prelu(x, alpha)))],
   }),
@@ -211,7 +227,7 @@ export const functions = {
         scalarValue(attributes.clipValueMin, dtype),
         scalarValue(attributes.clipValueMax, dtype),
       ]),
-    samples: [sample([realAwayFrom([-0.4, 0.9], [2, 3])], (x) => tf.square(tf.clipByValue(x, -0.4, 0.9)))],
+    samples: [sample([realAwayFrom([-0.4, 0.9], [2, 3])], (x) => tf.square(tf.clipByValue(x, -0.4, 0.9)), anyShape)],
   }),
   // on the last axis, as TensorFlow.js demands
   Softmax: primitive({
@@ -227,6 +243,7 @@ export const functions = {
     infer: (inputs) => ({ ...inferElementwise(inputs), attributes: { axis: -1 } }),
     gradient: ({ dy, inputs }) => [() => tf.sub(dy, tf.mul(tf.sum(dy, -1, true), tf.softmax(single(inputs))))],
     lower: (graph, inputs, node) => lastAxis(graph, 'LogSoftmax', single(inputs), node.shape),
+    evaluate: (inputs) => tf.logSoftmax(single(inputs)),
     samples: [
       sample([real([2, 4])], (x) => tf.logSoftmax(x)),
       sample([real([2, 2, 3])], (x) => tf.square(tf.logSoftmax(x))),

@@ -21,7 +21,7 @@ interface Row {
 /** An operation that is recorded in the graph, and has a derivative and a lowering for every engine. */
 export interface Primitive<A extends Attributes = Attributes> extends Row {
   /** Expresses special cases by other operations; `undefined`: record this one. */
-  compose?(inputs: readonly Tensor[], attributes: A): Tensor | undefined;
+  compose?(inputs: readonly Tensor[], attributes: A, context: ComposeContext): Tensor | undefined;
   /** Shape, dtype and normalised attributes of the result; it accepts its own normalised attributes. */
   infer(inputs: readonly Node[], attributes: A): Inferred;
   /** An equal but cheaper node, exact in real arithmetic. */
@@ -32,11 +32,20 @@ export interface Primitive<A extends Attributes = Attributes> extends Row {
    */
   gradient?: 'zero' | ((context: GradientContext<A>) => Gradients);
   lower(graph: OnnxGraph, inputs: readonly Value[], node: Node<A>): Value;
+  /** How TensorFlow.js computes it, where it has no kernel of this name: for the reference engine. */
+  evaluate?(inputs: readonly Tensor[], attributes: A): Tensor;
 }
 
 /** An operation that is always expressed by others, and so has no place in the graph. */
 export interface Composite<A extends Attributes = Attributes> extends Row {
-  compose(inputs: readonly Tensor[], attributes: A): Tensor | readonly Tensor[];
+  compose(inputs: readonly Tensor[], attributes: A, context: ComposeContext): Tensor | readonly Tensor[];
+}
+
+export interface ComposeContext {
+  /** Names of the inputs that were given: TensorFlow.js may leave some out. */
+  readonly names: readonly string[];
+  /** Beta of the softplus that stands for ReLU (`withSoftplus`); infinite where ReLU is ReLU. */
+  readonly reluSharpness: number;
 }
 
 export interface Inferred {

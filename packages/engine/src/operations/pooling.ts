@@ -40,10 +40,10 @@ function pooling(
   return primitive<PoolAttributes>({
     ...row,
     inputs: ['x'],
-    compose(inputs, attributes) {
+    compose(inputs, attributes, context) {
       const x = single(inputs);
       const tiled = tiledPart(x, attributes);
-      if (!tiled) return single([overlapping(inputs, attributes)].flat());
+      if (!tiled) return single([overlapping(inputs, attributes, context)].flat());
       if (tiled[1] === x.shape[1] && tiled[2] === x.shape[2]) return undefined;
       const size = sizeOfWindow(attributes);
       return call(tf.slice(x, [0, 0, 0, 0], tiled) as tf.Tensor4D, size, size, 'valid');

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { broadcastShape } from '../broadcast.ts';
 import { EngineError } from '../errors.ts';
-import { fillValue } from '../graph.ts';
+import { fillValue, sameShape } from '../graph.ts';
 import { sizeOf } from '../ndarray.ts';
 import { at, DOMAIN } from '../onnx/graph.ts';
 import { rows, rowsValue } from '../onnx/layout.ts';
@@ -14,6 +14,13 @@ type ProductAttributes = { transposeA: boolean; transposeB: boolean };
 export const products = {
   BatchMatMul: primitive<ProductAttributes>({
     inputs: ['a', 'b'],
+    // a batch that is repeated inside, not only as a whole, is written out: TensorFlow.js' kernels count batches modulo those that an operand has
+    compose(inputs, { transposeA, transposeB }) {
+      const batch = broadcastShape(...inputs.map(({ shape }) => shape.slice(0, -2)));
+      if (inputs.every(({ shape }) => isRepeatedAsAWhole(shape.slice(0, -2), batch))) return undefined;
+      const [a, b] = pair(inputs.map((input) => tf.broadcastTo(input, [...batch, ...input.shape.slice(-2)])));
+      return tf.matMul(a, b, transposeA, transposeB);
+    },
     infer(inputs, { transposeA = false, transposeB = false }) {
       const [a, b] = pair(inputs);
       const [m, k] = matrix(a.shape, transposeA);
@@ -63,4 +70,10 @@ export const products = {
 function matrix(shape: readonly number[], isTransposed: boolean): [number, number] {
   const [height, width] = [at(shape, shape.length - 2), at(shape, shape.length - 1)];
   return isTransposed ? [width, height] : [height, width];
+}
+
+/** Whether broadcasting `shape` to `full` repeats only leading axes. */
+function isRepeatedAsAWhole(shape: readonly number[], full: readonly number[]): boolean {
+  const kept = shape.slice(shape.findIndex((dimension) => dimension !== 1));
+  return sizeOf(shape) === 1 || sameShape(kept, full.slice(full.length - kept.length));
 }

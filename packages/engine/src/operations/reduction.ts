@@ -69,9 +69,11 @@ function lowerReduction(graph: OnnxGraph, operator: string, x: Value, { shape, a
   return rowsValue(graph.reshape(graph.reduce(operator, spatial, rest), shape), dtype);
 }
 
-/** A reduced tensor repeated along the axes that were reduced. */
+/** A reduced tensor repeated along the axes that were reduced (`broadcastTo` does not repeat zero times). */
 function spread(value: tf.Tensor, x: tf.Tensor, attributes: ReductionAttributes): tf.Tensor {
-  return tf.broadcastTo(tf.reshape(value, keptShape(x.shape, axesOf(attributes, x.shape))), x.shape);
+  const axes = axesOf(attributes, x.shape);
+  const reps = x.shape.map((dimension, i) => (axes.includes(i) ? dimension : 1));
+  return tf.tile(tf.reshape(value, keptShape(x.shape, axes)), reps);
 }
 
 /** The gradient of a maximum is shared equally by all places that attain it. */

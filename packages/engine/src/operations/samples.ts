@@ -17,6 +17,8 @@ export interface Sample {
   readonly call: (...inputs: Tensor[]) => Tensor;
   /** Highest derivative that is tested (default 2). */
   readonly order?: 0 | 1 | 2;
+  /** Whether `call` takes inputs of any shape, so that it can also be tested on one element and in five dimensions. */
+  readonly anyShape?: boolean;
   /** Largest error relative to the largest number of the result (default 1e-5 between engines). */
   readonly tolerance?: number;
 }

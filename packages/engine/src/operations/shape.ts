@@ -231,7 +231,8 @@ export const shapes = {
     simplify({ inputs, shape, dtype, attributes: { constantValue } }, add) {
       const x = single(inputs);
       if (sameShape(x.shape, shape)) return x;
-      return fillValue(x) === constantValue ? fillNode(add, shape, constantValue, dtype) : undefined;
+      const isPaddingOnly = sizeOf(x.shape) === 0 || fillValue(x) === constantValue;
+      return isPaddingOnly ? fillNode(add, shape, constantValue, dtype) : undefined;
     },
     gradient: ({ dy, inputs, attributes: { paddings } }) => [
       () =>
