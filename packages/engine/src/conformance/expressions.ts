@@ -183,7 +183,7 @@ export const steps: Readonly<Record<string, Step>> = {
   resize: smooth((x) => tf.image.resizeBilinear(x as tf.Tensor4D, [3, 5]), isImage),
 };
 
-/** A random expression: the numbers and the shapes of its inputs, and steps that take earlier values (counted modulo what there is). */
+/** A random expression: the numbers and the shapes of its inputs, and steps that take earlier values (counted from the last, modulo what there is). */
 export interface Expression {
   /** Seed of the numbers. */
   readonly numbers: number;
@@ -223,10 +223,13 @@ export function evaluate(expression: Expression, inputs: readonly tf.Tensor[]): 
   const unused = new Set(values.keys());
   let isSmooth = true;
   for (const { step: choice, a, b } of expression.steps) {
-    const [i, j] = [a % values.length, b % values.length];
+    const [i, j] = [a, b].map((back) => values.length - 1 - (back % values.length)) as [number, number];
     const [x, y] = [values[i], values[j]] as [tf.Tensor, tf.Tensor];
     const fitting = Object.entries(steps).filter(([, { fits }]) => fits(x.shape, y.shape));
-    const [name, step] = fitting[choice % fitting.length] as [string, Step];
+    // half of the steps on images are those that only images can take: layouts are where engines differ most
+    const forImages = fitting.filter(([, { fits }]) => fits === isImage);
+    const choices = choice % 2 && forImages.length > 0 ? forImages : fitting;
+    const [name, step] = choices[Math.floor(choice / 2) % choices.length] as [string, Step];
     const value = step.call(x, y);
     for (const used of step.isBinary ? [i, j] : [i]) unused.delete(used);
     unused.add(values.length);
