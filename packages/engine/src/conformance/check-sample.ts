@@ -2,22 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import type { NdArray } from '../ndarray.ts';
 import type { Sample } from '../operations/samples.ts';
-import { centralDifference, dot, draw, drawSource } from '../testing.ts';
+import { draw, drawSource } from '../testing.ts';
 import { verifyGraph } from '../verify.ts';
-import {
-  type Arrays,
-  type Derivatives,
-  derivativesOf,
-  type Feeds,
-  moved,
-  specsOf,
-  specsOfFeeds,
-} from './derivatives.ts';
+import { type Arrays, type Derivatives, derivativesOf, type Feeds, specsOf, specsOfFeeds } from './derivatives.ts';
+import { checkByDifferences } from './differences.ts';
 import type { NamedEngine } from './engines.ts';
 import { attempt, compare, type Finding } from './findings.ts';
 import { points, reshaped } from './points.ts';
 
-const STEP = 0.02;
 /** Errors of differences of float32 numbers. */
 const DIFFERENCES = 2e-3;
 
@@ -101,7 +93,8 @@ async function checkDerivatives(
     verifyGraph(compiled.graph);
     const run = async (inputs: Feeds<NdArray>) => (await compiled.run(inputs)) as unknown as Derivatives<NdArray>;
     results[i] = await Promise.all(feeds.map(run));
-    if (i === 0) findings.push(...(await checkByDifferences(label, feeds[0] as Feeds<NdArray>, run)));
+    if (i === 0)
+      findings.push(...(await checkByDifferences(`${label}:`, feeds[0] as Feeds<NdArray>, run, DIFFERENCES)));
     else
       for (const [j, [point]] of places.entries())
         findings.push(
@@ -146,25 +139,6 @@ export function agree(
   });
 }
 
-/** The gradient is that of the value, the curvature that of the gradient, as differences along the direction tell. */
-async function checkByDifferences(
-  label: string,
-  feeds: Feeds<NdArray>,
-  run: (feeds: Feeds<NdArray>) => Promise<Derivatives<NdArray>>,
-): Promise<Finding[]> {
-  const { gradient, curvature } = await run(feeds);
-  const at = (step: number) => run(moved(feeds, step));
-  const slope = Object.entries(gradient).reduce((sum, [name, g]) => sum + dot(g, feeds.direction[name] ?? g), 0);
-  const expected = await centralDifference(async (step) => (await at(step)).value, STEP);
-  const check = `${label}: gradient by differences`;
-  const first = compare(check, { ...expected, data: Float32Array.of(slope) }, expected, DIFFERENCES, 1);
-  const second = Object.entries(curvature).map(async ([name, array]) => {
-    const slopes = await centralDifference(async (step) => (await at(step)).gradient[name] ?? array, STEP);
-    return compare(`${label}: curvature of ${name} by differences`, array, slopes, DIFFERENCES, 1);
-  });
-  return [first, ...(await Promise.all(second))];
-}
-
 /** What TensorFlow.js' plain backend gives. */
 function eager(f: (inputs: Readonly<Record<string, tf.Tensor>>) => tf.Tensor, arrays: Arrays): NdArray {
   void tf.setBackend('cpu'); // made at once: there is nothing to wait for
@@ -174,17 +148,10 @@ function eager(f: (inputs: Readonly<Record<string, tf.Tensor>>) => tf.Tensor, ar
       name,
       tf.tensor(data, [...shape], dtype),
     ]);
-    const { shape, dtype, ...result } = readable(f(Object.fromEntries(tensors)));
-    return { shape, dtype, data: result.data };
+    const result = f(Object.fromEntries(tensors));
+    const data = result.dataSync().slice() as NdArray['data'];
+    return { shape: result.shape, dtype: result.dtype as NdArray['dtype'], data };
   } finally {
     tf.engine().endScope();
   }
-}
-
-function readable(tensor: tf.Tensor): NdArray {
-  return {
-    shape: tensor.shape,
-    dtype: tensor.dtype as NdArray['dtype'],
-    data: tensor.dataSync().slice() as NdArray['data'],
-  };
 }

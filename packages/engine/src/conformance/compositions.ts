@@ -6,7 +6,7 @@ import { cosineTransform, inverseCosineTransform } from '../layers/cosine-transf
 import { groupedConv2d } from '../layers/grouped-convolution.ts';
 import { batchNorm, groupNorm, layerNorm } from '../layers/normalization.ts';
 import { sort } from '../layers/sort.ts';
-import { positive, real, realAwayFrom, type Sample, sample } from '../operations/samples.ts';
+import { booleans, integers, positive, real, realAwayFrom, type Sample, sample } from '../operations/samples.ts';
 
 /** Neighbours that differ by more than differences move them. */
 const distinct = (x: tf.Tensor) => {
@@ -14,6 +14,7 @@ const distinct = (x: tf.Tensor) => {
   return tf.add(tf.mul(x, 0.01), tf.tensor(order, x.shape));
 };
 
+const whole = (value: number) => tf.scalar(value, 'int32');
 const anyShape = { anyShape: true };
 
 /** Functions of several operations, those of TensorFlow.js and those of this package, that models, attacks and explanations use. */
@@ -124,6 +125,55 @@ export const compositions: Readonly<Record<string, readonly Sample[]>> = {
     ),
   ],
   outerProduct: [sample([real([3]), real([2])], (a, b) => tf.outerProduct(a as tf.Tensor1D, b as tf.Tensor1D))],
+  'int32 arithmetic': [
+    tf.add,
+    tf.sub,
+    tf.mul,
+    tf.div,
+    tf.mod,
+    tf.pow,
+    tf.maximum,
+    tf.minimum,
+    tf.squaredDifference,
+    tf.greaterEqual,
+  ].map((call) =>
+    sample([integers([2, 3], 9), integers([3], 4)], (a, b) => call(tf.sub(a, whole(4)), tf.add(b, whole(1)))),
+  ),
+  'int32 functions': [
+    tf.abs,
+    tf.neg,
+    tf.sign,
+    tf.square,
+    tf.relu,
+    (x: tf.Tensor) => tf.clipByValue(x, -2, 1),
+    (x: tf.Tensor) => tf.sum(x, 1),
+    (x: tf.Tensor) => tf.max(x, 0),
+    (x: tf.Tensor) => tf.min(x),
+    (x: tf.Tensor) => tf.argMax(x, 1),
+    (x: tf.Tensor) =>
+      tf.mirrorPad(
+        tf.tile(tf.transpose(x), [1, 2]),
+        [
+          [1, 0],
+          [0, 2],
+        ],
+        'reflect',
+      ),
+    (x: tf.Tensor) => tf.concat([tf.reverse(x), tf.slice(x, [1, 0], [1, 4])]),
+    (x: tf.Tensor) => tf.where(tf.greater(x, whole(0)), x, tf.zerosLike(x)),
+    (x: tf.Tensor) => tf.mul(x, 0.5),
+  ].map((call) => sample([integers([3, 4], 9)], (x) => call(tf.sub(x, whole(4))))),
+  'booleans as values': [
+    (x: tf.Tensor) =>
+      tf.pad(tf.tile(tf.transpose(x), [1, 2]), [
+        [1, 0],
+        [0, 2],
+      ]),
+    (x: tf.Tensor) => tf.concat([tf.reverse(x), tf.slice(x, [1, 0], [1, 4])]),
+    (x: tf.Tensor) => tf.gather(tf.expandDims(x, 0), [1, 2], 1),
+    (x: tf.Tensor) => tf.sum(x, 1),
+    (x: tf.Tensor) => tf.mean(x, 0),
+  ].map((call) => sample([booleans([3, 4])], call)),
   'five dimensions': [
     sample([real([2, 1, 3, 2, 2])], (x) => tf.square(tf.transpose(x, [4, 2, 0, 3, 1]))),
     sample([real([2, 1, 3, 2, 2])], (x) => tf.square(tf.mean(x, [1, 3]))),

@@ -54,20 +54,20 @@ const defects: Readonly<Record<string, Defect>> = {
   'the second-order term of tanh dropped': {
     kernel: 'Tanh',
     plant: outputAsConstant,
-    reports: /curvature of input0 by differences/,
-    silent: /value|gradient/,
+    reports: /curvature by differences/,
+    silent: /value on|gradient/,
   },
   'the second-order term of softmax dropped': {
     kernel: 'Softmax',
     plant: outputAsConstant,
-    reports: /curvature of input0 by differences/,
-    silent: /value|gradient/,
+    reports: /curvature by differences/,
+    silent: /value on|gradient/,
   },
   'the second-order term of sigmoid dropped': {
     kernel: 'Sigmoid',
     plant: outputAsConstant,
-    reports: /curvature of input0 by differences/,
-    silent: /value|gradient/,
+    reports: /curvature by differences/,
+    silent: /value on|gradient/,
   },
   'operands swapped in a lowering': {
     kernel: 'Sub',
@@ -119,15 +119,17 @@ describe.each(Object.entries(defects))('%s', (_, { kernel, plant, reports, silen
 });
 
 // the seed is one of many; what matters is that a small expression is left
-test.each(['a wrong rule', 'the second-order term of tanh dropped', 'operands swapped in a lowering'])(
-  'random graphs find %s, and shrink to an expression of few steps',
-  async (name) => {
-    const { kernel, plant } = defects[name] as Defect;
-    const row = operations.get(kernel) as Primitive;
-    const found = await withOperation(kernel, { ...row, ...plant(row) }, () => checkRandomGraphs(engines, 100, 1));
-    const [problem] = problems(found);
-    const steps = problem?.split('\n').filter((line) => / = /.test(line)) ?? [];
-    expect(steps.length).toBeGreaterThan(0);
-    expect(steps.length).toBeLessThanOrEqual(3);
-  },
-);
+test.each([
+  'a wrong rule',
+  'the second-order term of tanh dropped',
+  'operands swapped in a lowering',
+  'a lowering that is wrong in one layout of one engine only',
+])('random graphs find %s, and shrink to an expression of few steps', async (name) => {
+  const { kernel, plant } = defects[name] as Defect;
+  const row = operations.get(kernel) as Primitive;
+  const found = await withOperation(kernel, { ...row, ...plant(row) }, () => checkRandomGraphs(engines, 100, 1));
+  const [problem] = problems(found);
+  const steps = problem?.split('\n').filter((line) => / = /.test(line)) ?? [];
+  expect(steps.length).toBeGreaterThan(0);
+  expect(steps.length).toBeLessThanOrEqual(3);
+});

@@ -12,7 +12,8 @@ export interface Step {
   readonly call: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor;
 }
 
-const MOST = 96;
+/** Most numbers of a value. */
+const MOST = 300;
 
 type Unary = (x: tf.Tensor) => tf.Tensor;
 type Fits = (shape: readonly number[]) => boolean;
@@ -55,10 +56,10 @@ function broadcasts(a: readonly number[], b: readonly number[]): boolean {
 
 const isSmall: Fits = (shape) => sizeOf(shape) * 2 <= MOST;
 const lastOf = (x: tf.Tensor) => x.shape[x.rank - 1] ?? 1;
-/** A constant filter with as many channels as the images. */
-const filter = (x: tf.Tensor, height: number, multiplier: number) => {
-  const shape = [height, 2, lastOf(x), multiplier] as [number, number, number, number];
-  return tf.sin(tf.reshape(tf.range(0, sizeOf(shape)), shape)) as tf.Tensor4D;
+/** A constant filter with as many channels as the images; 16 channels out let the result be blocked. */
+const filter = (x: tf.Tensor, height: number, channels: number) => {
+  const shape = [height, 2, lastOf(x), channels] as [number, number, number, number];
+  return tf.mul(tf.sin(tf.reshape(tf.range(0, sizeOf(shape)), shape)), 0.4) as tf.Tensor4D;
 };
 
 /** What random expressions are made of; simple steps first, since shrinking tends to the first. */
@@ -169,8 +170,8 @@ export const steps: Readonly<Record<string, Step>> = {
       broadcasts(a.slice(0, -2), b.slice(0, -2)) &&
       sizeOf(a) * (b.at(-2) ?? 1) <= MOST,
   ),
-  conv: smooth((x) => tf.conv2d(x as tf.Tensor4D, filter(x, 3, 2), 1, 'same'), isImage),
-  strided: smooth((x) => tf.conv2d(x as tf.Tensor4D, filter(x, 2, 3), 2, 'valid'), isImage),
+  conv: smooth((x) => tf.conv2d(x as tf.Tensor4D, filter(x, 3, 16), 1, 'same'), isImage),
+  strided: smooth((x) => tf.conv2d(x as tf.Tensor4D, filter(x, 2, 16), 2, 'valid'), isImage),
   convByAnother: binary(
     (a, b) => tf.conv2d(a as tf.Tensor4D, tf.tanh(b) as tf.Tensor4D, 1, 'same'),
     (a, b) => isImage(a) && b.length === 4 && a[3] === b[2] && (b[0] ?? 9) <= 3 && (b[1] ?? 9) <= 3,
@@ -182,7 +183,7 @@ export const steps: Readonly<Record<string, Step>> = {
   resize: smooth((x) => tf.image.resizeBilinear(x as tf.Tensor4D, [3, 5]), isImage),
 };
 
-/** A random expression: the numbers and the shapes of its inputs, and steps that take earlier values (counted modulo what there is). */
+/** A random expression: the numbers and the shapes of its inputs, and steps that take earlier values (counted from the last, modulo what there is). */
 export interface Expression {
   /** Seed of the numbers. */
   readonly numbers: number;
@@ -199,7 +200,11 @@ export const inputShapes: readonly (readonly number[])[] = [
   [3, 1],
   [2, 2, 3],
   [1, 4, 4, 2],
+  [2, 4, 4, 3],
+  [1, 4, 4, 16],
   [2, 2, 2, 3],
+  [1, 2, 3, 16],
+  [1, 1, 16, 4],
   [2, 1, 2, 1, 3],
 ];
 
@@ -218,10 +223,13 @@ export function evaluate(expression: Expression, inputs: readonly tf.Tensor[]): 
   const unused = new Set(values.keys());
   let isSmooth = true;
   for (const { step: choice, a, b } of expression.steps) {
-    const [i, j] = [a % values.length, b % values.length];
+    const [i, j] = [a, b].map((back) => values.length - 1 - (back % values.length)) as [number, number];
     const [x, y] = [values[i], values[j]] as [tf.Tensor, tf.Tensor];
     const fitting = Object.entries(steps).filter(([, { fits }]) => fits(x.shape, y.shape));
-    const [name, step] = fitting[choice % fitting.length] as [string, Step];
+    // half of the steps on images are those that only images can take: layouts are where engines differ most
+    const forImages = fitting.filter(([, { fits }]) => fits === isImage);
+    const choices = choice % 2 && forImages.length > 0 ? forImages : fitting;
+    const [name, step] = choices[Math.floor(choice / 2) % choices.length] as [string, Step];
     const value = step.call(x, y);
     for (const used of step.isBinary ? [i, j] : [i]) unused.delete(used);
     unused.add(values.length);

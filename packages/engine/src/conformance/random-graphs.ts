@@ -1,18 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import fc from 'fast-check';
-import { float32, type NdArray } from '../ndarray.ts';
-import { centralDifference, dot, draw } from '../testing.ts';
+import type { NdArray } from '../ndarray.ts';
+import { draw } from '../testing.ts';
 import { verifyGraph } from '../verify.ts';
 import { agree } from './check-sample.ts';
-import { type Derivatives, derivativesOf, type Feeds, joined, moved, specsOfFeeds } from './derivatives.ts';
+import { type Derivatives, derivativesOf, type Feeds, specsOfFeeds } from './derivatives.ts';
+import { checkByDifferences } from './differences.ts';
 import type { NamedEngine } from './engines.ts';
 import { type Expression, evaluate, inputShapes } from './expressions.ts';
-import { attempt, compare, deviation, type Finding } from './findings.ts';
+import { attempt, compare, type Finding } from './findings.ts';
 
 const MOST_STEPS = 8;
 const TOLERANCE = 1e-4;
-const STEP = 0.02;
 const DIFFERENCES = 5e-3;
 
 const expressions: fc.Arbitrary<Expression> = fc.record({
@@ -70,7 +70,7 @@ export async function checkExpression(
           compare(`value on ${name}`, result.value, first.value, TOLERANCE, 1),
           ...agree('', ` on ${name}`, result, first, TOLERANCE),
         );
-      else if (isSmooth) findings.push(...(await checkByDifferences(result, feeds, run)));
+      else if (isSmooth) findings.push(...(await checkByDifferences('', feeds, run, DIFFERENCES)));
       first ??= result;
       await compiled.release();
     }
@@ -84,28 +84,6 @@ function feedsOf({ inputs, numbers }: Expression, size: number): Feeds<NdArray> 
       inputs.map((shape, i) => [`v${i}`, draw(`v${i}${suffix} ${numbers}`, inputShapes[shape] ?? [])]),
     );
   return { x: arrays(''), fixed: {}, weights: draw(`weights ${numbers}`, [size]), direction: arrays(' direction') };
-}
-
-async function checkByDifferences(
-  { gradient, curvature }: Derivatives<NdArray>,
-  feeds: Feeds<NdArray>,
-  run: (feeds: Feeds<NdArray>) => Promise<Derivatives<NdArray>>,
-): Promise<Finding[]> {
-  const at = (step: number) => run(moved(feeds, step));
-  const alongDirection = dot(joined(gradient), joined(feeds.direction));
-  const slope = float32([alongDirection], []);
-  return [
-    await derivativeOf('gradient by differences', slope, async (step) => (await at(step)).value),
-    await derivativeOf('curvature by differences', joined(curvature), async (step) =>
-      joined((await at(step)).gradient),
-    ),
-  ];
-}
-
-/** Whether `actual` is the derivative of `f`. Two differences tell how far they can be trusted. */
-async function derivativeOf(check: string, actual: NdArray, f: (step: number) => Promise<NdArray>): Promise<Finding> {
-  const [coarse, fine] = [await centralDifference(f, STEP), await centralDifference(f, STEP / 2)];
-  return compare(check, actual, fine, DIFFERENCES + 4 * deviation(coarse, fine, 1), 1);
 }
 
 /** Runs the expression eagerly, to see what it is. */

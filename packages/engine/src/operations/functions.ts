@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { OnnxGraph } from '../onnx/graph.ts';
+import { ELEMENT_TYPE, type OnnxGraph } from '../onnx/graph.ts';
 import { elementwise, rows, rowsValue, scalarValue, type Value } from '../onnx/layout.ts';
 import { composite, type Operation, type Primitive, primitive } from './operation.ts';
 import { asFloat, elementwiseRow, inferElementwise, pair, runKernel, simplifyElementwise, single } from './rules.ts';
-import { positive, real, realAwayFrom, type Sample, sample } from './samples.ts';
+import { integers, positive, real, realAwayFrom, type Sample, sample } from './samples.ts';
 
 type Derivative = (x: tf.Tensor, y: tf.Tensor) => tf.Tensor;
 
@@ -104,7 +104,11 @@ export const functions = {
     (_, y) => tf.neg(tf.square(y)),
     onPositive(tf.reciprocal),
   ),
-  Exp: unary('Exp', Math.exp, (_, y) => y, smooth(tf.exp)),
+  // the one function of this kind that TensorFlow.js also takes of integers
+  Exp: {
+    ...unary('Exp', Math.exp, (_, y) => y, [...smooth(tf.exp), sample([integers([3], 4)], tf.exp)]),
+    compose: (inputs) => (single(inputs).dtype === 'float32' ? undefined : tf.exp(asFloat(single(inputs)))),
+  },
   Expm1: composite({
     inputs: ['x'],
     compose: (inputs) => tf.sub(tf.exp(single(inputs)), 1),
@@ -142,13 +146,17 @@ export const functions = {
     infer: (inputs, { alpha = 0 }) => ({ ...inferElementwise(inputs), attributes: { alpha } }),
     simplify: (draft, add) => simplifyElementwise(draft, add, (x) => (x > 0 ? 1 : draft.attributes.alpha)),
     gradient: 'zero',
-    lower(graph, inputs, { attributes: { alpha } }) {
-      const isPositive = elementwise(graph, 'Greater', [single(inputs), scalarValue(0)], { dtype: 'bool' });
-      const mask = elementwise(graph, 'Cast', [isPositive], { dtype: 'float32', attributes: { to: 1 } });
+    lower(graph, inputs, { dtype, attributes: { alpha } }) {
+      const isPositive = elementwise(graph, 'Greater', [single(inputs), scalarValue(0, dtype)], { dtype: 'bool' });
+      const mask = elementwise(graph, 'Cast', [isPositive], { dtype, attributes: { to: ELEMENT_TYPE[dtype] } });
       if (alpha === 0) return mask;
       return elementwise(graph, 'Add', [elementwise(graph, 'Mul', [mask, scalarValue(1 - alpha)]), scalarValue(alpha)]);
     },
-    samples: [...flat((x) => tf.step(x)), ...flat((x) => tf.step(x, 0.25))],
+    samples: [
+      ...flat((x) => tf.step(x)),
+      ...flat((x) => tf.step(x, 0.25)),
+      sample([integers([4], 3)], (x) => tf.step(x)),
+    ],
   }),
   // ONNX Runtime's Softplus is not vectorised: relu(x) + log(1 + exp(-|x|)) takes a third of its time
   Softplus: unaryByHand(

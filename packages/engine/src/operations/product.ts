@@ -3,11 +3,11 @@ import { broadcastShape } from '../broadcast.ts';
 import { EngineError } from '../errors.ts';
 import { fillValue, sameShape } from '../graph.ts';
 import { sizeOf } from '../ndarray.ts';
-import { at, DOMAIN } from '../onnx/graph.ts';
+import { at, DOMAIN, type OnnxGraph, type OnnxNode } from '../onnx/graph.ts';
 import { rows, rowsValue } from '../onnx/layout.ts';
 import { type Operation, primitive } from './operation.ts';
 import { fillNode, pair, sumTo } from './rules.ts';
-import { real, sample } from './samples.ts';
+import { integers, real, sample } from './samples.ts';
 
 type ProductAttributes = { transposeA: boolean; transposeB: boolean };
 
@@ -42,10 +42,16 @@ export const products = {
         () => sumTo(transposeB ? tf.matMul(dy, a, true, transposeA) : tf.matMul(a, dy, !transposeA, false), b.shape),
       ];
     },
-    lower(graph, inputs, { shape, attributes: { transposeA, transposeB } }) {
+    lower(graph, inputs, { shape, dtype, attributes: { transposeA, transposeB } }) {
       const [a, b] = pair(inputs);
       const attributes = { transA: Number(transposeA), transB: Number(transposeB) };
       const operands = [rows(graph, a), rows(graph, b)];
+      if (dtype !== 'float32') {
+        const [left, right] = pair(
+          operands.map((operand, i) => ((i ? transposeB : transposeA) ? swapped(graph, operand) : operand)),
+        );
+        return rowsValue(graph.node('MatMul', [left, right], shape), dtype);
+      }
       if (sizeOf(shape.slice(0, -2)) > 1)
         return rowsValue(
           graph.node('FusedMatMul', operands, shape, { domain: DOMAIN.microsoft, attributes }),
@@ -63,6 +69,8 @@ export const products = {
       sample([real([2, 3, 2]), real([1, 4, 3])], (a, b) => tf.square(tf.matMul(a, b, true, true))),
       sample([real([1, 2, 3]), real([1, 3, 2])], (a, b) => tf.square(tf.matMul(a, b))),
       sample([real([3]), real([3, 2])], (a, b) => tf.square(tf.dot(a, b))),
+      sample([integers([2, 3], 9), integers([4, 3], 9)], (a, b) => tf.matMul(a, b, false, true)),
+      sample([integers([2, 3, 2], 9), integers([1, 3, 2], 9)], (a, b) => tf.matMul(a, b, true)),
     ],
   }),
 } satisfies Record<string, Operation>;
@@ -70,6 +78,12 @@ export const products = {
 function matrix(shape: readonly number[], isTransposed: boolean): [number, number] {
   const [height, width] = [at(shape, shape.length - 2), at(shape, shape.length - 1)];
   return isTransposed ? [width, height] : [height, width];
+}
+
+/** The last two axes exchanged. */
+function swapped(graph: OnnxGraph, node: OnnxNode): OnnxNode {
+  const axes = [...node.shape.keys()];
+  return graph.transpose(node, [...axes.slice(0, -2), ...axes.slice(-2).toReversed()]);
 }
 
 /** Whether broadcasting `shape` to `full` repeats only leading axes. */

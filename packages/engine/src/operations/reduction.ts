@@ -114,6 +114,10 @@ const extremumSamples = (call: (x: tf.Tensor, axis?: number[], keep?: boolean) =
 function argument(operator: 'ArgMax' | 'ArgMin', call: (x: tf.Tensor, axis: number) => tf.Tensor): Operation {
   return primitive<{ axis: number }>({
     inputs: ['x'],
+    compose(inputs, { axis }) {
+      const x = single(inputs);
+      return x.dtype === 'bool' ? call(tf.cast(x, 'int32'), axis) : undefined;
+    },
     infer(inputs, { axis }) {
       const x = single(inputs);
       const normal = single(tf.util.parseAxisParam(axis, [...x.shape]));
@@ -124,7 +128,11 @@ function argument(operator: 'ArgMax' | 'ArgMin', call: (x: tf.Tensor, axis: numb
       const index = graph.node(operator, [rows(graph, single(inputs))], shape, { attributes: { axis, keepdims: 0 } });
       return rowsValue(graph.cast(index, 'int32'), 'int32');
     },
-    samples: [sample([real([3, 4])], (x) => call(x, 1)), sample([real([3, 4, 2])], (x) => call(x, 0))],
+    samples: [
+      sample([real([3, 4])], (x) => call(x, 1)),
+      sample([real([3, 4, 2])], (x) => call(x, 0)),
+      sample([booleans([3, 4])], (x) => call(x, 1)),
+    ],
   });
 }
 

@@ -86,6 +86,11 @@ export const spaces = {
       sample([real([4, 3, 2])], (x) => tf.square(tf.stridedSlice(x, [1, 0, 0], [2, 2, 2], [1, 1, 1], 0, 0, 0, 0, 1))),
     ],
   }),
+  FlipLeftRight: composite({
+    inputs: ['image'],
+    compose: (inputs) => tf.reverse(single(inputs), 2),
+    samples: [sample([real([2, 2, 3, 2])], (x) => tf.square(tf.image.flipLeftRight(x as tf.Tensor4D)))],
+  }),
   DepthToSpace: composite<{ blockSize: number; dataFormat: string }>({
     inputs: ['x'],
     compose(inputs, { blockSize: b, dataFormat }) {
