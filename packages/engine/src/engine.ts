@@ -7,12 +7,14 @@ import { detectBlock } from './onnx/block.ts';
 import { loadOnnx, runtimeVersion } from './onnx/program.ts';
 import type { Loader, Program } from './program.ts';
 import { loadReference } from './reference.ts';
+import { loadAddon } from './tensorflow/addon.ts';
+import { loadTensorflow } from './tensorflow/program.ts';
 import { traceFunction } from './trace-function.ts';
 import { flatten, isSpec, type TracedTree } from './tree.ts';
 
 export interface EngineOptions {
   /** `onnx`: ONNX Runtime on the CPU (default). `reference`: TensorFlow.js' plain JavaScript, for tests. */
-  readonly engine?: 'onnx' | 'reference';
+  readonly engine?: 'onnx' | 'tensorflow' | 'reference';
   /** Threads of one operator, 1 to 256. Default: the cores that this process was granted. */
   readonly threads?: number;
   /** Channels per block of the image layout. Default: what the processor's kernels want; 1 is standard ONNX. */
@@ -25,7 +27,7 @@ export interface EngineOptions {
 
 /** What a result depends on besides seed and inputs: belongs into every manifest. Equal values give equal bits. */
 export interface EngineInfo {
-  readonly engine: 'onnx' | 'reference';
+  readonly engine: 'onnx' | 'tensorflow' | 'reference';
   readonly threads: number;
   readonly blockSize: number;
   readonly runtimeVersion: string;
@@ -52,14 +54,16 @@ export interface Engine {
 /** @throws EngineError INVALID_INPUT if an option is out of range. */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
   const { engine = 'onnx', threads = grantedCores(), cacheEntries = 64, cacheBytes = 2 ** 31 } = options;
-  if (engine !== 'onnx' && engine !== 'reference')
-    throw new EngineError('INVALID_INPUT', `engine is '${String(engine)}'; there are 'onnx' and 'reference'`);
   requireInteger('threads', threads, 1, 256);
   requireInteger('cacheEntries', cacheEntries, 1, 1e6);
   requireInteger('cacheBytes', cacheBytes, 1, Number.MAX_SAFE_INTEGER);
   if (engine === 'reference') {
     const info = { engine, threads: 1, blockSize: 1, runtimeVersion: `tfjs-backend-cpu ${tf.version_core}` } as const;
     return new LocalEngine(info, loadReference, { cacheEntries, cacheBytes });
+  }
+  if (engine === 'tensorflow') {
+    const addon = loadAddon('cpu', threads);
+    return new LocalEngine({ engine, threads, blockSize: 1, runtimeVersion: `tensorflow ${addon.TF_Version}` }, (graph) => loadTensorflow(graph, addon), { cacheEntries, cacheBytes });
   }
   const detected = await detectBlock();
   const blockSize = options.blockSize ?? detected;
