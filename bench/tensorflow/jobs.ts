@@ -47,23 +47,36 @@ interface Batch<Value> {
 
 /** Weights, optimiser state and one batch, drawn from seeds. */
 export function startOf({ architecture, input, batch }: Network): { state: State<NdArray>; batch: Batch<NdArray> } {
-  const spec: ModelSpec = { architecture, input: [...input], classes: CLASSES, normalization: { mean: 0, deviation: 1 } };
+  const spec: ModelSpec = {
+    architecture,
+    input: [...input],
+    classes: CLASSES,
+    normalization: { mean: 0, deviation: 1 },
+  };
   // small weights instead of the zeros that some layers start with, so that no work is trivial
   const parameters = Object.fromEntries(
     Object.entries(initialParameters(spec, 1)).map(([name, { shape, data }]) => [
       name,
       data.some((value) => value !== 0)
         ? float32(Float32Array.from(data), shape)
-        : float32(normal({ seed: 2, stream: name }, data.length).map((value) => 0.05 * value), shape),
+        : float32(
+            normal({ seed: 2, stream: name }, data.length).map((value) => 0.05 * value),
+            shape,
+          ),
     ]),
   );
   const zeros = () =>
     Object.fromEntries(
-      Object.entries(parameters).map(([name, { shape, data }]) => [name, float32(new Float32Array(data.length), shape)]),
+      Object.entries(parameters).map(([name, { shape, data }]) => [
+        name,
+        float32(new Float32Array(data.length), shape),
+      ]),
     );
   const size = batch * input[0] * input[1] * input[2];
   const x = float32(uniform({ seed: 3, stream: 'x' }, size), [batch, ...input]);
-  const y = Float32Array.from({ length: batch * CLASSES }, (_, i) => Number(i % CLASSES === Math.floor(i / CLASSES) % CLASSES));
+  const y = Float32Array.from({ length: batch * CLASSES }, (_, i) =>
+    Number(i % CLASSES === Math.floor(i / CLASSES) % CLASSES),
+  );
   const v = normal({ seed: 3, stream: 'v' }, batch * CLASSES);
   for (let row = 0; row < batch; row++) {
     const part = v.subarray(row * CLASSES, (row + 1) * CLASSES);
@@ -136,7 +149,12 @@ const JOB: Readonly<Record<Job, (forward: Forward) => (inputs: Inputs) => Tree<t
 export async function stepper(engine: Engine, network: Network, job: Job): Promise<() => Promise<number | undefined>> {
   const { architecture, input } = network;
   const start = startOf(network);
-  const spec: ModelSpec = { architecture, input: [...input], classes: CLASSES, normalization: { mean: 0, deviation: 1 } };
+  const spec: ModelSpec = {
+    architecture,
+    input: [...input],
+    classes: CLASSES,
+    normalization: { mean: 0, deviation: 1 },
+  };
   const step = JOB[job](forwardOf(spec) as Forward) as (inputs: never) => Tree<tf.Tensor>;
   let inputs: Tree<NdArray> = { ...start.state, ...start.batch };
   const specs = mapLeaves(inputs);

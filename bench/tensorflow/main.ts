@@ -18,7 +18,10 @@ interface Measured {
 type Step = () => Promise<Measured>;
 
 const [rounds, threads] = [Number(process.argv[2] ?? 15), Number(process.argv[3] ?? 1)];
-const engines = [await createEngine({ engine: 'tensorflow', threads }), await createEngine({ engine: 'onnx', threads })];
+const engines = [
+  await createEngine({ engine: 'tensorflow', threads }),
+  await createEngine({ engine: 'onnx', threads }),
+];
 const peer = await startPeer();
 const only = process.env.JOBS?.split(',');
 console.log(
@@ -86,7 +89,10 @@ async function startPeer() {
     const parameters = Object.entries(state.parameters).map(([name, array]) => [`parameters ${name}`, array] as const);
     const arrays: [string, NdArray][] = [...parameters, ['x', batch.x], ['y', batch.y], ['v', batch.v]] as never;
     for (const [name, { data }] of arrays) writeFileSync(join(folder, name), data);
-    writeFileSync(join(folder, 'shapes.json'), JSON.stringify(Object.fromEntries(arrays.map(([name, { shape }]) => [name, shape]))));
+    writeFileSync(
+      join(folder, 'shapes.json'),
+      JSON.stringify(Object.fromEntries(arrays.map(([name, { shape }]) => [name, shape]))),
+    );
     const { id } = await ask({ start: folder, network: network.architecture, job });
     rmSync(folder, { recursive: true });
     return async () => (await ask({ step: id })) as unknown as Measured;

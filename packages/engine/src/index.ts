@@ -1,12 +1,14 @@
 export { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
+export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts';
 export type { Compiled } from './compiled.ts';
-export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
+export { createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
 export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export * from './random.ts';
+export type { EngineInfo } from './runtime.ts';
 export * from './safetensors.ts';
 export { isTracing } from './trace.ts';
 export type { ArraysOf, TracedTree } from './tree.ts';

@@ -1,8 +1,16 @@
 import * as ort from 'onnxruntime-node';
+import type { DeviceName } from '../choice.ts';
+
+/** An execution provider of ONNX Runtime; what it lacks runs on the CPU. */
+export type Provider = DeviceName;
 
 /** Loads a model with the options that measurements chose. */
-export function createSession(model: Uint8Array, threads: number): Promise<ort.InferenceSession> {
+export function createSession(
+  model: Uint8Array,
+  { threads, device }: { readonly threads: number; readonly device: Provider },
+): Promise<ort.InferenceSession> {
   return ort.InferenceSession.create(model, {
+    executionProviders: [device],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../errors.ts';
+import { nvidiaObstacle } from '../gpu.ts';
 
 /** What is used of the native part of tfjs-node: tensors and saved models are known by numbers. */
 export interface Addon {
@@ -14,7 +15,12 @@ export interface Addon {
   loadSavedModel(folder: string, tags: string): number;
   deleteSavedModel(id: number): void;
   /** Names are `operation:output`, separated by commas. */
-  runSavedModel(id: number, inputs: readonly number[], inputNames: string, outputNames: string): { readonly id: number }[];
+  runSavedModel(
+    id: number,
+    inputs: readonly number[],
+    inputNames: string,
+    outputNames: string,
+  ): { readonly id: number }[];
   getNumOfTensors(): number;
   getNumOfSavedModels(): number;
 }
@@ -54,7 +60,15 @@ function installed(name: string, from: string): string | undefined {
 function setUp(name: string, from: string): string[] {
   const parents: string[] = [];
   for (let folder = dirname(from); folder !== parse(folder).root; folder = dirname(folder)) parents.push(folder);
-  return parents.map((folder) => join(folder, SETUP_FOLDER, 'node_modules', name)).filter((folder) => existsSync(folder));
+  return parents
+    .map((folder) => join(folder, SETUP_FOLDER, 'node_modules', name))
+    .filter((folder) => existsSync(folder));
+}
+
+/** What hinders TensorFlow from running on a device, as far as it can be told without loading it. */
+export function addonObstacle(device: TensorflowDevice): string | undefined {
+  if (!findAddon(device)) return `it needs ${PACKAGES[device]}, which is not installed: run \`${SETUP[device]}\``;
+  return device === 'cuda' ? nvidiaObstacle() : undefined;
 }
 
 interface Loaded {
@@ -82,11 +96,7 @@ export function loadAddon(device: TensorflowDevice, threads: number): Addon {
 
 function openAddon(device: TensorflowDevice, threads: number): Addon {
   const file = findAddon(device);
-  if (!file)
-    throw new EngineError(
-      'MISSING_ENGINE',
-      `the engine 'tensorflow' on ${device} needs ${PACKAGES[device]}, which is not installed: run \`${SETUP[device]}\``,
-    );
+  if (!file) throw new EngineError('MISSING_ENGINE', `the engine 'tensorflow' is gone: ${addonObstacle(device)}`);
   setEnvironment(device, threads);
   const addon = open(file, device);
   if (device === 'cuda' && !addon.isUsingGpuDevice())

@@ -12,9 +12,15 @@ export interface LoweredGraph {
   readonly outputNames: readonly string[];
 }
 
-/** A graph as a TensorFlow SavedModel. */
+/** A graph as a TensorFlow SavedModel. @throws EngineError UNSUPPORTED_OPERATION, naming the operation that has no row. */
 export function lowerToTensorflow(graph: Graph): LoweredGraph {
   const target = new TensorflowGraph();
+  const names = lowerNodes(graph, target);
+  return { model: encodeSavedModel(target.nodes), ...names };
+}
+
+/** Adds all that the graph needs to the target; gives the names of what goes in and out. */
+export function lowerNodes(graph: Graph, target: TensorflowGraph): Omit<LoweredGraph, 'model'> {
   const operands = new Map<Node, Operand>();
   const inputNames = graph.inputs.map(({ node }, i) => {
     const name = target.placeholder(`in${i}`, node.shape, node.dtype);
@@ -28,7 +34,7 @@ export function lowerToTensorflow(graph: Graph): LoweredGraph {
     if (!operand) throw new EngineError('INVALID_GRAPH', `graph '${graph.name}': output ${i} is not part of it`);
     return target.node('Identity', [operand.full()], { T: { type: node.dtype } }, `out${i}`);
   });
-  return { model: encodeSavedModel(target.nodes), inputNames, outputNames };
+  return { inputNames, outputNames };
 }
 
 function lowerNode(

@@ -109,11 +109,11 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
     return graph.node('ClipByValue', [single(inputs).full(), ...names], { T: { type: dtype } });
   },
   Concat: (graph, inputs, { attributes, dtype }) =>
-    graph.node(
-      'ConcatV2',
-      [...inputs.map((input) => input.full()), graph.scalar(attributes.axis as number, 'int32')],
-      { N: { integer: inputs.length }, T: { type: dtype }, Tidx: INT32 },
-    ),
+    graph.node('ConcatV2', [...inputs.map((input) => input.full()), graph.scalar(attributes.axis as number, 'int32')], {
+      N: { integer: inputs.length },
+      T: { type: dtype },
+      Tidx: INT32,
+    }),
   Conv2D: convolve,
   Conv2DBackpropFilter: convolveFilterGradient,
   Conv2DBackpropInput: convolveInputGradient,
@@ -213,8 +213,7 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
   Tile(graph, inputs, { shape, dtype, attributes }) {
     const x = single(inputs);
     const reps = numbers(attributes, 'reps');
-    const tile = () =>
-      graph.node('Tile', [x.full(), graph.integers(reps)], { T: { type: dtype }, Tmultiples: INT32 });
+    const tile = () => graph.node('Tile', [x.full(), graph.integers(reps)], { T: { type: dtype }, Tmultiples: INT32 });
     return isBroadcast(x.shape, reps) ? spread(shape, dtype, x, tile) : tile();
   },
   Transpose: (graph, inputs, { attributes, dtype }) =>

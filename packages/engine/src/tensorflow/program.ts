@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { EngineError } from '../errors.ts';
 import type { Graph } from '../graph.ts';
 import type { NdArray } from '../ndarray.ts';
+import { peakBytes } from '../peak-bytes.ts';
 import type { Program } from '../program.ts';
 import type { Addon } from './addon.ts';
 import { DATA_TYPE, TAG } from './encode.ts';
@@ -12,10 +13,18 @@ import { type LoweredGraph, lowerToTensorflow } from './lower.ts';
 /** Loads a graph into a TensorFlow session. */
 export async function loadTensorflow(graph: Graph, addon: Addon): Promise<Program> {
   const lowered = lowerToTensorflow(graph);
-  const model = attempt(`TensorFlow does not accept the graph of '${graph.name}'`, () => loadModel(addon, lowered.model));
+  const model = attempt(`TensorFlow does not accept the graph of '${graph.name}'`, () =>
+    loadModel(addon, lowered.model),
+  );
   return {
-    bytes: lowered.model.byteLength,
-    run: async (inputs) => attempt(`'${graph.name}' failed in TensorFlow`, () => runModel(addon, model, lowered, graph, inputs)),
+    bytes:
+      lowered.model.byteLength +
+      peakBytes(
+        graph.nodes,
+        graph.outputs.map(({ node }) => node),
+      ),
+    run: async (inputs) =>
+      attempt(`'${graph.name}' failed in TensorFlow`, () => runModel(addon, model, lowered, graph, inputs)),
     release: async () => addon.deleteSavedModel(model),
   };
 }
@@ -31,7 +40,13 @@ function loadModel(addon: Addon, model: Uint8Array): number {
   }
 }
 
-function runModel(addon: Addon, model: number, { inputNames, outputNames }: LoweredGraph, graph: Graph, inputs: readonly NdArray[]) {
+function runModel(
+  addon: Addon,
+  model: number,
+  { inputNames, outputNames }: LoweredGraph,
+  graph: Graph,
+  inputs: readonly NdArray[],
+) {
   const held: number[] = [];
   try {
     for (const { shape, dtype, data } of inputs) held.push(addon.createTensor(shape, DATA_TYPE[dtype], data));
