@@ -56,6 +56,13 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
   return new LocalEngine(info, load, { cacheEntries, cacheBytes });
 }
 
+/** An engine that says on standard error what was chosen and why: for processes that start one. @throws EngineError as `createEngine` */
+export async function createAnnouncedEngine(options: EngineOptions = {}): Promise<Engine> {
+  const engine = await createEngine(options);
+  process.stderr.write(`${describeEngine(engine.info)}\n`);
+  return engine;
+}
+
 /** One line for logs: what runs the graphs, and why. */
 export function describeEngine({ engine, device, threads, blockSize, runtimeVersion, reason }: EngineInfo): string {
   return `engine ${engine} (${runtimeVersion}) on ${device}, ${threads} thread(s), blocks of ${blockSize}: ${reason}`;

@@ -1,7 +1,7 @@
 export { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
 export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts';
 export type { Compiled } from './compiled.ts';
-export { createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
+export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
 export { memoise } from './memoise.ts';
