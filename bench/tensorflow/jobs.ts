@@ -155,7 +155,7 @@ export async function stepper(engine: Engine, network: Network, job: Job): Promi
     classes: CLASSES,
     normalization: { mean: 0, deviation: 1 },
   };
-  const step = JOB[job](forwardOf(spec) as Forward) as (inputs: never) => Tree<tf.Tensor>;
+  const step = JOB[job](forwardOf(spec) as Forward) as unknown as (inputs: Tree<tf.Tensor>) => Tree<tf.Tensor>;
   let inputs: Tree<NdArray> = { ...start.state, ...start.batch };
   const specs = mapLeaves(inputs);
   const compiled = (await engine.compile(step, specs, { name: `${architecture} ${job}` })) as unknown as Compiled<

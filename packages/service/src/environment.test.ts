@@ -8,6 +8,7 @@ test('what is absent or empty takes its default', () => {
   expect(workerConfig({ ...good, JSIGR_PORT: '', PATH: '/bin' })).toEqual({
     gateway: '127.0.0.1:7400',
     workerId: 'w1',
+    compute: {},
     artefacts: '/data/artefacts',
     host: '127.0.0.1',
     port: 0,

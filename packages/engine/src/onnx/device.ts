@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import * as ort from 'onnxruntime-node';
-import { nvidiaObstacle } from '../gpu.ts';
+import { forbidTensorFloat, nvidiaObstacle } from '../gpu.ts';
 import { encodeModel } from './encode.ts';
 import { OnnxGraph } from './graph.ts';
 import { createSession, type Provider } from './session.ts';
@@ -33,6 +33,7 @@ async function sessionObstacle(provider: Provider): Promise<string | undefined> 
     { name: 'x', node: x, dtype: 'float32' as const },
     { name: 'y', node: y, dtype: 'float32' as const },
   ];
+  if (provider === 'cuda') forbidTensorFloat();
   try {
     const session = await createSession(encodeModel([x, y], [input], [output]), { threads: 1, device: provider });
     const result = await session.run({ x: new ort.Tensor('float32', new Float32Array([1, -2]), [2]) });

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../errors.ts';
-import { nvidiaObstacle } from '../gpu.ts';
+import { forbidTensorFloat, nvidiaObstacle } from '../gpu.ts';
 
 /** What is used of the native part of tfjs-node: tensors and saved models are known by numbers. */
 export interface Addon {
@@ -67,8 +67,9 @@ function setUp(name: string, from: string): string[] {
 
 /** What hinders TensorFlow from running on a device, as far as it can be told without loading it. */
 export function addonObstacle(device: TensorflowDevice): string | undefined {
-  if (!findAddon(device)) return `it needs ${PACKAGES[device]}, which is not installed: run \`${SETUP[device]}\``;
-  return device === 'cuda' ? nvidiaObstacle() : undefined;
+  const noGpu = device === 'cuda' ? nvidiaObstacle() : undefined;
+  if (noGpu ?? findAddon(device)) return noGpu;
+  return `it needs ${PACKAGES[device]}, which is not installed: run \`${SETUP[device]}\``;
 }
 
 interface Loaded {
@@ -96,7 +97,7 @@ export function loadAddon(device: TensorflowDevice, threads: number): Addon {
 
 function openAddon(device: TensorflowDevice, threads: number): Addon {
   const file = findAddon(device);
-  if (!file) throw new EngineError('MISSING_ENGINE', `the engine 'tensorflow' is gone: ${addonObstacle(device)}`);
+  if (!file) throw new EngineError('MISSING_ENGINE', `the engine 'tensorflow' cannot run: ${addonObstacle(device)}`);
   setEnvironment(device, threads);
   const addon = open(file, device);
   if (device === 'cuda' && !addon.isUsingGpuDevice())
@@ -122,5 +123,8 @@ function setEnvironment(device: TensorflowDevice, threads: number): void {
   process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   process.env.TF_NUM_INTEROP_THREADS ??= '1';
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '3'; // what goes wrong comes back as an error
-  if (device === 'cuda') process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true'; // other processes share the card
+  if (device === 'cuda') {
+    process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true'; // other processes share the card
+    forbidTensorFloat();
+  }
 }

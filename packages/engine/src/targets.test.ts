@@ -1,20 +1,21 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { valueAndGrad } from '../autodiff.ts';
-import { createEngine, type Engine } from '../engine.ts';
-import { type NdArray, specOf, type Tree } from '../ndarray.ts';
-import type { Sample } from '../operations/samples.ts';
-import { operations } from '../operations/table.ts';
-import { draw, drawSource, relativeError } from '../testing.ts';
-import { findAddon } from './addon.ts';
+import { valueAndGrad } from './autodiff.ts';
+import type { DeviceName, EngineName } from './choice.ts';
+import { createEngine, type Engine } from './engine.ts';
+import { type NdArray, specOf, type Tree } from './ndarray.ts';
+import type { Sample } from './operations/samples.ts';
+import { operations } from './operations/table.ts';
+import { findAddon } from './tensorflow/addon.ts';
+import { draw, drawSource, relativeError } from './testing.ts';
 
 // For every sample of every operation: value, gradient and Hessian-vector product are those of the reference engine, whose own are compared with
-// TensorFlow.js and with differences in ../conformance.test.ts.
+// TensorFlow.js and with differences in conformance.test.ts. The engines are those that need more than npm: JSIGR_TEST_TARGETS names them
+// (`tensorflow/cpu,onnx/cuda`), and then one that is missing is a failure; otherwise TensorFlow is tested where it is installed.
 
-const isInstalled = findAddon('cpu') !== undefined;
-/** CI sets this: there a missing TensorFlow is a failure. */
-const isRequired = process.env.JSIGR_TEST_TENSORFLOW === 'required';
-if (!isInstalled && !isRequired)
+const asked = process.env.JSIGR_TEST_TARGETS?.split(',');
+const targets = asked ?? (findAddon('cpu') ? ['tensorflow/cpu'] : []);
+if (targets.length === 0)
   console.warn('the engine tensorflow is NOT tested, since it is not installed: run `npm run setup:tensorflow`');
 
 type Tensors = Readonly<Record<string, tf.Tensor>>;
@@ -52,12 +53,17 @@ function derivativesOf({ call, order = 2 }: Sample, names: readonly string[]) {
   };
 }
 
-describe.skipIf(!isInstalled && !isRequired)('TensorFlow agrees with the reference on', () => {
+test.skipIf(targets.length === 0)('there is an engine to test: `npm run setup:tensorflow` installs one', () => {
+  expect(targets.every((target) => /^[a-z]+\/[a-z]+$/.test(target))).toBe(true);
+});
+
+describe.each(targets)('%s agrees with the reference on', (target) => {
   let engines: readonly [Engine, Engine];
   beforeAll(async () => {
-    const options = { threads: 1, cacheEntries: 4, device: 'cpu' } as const;
+    const [engine, device] = target.split('/') as [EngineName, DeviceName];
+    const options = { threads: 1, cacheEntries: 4 };
     engines = [
-      await createEngine({ engine: 'tensorflow', ...options }),
+      await createEngine({ engine, device, ...options }),
       await createEngine({ engine: 'reference', ...options }),
     ];
   });
