@@ -2,7 +2,7 @@ import type { Attributes as GraphAttributes, Node } from '../graph.ts';
 import { sizeOf } from '../ndarray.ts';
 import { isBroadcast, single } from '../operations/rules.ts';
 import { convolve, convolveFilterGradient, convolveInputGradient } from './convolution.ts';
-import type { Attribute, TensorflowGraph } from './graph.ts';
+import type { Attribute, Attributes, TensorflowGraph } from './graph.ts';
 import { elementwise, type Operand, plain, spread } from './operand.ts';
 
 /** How one operation of the engine is written in TensorFlow's: the name of its value, or an operand that is spread out later. */
@@ -68,38 +68,30 @@ function pooling(operation: 'MaxPool' | 'AvgPool'): Row {
   }));
 }
 
+function multiplyMatrices(graph: TensorflowGraph, inputs: readonly Operand[], node: Node): string {
+  const { shape, dtype, attributes } = node;
+  const [transposeA, transposeB] = [{ bool: attributes.transposeA === true }, { bool: attributes.transposeB === true }];
+  const type: Attributes = { T: { type: dtype } };
+  if (sizeOf(shape.slice(0, -2)) > 1) {
+    const operands = inputs.map((input) => input.full());
+    return graph.node('BatchMatMulV2', operands, { ...type, adj_x: transposeA, adj_y: transposeB });
+  }
+  const matrices = inputs.map((input) =>
+    input.shape.length === 2 ? input.full() : graph.reshape(input.full(), input.shape.slice(-2), dtype),
+  );
+  const product = graph.node('MatMul', matrices, { ...type, transpose_a: transposeA, transpose_b: transposeB });
+  return shape.length === 2 ? product : graph.reshape(product, shape, dtype);
+}
+
 /** The rows of the operations that `packages/engine/src/operations` records, by their TensorFlow.js kernel name. */
 export const tensorflowOperations: Readonly<Record<string, Row>> = {
   Abs: pointwise('Abs'),
   Add: pointwise('AddV2'),
   ArgMax: argument('ArgMax'),
   ArgMin: argument('ArgMin'),
+  Atan: pointwise('Atan'),
   AvgPool: pooling('AvgPool'),
-  BatchMatMul(graph, inputs, { shape, attributes }) {
-    const [a, b] = inputs.map((input) => input.full());
-    const [transposeA, transposeB] = [attributes.transposeA === true, attributes.transposeB === true];
-    const operands = [a ?? '', b ?? ''];
-    if (inputs.every((input) => input.shape.length === 2))
-      return graph.node('MatMul', operands, {
-        T: { type: 'float32' },
-        transpose_a: { bool: transposeA },
-        transpose_b: { bool: transposeB },
-      });
-    if (sizeOf(shape.slice(0, -2)) === 1) {
-      const matrices = inputs.map((input) => graph.reshape(input.full(), input.shape.slice(-2), 'float32'));
-      const product = graph.node('MatMul', matrices, {
-        T: { type: 'float32' },
-        transpose_a: { bool: transposeA },
-        transpose_b: { bool: transposeB },
-      });
-      return graph.reshape(product, shape, 'float32');
-    }
-    return graph.node('BatchMatMulV2', operands, {
-      T: { type: 'float32' },
-      adj_x: { bool: transposeA },
-      adj_y: { bool: transposeB },
-    });
-  },
+  BatchMatMul: multiplyMatrices,
   Cast: (graph, inputs, { dtype }) =>
     elementwise(graph, 'Cast', inputs, { SrcT: { type: single(inputs).dtype }, DstT: { type: dtype } }),
   Ceil: pointwise('Ceil'),
@@ -118,6 +110,13 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
   Conv2DBackpropFilter: convolveFilterGradient,
   Conv2DBackpropInput: convolveInputGradient,
   Cos: pointwise('Cos'),
+  Cumsum: (graph, inputs, { attributes, dtype }) =>
+    graph.node('Cumsum', [single(inputs).full(), graph.scalar(attributes.axis as number, 'int32')], {
+      T: { type: dtype },
+      Tidx: INT32,
+      exclusive: { bool: attributes.exclusive === true },
+      reverse: { bool: attributes.reverse === true },
+    }),
   Equal: pointwise('Equal'),
   Erf: pointwise('Erf'),
   Exp: pointwise('Exp'),
@@ -183,6 +182,10 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
     }),
   Round: pointwise('Round'),
   Rsqrt: pointwise('Rsqrt'),
+  ScatterNd(graph, inputs, { shape, dtype }) {
+    const operands = [...inputs.map((input) => input.full()), graph.integers(shape)];
+    return graph.node('ScatterNd', operands, { T: { type: dtype }, Tindices: INT32 });
+  },
   Select: (graph, inputs, { dtype }) => elementwise(graph, 'SelectV2', inputs, { T: { type: dtype } }),
   Sigmoid: pointwise('Sigmoid'),
   Sign: pointwise('Sign'),
@@ -198,14 +201,14 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
   Softplus: pointwise('Softplus'),
   Sqrt: pointwise('Sqrt'),
   Square: pointwise('Square'),
-  Step(graph, inputs, { attributes }) {
-    const x = single(inputs);
-    const isPositive = graph.node('Greater', [x.full(), graph.scalar(0, 'float32')], { T: { type: 'float32' } });
-    const mask = graph.node('Cast', [isPositive], { SrcT: { type: 'bool' }, DstT: { type: 'float32' } });
+  Step(graph, inputs, { dtype, attributes }) {
+    const type: Attributes = { T: { type: dtype } };
+    const isPositive = graph.node('Greater', [single(inputs).full(), graph.scalar(0, dtype)], type);
+    const mask = graph.node('Cast', [isPositive], { SrcT: { type: 'bool' }, DstT: { type: dtype } });
     const alpha = attributes.alpha as number;
     if (alpha === 0) return mask;
-    const scaled = graph.node('Mul', [mask, graph.scalar(1 - alpha, 'float32')], { T: { type: 'float32' } });
-    return graph.node('AddV2', [scaled, graph.scalar(alpha, 'float32')], { T: { type: 'float32' } });
+    const scaled = graph.node('Mul', [mask, graph.scalar(1 - alpha, dtype)], type);
+    return graph.node('AddV2', [scaled, graph.scalar(alpha, dtype)], type);
   },
   Sub: pointwise('Sub'),
   Sum: reduction('Sum'),
@@ -215,6 +218,14 @@ export const tensorflowOperations: Readonly<Record<string, Row>> = {
     const reps = numbers(attributes, 'reps');
     const tile = () => graph.node('Tile', [x.full(), graph.integers(reps)], { T: { type: dtype }, Tmultiples: INT32 });
     return isBroadcast(x.shape, reps) ? spread(shape, dtype, x, tile) : tile();
+  },
+  TopKIndices(graph, inputs, { attributes }) {
+    const x = single(inputs);
+    const top = graph.node('TopKV2', [x.full(), graph.scalar(attributes.k as number, 'int32')], {
+      T: { type: x.dtype },
+      sorted: { bool: true },
+    });
+    return `${top}:1`; // its second output
   },
   Transpose: (graph, inputs, { attributes, dtype }) =>
     graph.node('Transpose', [single(inputs).full(), graph.integers(numbers(attributes, 'perm'))], {
