@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createEngine, type NdArray } from '@jsigr/engine';
-import { median } from '../statistics.ts';
+import { median, ratio } from '../statistics.ts';
 import { JOBS, NETWORKS, type Network, startOf, stepper } from './jobs.ts';
 
 interface Measured {
@@ -17,19 +17,21 @@ interface Measured {
 }
 type Step = () => Promise<Measured>;
 
+/** How many times the time of `tf.function` the engine tensorflow may take. */
+const LIMIT = 1.3;
+
 const [rounds, threads] = [Number(process.argv[2] ?? 15), Number(process.argv[3] ?? 1)];
 const engines = [
-  await createEngine({ engine: 'tensorflow', threads }),
-  await createEngine({ engine: 'onnx', threads }),
+  await createEngine({ engine: 'tensorflow', device: 'cpu', threads }),
+  await createEngine({ engine: 'onnx', device: 'cpu', threads }),
 ];
 const peer = await startPeer();
-const only = process.env.JOBS?.split(',');
 console.log(
   `${engines.map(({ info }) => info.runtimeVersion).join(', ')}, block ${engines[1]?.info.blockSize}; tf.function ${peer.version}; ` +
     `${threads} thread(s), ${rounds} rounds; milliseconds: wall median (CPU minimum, median)`,
 );
 for (const network of NETWORKS)
-  for (const job of JOBS.filter((name) => !only || only.includes(name))) {
+  for (const job of JOBS) {
     const steps = [await peer.start(network, job)];
     for (const engine of engines) {
       const step = await stepper(engine, network, job);
@@ -54,7 +56,7 @@ function report(title: string, [python = [], tensorflow = [], onnx = []]: readon
   );
   console.log(
     `${title.padEnd(20)} tf.function ${cells[0]} | tensorflow ${cells[1]} | onnx ${cells[2]} | ` +
-      `tensorflow / tf.function: wall ${(wall(tensorflow) / wall(python)).toFixed(2)}, cpu ${(least(tensorflow) / least(python)).toFixed(2)}` +
+      `tensorflow / tf.function: wall ${(wall(tensorflow) / wall(python)).toFixed(2)}, cpu ${ratio(least(tensorflow) / least(python), LIMIT)}` +
       ` | losses ${[python, tensorflow, onnx].map((list) => list.at(-1)?.loss?.toPrecision(5)).join(' ')}`,
   );
 }

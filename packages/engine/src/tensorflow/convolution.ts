@@ -8,8 +8,8 @@ import type { Operand } from './operand.ts';
 type Paddings = readonly (readonly number[])[];
 type Shape = readonly number[];
 
-// TensorFlow hands convolutions to oneDNN with the paddings SAME and VALID only; with EXPLICIT ones it computes the gradients with
-// kernels that take several times as long. So paddings that are those of SAME are called that, and others are made by hand.
+// TensorFlow hands the gradients of convolutions to oneDNN with the paddings SAME and VALID only (ONEDNN_VERBOSE=1 shows it); with EXPLICIT ones it
+// takes kernels of its own, which need several times as long. So paddings that are those of SAME are called that, and others are made by hand.
 
 export function convolve(graph: TensorflowGraph, inputs: readonly Operand[], node: Node): string {
   const [x, filter] = pair(inputs);
