@@ -58,7 +58,13 @@ async function serve({ kind, module, services }: WorkerDefinition): Promise<stri
   const artefacts = directoryArtefactStore(join(root, kind));
   stores[kind] = artefacts;
   const signal = new AbortController().signal;
-  const context = { artefacts, logger: createLogger(kind, 'silent'), threads: 1, signal, load: new Load() };
+  const context = {
+    artefacts,
+    logger: createLogger(kind, 'silent'),
+    compute: { threads: 1 },
+    signal,
+    load: new Load(),
+  };
   const server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
   servers.push(server);
   return server.address;

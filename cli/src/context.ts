@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { type ComputeOptions, invalidArgument } from '@jsigr/service/client';
 import type { Command } from 'commander';
 import type { Gateways } from './gateways.ts';
 import type { Terminal } from './terminal/terminal.ts';
@@ -13,7 +14,7 @@ export interface Context {
 export type CommandGroup = (context: Context) => Command;
 
 /** Options that every command takes. */
-export interface GlobalOptions {
+export interface GlobalOptions extends Pick<ComputeOptions, 'engine' | 'device'> {
   readonly server?: string;
   readonly dataDir?: string;
   readonly output: 'text' | 'json';
@@ -22,6 +23,29 @@ export interface GlobalOptions {
 /** The folder that runs, models and datasets are kept in: `--data-dir`, else JSIGR_DATA, else `.jsigr` here. */
 export function dataDirectory({ dataDir }: GlobalOptions, { env, directory }: Terminal): string {
   return resolve(directory, dataDir ?? (env.JSIGR_DATA || '.jsigr'));
+}
+
+/** What a gateway of one's own computes with: `--engine` and `--device`, else JSIGR_ENGINE and JSIGR_DEVICE, else its own choice. */
+export function computeOf(
+  { engine, device }: GlobalOptions,
+  { env }: Terminal,
+): Pick<ComputeOptions, 'engine' | 'device'> {
+  // what the variables say is checked by the gateway, as for one that stands alone
+  const { JSIGR_ENGINE, JSIGR_DEVICE } = env as {
+    JSIGR_ENGINE?: ComputeOptions['engine'];
+    JSIGR_DEVICE?: ComputeOptions['device'];
+  };
+  const [first, second] = [engine ?? (JSIGR_ENGINE || undefined), device ?? (JSIGR_DEVICE || undefined)];
+  return { ...(first && { engine: first }), ...(second && { device: second }) };
+}
+
+/** @throws JsigrError INVALID_ARGUMENT if the command line says what a gateway that runs already should compute with. */
+export function refuseCompute({ engine, device }: GlobalOptions, address: string): void {
+  if (engine ?? device)
+    throw invalidArgument(
+      engine ? 'engine' : 'device',
+      `the gateway at ${address} runs already, and its workers compute with what it was started with; start it anew with \`jsigr up\` and this option`,
+    );
 }
 
 /** A path of the command line. */

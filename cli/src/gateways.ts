@@ -1,3 +1,5 @@
+import type { ComputeOptions } from '@jsigr/service/client';
+
 /** Where a gateway listens. */
 export interface GatewayAddresses {
   /** host:port */
@@ -10,7 +12,7 @@ export interface RunningGateway extends GatewayAddresses {
   readonly close: () => Promise<void>;
 }
 
-export interface GatewayStart {
+export interface GatewayStart extends Pick<ComputeOptions, 'engine' | 'device'> {
   readonly dataDirectory: string;
   readonly host: string;
   /** 0: any free port. */

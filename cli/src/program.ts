@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { exitCodeOf, JsigrError } from '@jsigr/service/client';
+import { DEVICE_CHOICES, ENGINE_CHOICES, exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -62,6 +62,12 @@ function programOf(context: Context): Command {
     .option(
       '--data-dir <path>',
       'where runs, models and datasets are kept (default: JSIGR_DATA, else .jsigr in this folder)',
+    )
+    .addOption(
+      new Option('--engine <name>', 'what computes, in a gateway that this command starts').choices(ENGINE_CHOICES),
+    )
+    .addOption(
+      new Option('--device <name>', 'where it computes; auto is cuda if that works, else cpu').choices(DEVICE_CHOICES),
     )
     .addOption(new Option('-o, --output <format>', 'how results are written').choices(['text', 'json']).default('text'))
     .addHelpText('after', examples('jsigr demo', 'jsigr train --objective jsigr', 'jsigr evaluate trainingRuns/ID'))

@@ -6,7 +6,7 @@ import {
   TrainingServiceClient,
 } from '@jsigr/proto';
 import { cancelled, connect } from '@jsigr/service/client';
-import { type Context, dataDirectory, type GlobalOptions } from './context.ts';
+import { type Context, computeOf, dataDirectory, type GlobalOptions, refuseCompute } from './context.ts';
 import type { GatewayAddresses } from './gateways.ts';
 
 /** Typed clients of one gateway, for as long as a command lasts. */
@@ -65,11 +65,24 @@ interface Reached {
 }
 
 async function reach(options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
-  if (options.server) return { address: options.server };
+  if (options.server) {
+    refuseCompute(options, options.server);
+    return { address: options.server };
+  }
   const directory = dataDirectory(options, terminal);
   const found = await gateways.find(directory);
-  if (found) return { address: found.grpcAddress, ...httpOf(found) };
-  const started = await gateways.start({ dataDirectory: directory, host: '127.0.0.1', grpcPort: 0, httpPort: 0 });
+  if (found) {
+    refuseCompute(options, found.grpcAddress);
+    return { address: found.grpcAddress, ...httpOf(found) };
+  }
+  const compute = computeOf(options, terminal);
+  const started = await gateways.start({
+    dataDirectory: directory,
+    host: '127.0.0.1',
+    grpcPort: 0,
+    httpPort: 0,
+    ...compute,
+  });
   return { address: started.grpcAddress, ...httpOf(started), close: () => started.close() };
 }
 

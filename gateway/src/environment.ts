@@ -1,4 +1,4 @@
-import { invalidArgument } from '@jsigr/service';
+import { DEVICE_CHOICES, ENGINE_CHOICES, invalidArgument } from '@jsigr/service';
 import * as z from 'zod';
 import type { GatewayOptions } from './options.ts';
 
@@ -11,6 +11,8 @@ const schema = z.object({
   JSIGR_HTTP_PORT: z.union([z.literal('none').transform(() => null), port]).optional(),
   JSIGR_IDLE_SECONDS: z.coerce.number().min(0).optional(),
   JSIGR_THREADS: z.coerce.number().int().min(1).optional(),
+  JSIGR_ENGINE: z.enum(ENGINE_CHOICES).optional(),
+  JSIGR_DEVICE: z.enum(DEVICE_CHOICES).optional(),
 });
 
 /** Options of the stand-alone process. @throws JsigrError INVALID_ARGUMENT with a violation for each variable that is missing or wrong. */
@@ -29,5 +31,7 @@ export function gatewayOptions(environment: Readonly<Record<string, string | und
     ...(data.JSIGR_HTTP_PORT === undefined ? {} : { httpPort: data.JSIGR_HTTP_PORT }),
     ...(data.JSIGR_IDLE_SECONDS === undefined ? {} : { idleSeconds: data.JSIGR_IDLE_SECONDS }),
     ...(data.JSIGR_THREADS === undefined ? {} : { threads: data.JSIGR_THREADS }),
+    ...(data.JSIGR_ENGINE === undefined ? {} : { engine: data.JSIGR_ENGINE }),
+    ...(data.JSIGR_DEVICE === undefined ? {} : { device: data.JSIGR_DEVICE }),
   };
 }

@@ -1,6 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { createLogger, type Logger, type WorkerKindName } from '@jsigr/service';
+import {
+  type ComputeOptions,
+  createLogger,
+  DEVICE_CHOICES,
+  ENGINE_CHOICES,
+  type Logger,
+  type WorkerKindName,
+} from '@jsigr/service';
 import { Violations } from './application/violations.ts';
 import { checkHost } from './loopback.ts';
 
@@ -17,6 +24,10 @@ export interface GatewayOptions {
   readonly idleSeconds?: number;
   /** Cores for all workers together; all there are unless told. */
   readonly threads?: number;
+  /** Engine of all workers; auto unless told. */
+  readonly engine?: ComputeOptions['engine'];
+  /** Device of all workers; auto unless told. */
+  readonly device?: ComputeOptions['device'];
   /** Training runs at once, 1 unless told; the others wait in order. */
   readonly trainingsAtOnce?: number;
   readonly log?: Logger;
@@ -31,17 +42,32 @@ export type Settings = ReturnType<typeof settingsOf>;
 export function settingsOf(options: GatewayOptions) {
   const { dataDirectory, host = '127.0.0.1', grpcPort = 7460, httpPort = 7461, idleSeconds = 30 } = options;
   const { threads: cores = availableParallelism(), trainingsAtOnce = 1, workerEntry = installedEntry } = options;
+  const { engine = 'auto', device = 'auto' } = options;
   const violations = new Violations();
   if (!dataDirectory) violations.add('dataDirectory', 'is missing');
   violations.integer('grpcPort', grpcPort, 0, 65_535);
   if (httpPort !== null) violations.integer('httpPort', httpPort, 0, 65_535);
   violations.number('idleSeconds', idleSeconds, '0 to 86400', (value) => value >= 0 && value <= 86_400);
   violations.integer('threads', cores, 1, 1024);
+  violations.oneOf('engine', engine, ENGINE_CHOICES);
+  violations.oneOf('device', device, DEVICE_CHOICES);
   violations.integer('trainingsAtOnce', trainingsAtOnce, 1, 64);
   violations.throwIfAny();
   checkHost(host);
   const logger = options.log ?? createLogger('gateway');
-  return { dataDirectory, host, grpcPort, httpPort, idleSeconds, cores, trainingsAtOnce, workerEntry, logger };
+  return {
+    dataDirectory,
+    host,
+    grpcPort,
+    httpPort,
+    idleSeconds,
+    cores,
+    engine,
+    device,
+    trainingsAtOnce,
+    workerEntry,
+    logger,
+  };
 }
 
 /** The services lie beside the gateway. */

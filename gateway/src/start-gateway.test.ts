@@ -90,6 +90,8 @@ describe('a gateway', () => {
     ['httpPort', { httpPort: -1 }],
     ['idleSeconds', { idleSeconds: Number.NaN }],
     ['threads', { threads: 0 }],
+    ['engine', { engine: 'torch' }],
+    ['device', { device: 'tpu' }],
     ['dataDirectory', { dataDirectory: '' }],
   ];
   for (const [field, change] of bad)

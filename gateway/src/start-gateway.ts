@@ -58,6 +58,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     gatewayAddress: () => address,
     artefacts: directory.artefacts,
     entry: settings.workerEntry,
+    compute: { JSIGR_ENGINE: settings.engine, JSIGR_DEVICE: settings.device },
     idleMs: { trainer: idleMs, attacker: idleMs, explainer: idleMs * WARM_FACTOR },
     logger,
   });

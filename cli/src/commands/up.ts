@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type CommandGroup, type Context, dataDirectory, examples, type GlobalOptions } from '../context.ts';
+import { type CommandGroup, type Context, computeOf, dataDirectory, examples, type GlobalOptions } from '../context.ts';
 import { port } from '../options.ts';
 import { urlOf } from '../terminal/format.ts';
 
@@ -17,7 +17,10 @@ export const upCommand: CommandGroup = (context) =>
     .addOption(
       new Option('--http-port <number>', 'port of HTTP and JSON; 0: any free one').argParser(port).default(7461),
     )
-    .addHelpText('after', examples('jsigr up', 'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr'))
+    .addHelpText(
+      'after',
+      examples('jsigr up', 'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr', 'jsigr up --device cuda'),
+    )
     .action(async (_: unknown, command: Command) => up(command.optsWithGlobals<UpOptions>(), context));
 
 async function up(options: UpOptions, { terminal, gateways }: Context): Promise<void> {
@@ -27,6 +30,7 @@ async function up(options: UpOptions, { terminal, gateways }: Context): Promise<
     host: options.host,
     grpcPort: options.port,
     httpPort: options.httpPort,
+    ...computeOf(options, terminal),
   });
   const { grpcAddress, httpAddress } = gateway;
   if (options.output === 'json')

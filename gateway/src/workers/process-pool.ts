@@ -15,6 +15,8 @@ export interface ProcessPoolOptions {
   readonly artefacts: string;
   /** Path of the program of each kind. */
   readonly entry: (kind: WorkerKindName) => string;
+  /** Variables that say what workers compute with, the same for all. */
+  readonly compute?: Readonly<Record<string, string>>;
   /** How long a worker that nobody uses is kept, in milliseconds. */
   readonly idleMs: Readonly<Record<WorkerKindName, number>>;
   readonly logger: Logger;
@@ -129,7 +131,7 @@ export class ProcessPool implements WorkerPool {
   }
 
   #start(kind: WorkerKindName, { run, threads }: AcquireOptions): Entry {
-    const { gatewayAddress, artefacts, logger } = this.#options;
+    const { gatewayAddress, artefacts, compute, logger } = this.#options;
     const id = randomUUID();
     const child = startChild({
       entry: this.#options.entry(kind),
@@ -139,6 +141,7 @@ export class ProcessPool implements WorkerPool {
         JSIGR_ARTEFACTS: artefacts,
         JSIGR_HOST: '127.0.0.1',
         JSIGR_PORT: '0',
+        ...compute,
         ...(threads === undefined ? {} : { JSIGR_THREADS: String(threads) }),
       },
       onLine: (line) => logger.debug({ kind, worker: id }, line),

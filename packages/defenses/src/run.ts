@@ -142,7 +142,7 @@ export function makeCheckpoint(
     objective: config.objective,
     configuration: JSON.parse(JSON.stringify(config)) as Checkpoint['configuration'],
     seed: config.seed,
-    engine: { ...engine.info },
+    engine: bitsOf(engine.info),
     metrics,
     parameters,
     optimizer,
@@ -160,4 +160,9 @@ function subset({ count, images, labels }: Split, indices: Uint32Array): Split {
     chosen.set(images.subarray(index * size, (index + 1) * size), row * size);
   });
   return { count: indices.length, images: chosen, labels: Uint8Array.from(indices, (index) => labels[index] ?? 0) };
+}
+
+/** What the weights depend on; why the engine was chosen is not part of it, so that equal weights have equal digests. */
+function bitsOf({ reason: _, ...info }: Engine['info']) {
+  return info;
 }

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { grad } from './autodiff.ts';
-import { createEngine, type Engine, type EngineOptions } from './engine.ts';
+import { createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 import { explainGraph, flopsOf } from './explain.ts';
 import { float32, int32, type NdArray, scalar, spec, specOf, type Tree } from './ndarray.ts';
 import { isTracing } from './trace.ts';
@@ -328,8 +328,12 @@ describe('the cache', () => {
 
 describe('options and specs', () => {
   test('the engine says what its results depend on', async () => {
-    const { info } = await make({ threads: 1, blockSize: 1 });
-    expect(info).toEqual({ engine: 'onnx', threads: 1, blockSize: 1, runtimeVersion: 'onnxruntime-node 1.30.0' });
+    const { info } = await make({ threads: 1, blockSize: 1, device: 'cpu' });
+    const { reason, ...rest } = info;
+    const runtimeVersion = 'onnxruntime-node 1.30.0';
+    expect(rest).toEqual({ engine: 'onnx', device: 'cpu', threads: 1, blockSize: 1, runtimeVersion });
+    expect(reason).toBe('the default engine, on the device that was asked for');
+    expect(describeEngine(info)).toBe(`engine onnx (${runtimeVersion}) on cpu, 1 thread(s), blocks of 1: ${reason}`);
     expect((await make({ engine: 'reference' })).info.runtimeVersion).toBe('tfjs-backend-cpu 4.22.0');
   });
 

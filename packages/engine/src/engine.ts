@@ -1,35 +1,28 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { chooseEngine, type DeviceName, type EngineName } from './choice.ts';
 import { type Compiled, CompiledFunction, type Host } from './compiled.ts';
 import { grantedCores } from './cores.ts';
 import { EngineError } from './errors.ts';
 import { readGraph } from './graph-file.ts';
 import type { TensorSpec, Tree } from './ndarray.ts';
-import { detectBlock } from './onnx/block.ts';
-import { loadOnnx, runtimeVersion } from './onnx/program.ts';
 import type { Loader, Program } from './program.ts';
-import { loadReference } from './reference.ts';
+import { type EngineInfo, obstacles, openRuntime } from './runtime.ts';
 import { traceFunction } from './trace-function.ts';
 import { flatten, isSpec, type TracedTree } from './tree.ts';
 
 export interface EngineOptions {
-  /** `onnx`: ONNX Runtime on the CPU (default). `reference`: TensorFlow.js' plain JavaScript, for tests. */
-  readonly engine?: 'onnx' | 'reference';
+  /** `onnx`: ONNX Runtime. `tensorflow`: TensorFlow, if it is installed. `reference`: TensorFlow.js' plain JavaScript, for tests. `auto` (default): onnx. */
+  readonly engine?: EngineName | 'auto';
+  /** `cpu`; `cuda`: an NVIDIA GPU; `webgpu`: any GPU, with the engine onnx. `auto` (default): cuda if it is there and works, else cpu. */
+  readonly device?: DeviceName | 'auto';
   /** Threads of one operator, 1 to 256. Default: the cores that this process was granted. */
   readonly threads?: number;
-  /** Channels per block of the image layout. Default: what the processor's kernels want; 1 is standard ONNX. */
+  /** Channels per block of the image layout. Default: what the processor's kernels want; 1 is standard ONNX, and all that other engines and devices know. */
   readonly blockSize?: number;
   /** Most compiled functions that stay loaded (default 64); more, and the one used longest ago is unloaded. */
   readonly cacheEntries?: number;
   /** Most bytes that they may need together, roughly (default 2 GiB). */
   readonly cacheBytes?: number;
-}
-
-/** What a result depends on besides seed and inputs: belongs into every manifest. Equal values give equal bits. */
-export interface EngineInfo {
-  readonly engine: 'onnx' | 'reference';
-  readonly threads: number;
-  readonly blockSize: number;
-  readonly runtimeVersion: string;
 }
 
 export interface Engine {
@@ -55,27 +48,30 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
-/** @throws EngineError INVALID_INPUT if an option is out of range. */
+/**
+ * @throws EngineError INVALID_INPUT if an option is out of range; MISSING_ENGINE if an engine or device that was asked for is not there: nothing else
+ * is taken in its place.
+ */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { engine = 'onnx', threads = grantedCores(), cacheEntries = 64, cacheBytes = 2 ** 31 } = options;
-  if (engine !== 'onnx' && engine !== 'reference')
-    throw new EngineError('INVALID_INPUT', `engine is '${String(engine)}'; there are 'onnx' and 'reference'`);
+  const { engine, device, threads = grantedCores(), blockSize, cacheEntries = 64, cacheBytes = 2 ** 31 } = options;
   requireInteger('threads', threads, 1, 256);
   requireInteger('cacheEntries', cacheEntries, 1, 1e6);
   requireInteger('cacheBytes', cacheBytes, 1, Number.MAX_SAFE_INTEGER);
-  if (engine === 'reference') {
-    const info = { engine, threads: 1, blockSize: 1, runtimeVersion: `tfjs-backend-cpu ${tf.version_core}` } as const;
-    return new LocalEngine(info, loadReference, { cacheEntries, cacheBytes });
-  }
-  const detected = await detectBlock();
-  const blockSize = options.blockSize ?? detected;
-  if (blockSize !== 1 && blockSize !== detected)
-    throw new EngineError(
-      'INVALID_INPUT',
-      `blockSize is ${blockSize}; this processor's kernels know 1 and ${detected}`,
-    );
-  const info = { engine, threads, blockSize, runtimeVersion: runtimeVersion() };
-  return new LocalEngine(info, (graph) => loadOnnx(graph, { threads, block: blockSize }), { cacheEntries, cacheBytes });
+  const choice = await chooseEngine({ engine, device }, obstacles);
+  const { info, load } = await openRuntime(choice, { threads, blockSize });
+  return new LocalEngine(info, load, { cacheEntries, cacheBytes });
+}
+
+/** An engine that says on standard error what was chosen and why: for processes that start one. @throws EngineError as `createEngine` */
+export async function createAnnouncedEngine(options: EngineOptions = {}): Promise<Engine> {
+  const engine = await createEngine(options);
+  process.stderr.write(`${describeEngine(engine.info)}\n`);
+  return engine;
+}
+
+/** One line for logs: what runs the graphs, and why. */
+export function describeEngine({ engine, device, threads, blockSize, runtimeVersion, reason }: EngineInfo): string {
+  return `engine ${engine} (${runtimeVersion}) on ${device}, ${threads} thread(s), blocks of ${blockSize}: ${reason}`;
 }
 
 function requireInteger(name: string, value: number, least: number, most: number): void {

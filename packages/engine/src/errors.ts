@@ -5,6 +5,7 @@ export type EngineErrorReason =
   | 'INVALID_GRAPH'
   | 'INVALID_INPUT'
   | 'RUNTIME_FAILURE'
+  | 'MISSING_ENGINE'
   | 'MALFORMED_FILE';
 
 /** Every error that the engine raises on purpose; `reason` is part of the interface, the message is for people. */

@@ -1,7 +1,8 @@
 export { grad, jvp, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
 export { bucketOf, type RowInputs, type RowOptions, runRows } from './batching.ts';
+export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts';
 export type { Compiled, RunOptions } from './compiled.ts';
-export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
+export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { type ExplainOptions, explainGraph, flopsOf } from './explain.ts';
 export type { Graph, NamedNode, Node } from './graph.ts';
@@ -16,6 +17,7 @@ export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export * from './random.ts';
+export type { EngineInfo } from './runtime.ts';
 export * from './safetensors.ts';
 export { withSoftplus } from './smoothing.ts';
 export { isTracing } from './trace.ts';

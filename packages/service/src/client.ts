@@ -1,4 +1,5 @@
 // What a client of the services needs, without NestJS: a command must not wait for a server framework to load.
+export { type ComputeOptions, DEVICE_CHOICES, ENGINE_CHOICES } from './compute-options.ts';
 export {
   alreadyExists,
   cancelled,

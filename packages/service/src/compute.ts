@@ -2,8 +2,9 @@
  * Computing beside a service: ONNX Runtime blocks the thread that it runs in, so a service computes in one worker thread and answers from the main one.
  * This file knows neither NestJS nor gRPC: the thread imports it too (`@jsigr/service/compute`).
  */
-import { isMainThread, parentPort, type Transferable, Worker } from 'node:worker_threads';
+import { isMainThread, parentPort, SHARE_ENV, type Transferable, Worker } from 'node:worker_threads';
 
+export type { ComputeOptions } from './compute-options.ts';
 export { Lru } from './lru.ts';
 
 /** The methods of a compute thread by name. All of it is structured-cloned. */
@@ -121,6 +122,7 @@ function startThread(url: URL, data: unknown, onDeath: (error: Error) => void): 
   const fromSource = url.pathname.endsWith('.ts');
   const worker = new Worker(url, {
     workerData: data,
+    env: SHARE_ENV, // what is set here must reach native libraries, which know the environment of the process only
     // Node strips types of sources itself; packages then resolve to their sources too.
     ...(fromSource ? { execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'] } : {}),
   });

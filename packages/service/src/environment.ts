@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { type ComputeOptions, DEVICE_CHOICES, ENGINE_CHOICES } from './compute-options.ts';
 import { invalidArgument } from './errors.ts';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -8,6 +9,8 @@ const workerSchema = z.object({
   JSIGR_WORKER_ID: z.string().min(1, 'must be the id that the pool gave the worker').max(200),
   JSIGR_ARTEFACTS: z.string().min(1, 'must be the folder of the artefact store'),
   JSIGR_THREADS: z.coerce.number().int().min(1).max(1024).optional(),
+  JSIGR_ENGINE: z.enum(ENGINE_CHOICES).optional(),
+  JSIGR_DEVICE: z.enum(DEVICE_CHOICES).optional(),
   JSIGR_HOST: z.string().min(1).default('127.0.0.1'),
   JSIGR_PORT: port.default(0),
 });
@@ -19,8 +22,7 @@ export interface WorkerConfig {
   readonly workerId: string;
   /** Folder of the artefact store. */
   readonly artefacts: string;
-  /** Threads that the engine computes with; absent: as many as it likes. */
-  readonly threads?: number;
+  readonly compute: ComputeOptions;
   readonly host: string;
   readonly port: number;
 }
@@ -38,7 +40,11 @@ export function workerConfig(environment: Readonly<Record<string, string | undef
     gateway: data.JSIGR_GATEWAY,
     workerId: data.JSIGR_WORKER_ID,
     artefacts: data.JSIGR_ARTEFACTS,
-    ...(data.JSIGR_THREADS === undefined ? {} : { threads: data.JSIGR_THREADS }),
+    compute: {
+      ...(data.JSIGR_THREADS === undefined ? {} : { threads: data.JSIGR_THREADS }),
+      ...(data.JSIGR_ENGINE === undefined ? {} : { engine: data.JSIGR_ENGINE }),
+      ...(data.JSIGR_DEVICE === undefined ? {} : { device: data.JSIGR_DEVICE }),
+    },
     host: data.JSIGR_HOST,
     port: data.JSIGR_PORT,
   };

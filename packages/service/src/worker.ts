@@ -2,6 +2,7 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 import { WorkerKind } from '@jsigr/proto';
 import type { DynamicModule } from '@nestjs/common';
 import type { ArtefactStore } from './artefacts.ts';
+import type { ComputeOptions } from './compute-options.ts';
 import { directoryArtefactStore } from './directory-artefacts.ts';
 import { type WorkerConfig, workerConfig } from './environment.ts';
 import { startGrpcServer } from './grpc-server.ts';
@@ -38,8 +39,7 @@ export class Load {
 export interface WorkerContext {
   readonly artefacts: ArtefactStore;
   readonly logger: Logger;
-  /** Threads that the engine computes with; absent: as many as it likes. */
-  readonly threads?: number;
+  readonly compute: ComputeOptions;
   /** Aborted when the worker has to stop: SIGTERM, the lease lost, the parent gone. */
   readonly signal: AbortSignal;
   readonly load: Load;
@@ -76,7 +76,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     logger,
     signal: stopping.signal,
     load,
-    ...(config.threads === undefined ? {} : { threads: config.threads }),
+    compute: config.compute,
   };
   const leave = (why: string, code: number) => {
     if (stopping.signal.aborted) return;

@@ -64,7 +64,7 @@ beforeAll(async () => {
   const context = {
     artefacts,
     logger: createLogger('test', 'silent'),
-    threads: 1,
+    compute: { threads: 1 },
     signal: new AbortController().signal,
     load,
   };

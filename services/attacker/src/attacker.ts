@@ -33,7 +33,7 @@ export class Attacker {
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    const data: AttackerThreadData = context.threads === undefined ? {} : { threads: context.threads };
+    const data: AttackerThreadData = context.compute;
     this.#thread = startComputeThread<AttackerMethods>(siblingModule(import.meta.url, 'compute'), data);
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }

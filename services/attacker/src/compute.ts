@@ -2,7 +2,7 @@
 import { workerData } from 'node:worker_threads';
 import { evaluate } from '@jsigr/attacks';
 import { type Dataset, decodeDataset, holdOut, type Split } from '@jsigr/datasets';
-import { createEngine, type Engine } from '@jsigr/engine';
+import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
 import { type Checkpoint, type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
 import { type ComputeContext, ComputeError, Lru, serveCompute, transferring } from '@jsigr/service/compute';
 import { ExampleKeeper } from './examples.ts';
@@ -38,8 +38,7 @@ async function evaluateLoaded(
   { emit, signal }: ComputeContext<Progress>,
 ): Promise<EvaluateResult> {
   const { plan, keepExamples, seed, samples } = argument;
-  const { threads } = workerData as AttackerThreadData;
-  engine ??= createEngine(threads === undefined ? {} : { threads });
+  engine ??= createAnnouncedEngine(workerData as AttackerThreadData);
   const { checkpoint, classifier } = loaded(models, argument.model);
   const dataset = loaded(datasets, argument.dataset);
   const { split, order } = partOf(checkpoint, dataset, argument);

@@ -1,5 +1,5 @@
 import type { EvaluationReport, LedgerRow, PlanEntry } from '@jsigr/attacks';
-import type { Files } from '@jsigr/service/compute';
+import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export type LoadedKind = 'models' | 'datasets';
 
@@ -52,6 +52,4 @@ export type AttackerMethods = {
 };
 
 /** Sets up the thread. */
-export interface AttackerThreadData {
-  readonly threads?: number;
-}
+export type AttackerThreadData = ComputeOptions;

@@ -1,6 +1,6 @@
 /** The explainer's compute thread. */
 import { workerData } from 'node:worker_threads';
-import { createEngine, type Engine } from '@jsigr/engine';
+import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
 import { type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
 import { ComputeError, Lru, serveCompute } from '@jsigr/service/compute';
 import { Batcher } from './batcher.ts';
@@ -30,8 +30,7 @@ serveCompute<ExplainerMethods>({
 });
 
 function theEngine(): Promise<Engine> {
-  const { threads } = workerData as ExplainerThreadData;
-  engine ??= createEngine(threads === undefined ? {} : { threads });
+  engine ??= createAnnouncedEngine(workerData as ExplainerThreadData);
   return engine;
 }
 

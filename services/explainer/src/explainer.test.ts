@@ -45,7 +45,7 @@ beforeAll(async () => {
   const context = {
     artefacts,
     logger: createLogger('test'),
-    threads: 1,
+    compute: { threads: 1 },
     signal: new AbortController().signal,
     load: new Load(),
   };

@@ -30,7 +30,7 @@ export class Explainer {
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    const data: ExplainerThreadData = context.threads === undefined ? {} : { threads: context.threads };
+    const data: ExplainerThreadData = context.compute;
     this.#thread = startComputeThread<ExplainerMethods>(siblingModule(import.meta.url, 'compute'), data);
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }

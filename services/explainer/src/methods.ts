@@ -1,4 +1,4 @@
-import type { Files } from '@jsigr/service/compute';
+import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 /** What a request must know of a model. */
 export interface ModelCard {
@@ -44,6 +44,4 @@ export type ExplainerMethods = {
 };
 
 /** Sets up the thread. */
-export interface ExplainerThreadData {
-  readonly threads?: number;
-}
+export type ExplainerThreadData = ComputeOptions;

@@ -2,7 +2,7 @@
 import { attackNamed, attacks } from '@jsigr/attacks';
 import { decodeDataset } from '@jsigr/datasets';
 import { planTraining, type TrainingEvent, train } from '@jsigr/defenses';
-import { createEngine, type Engine } from '@jsigr/engine';
+import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
 import { encodeCheckpoint } from '@jsigr/models';
 import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
 import type { TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
@@ -20,9 +20,9 @@ serveCompute<TrainerMethods>({
   async stop() {
     stopping = true;
   },
-  async train({ run, config, datasetDigest, dataset, threads }: TrainArgument, context) {
+  async train({ run, config, datasetDigest, dataset, compute }: TrainArgument, context) {
     stopping = false;
-    engine ??= createEngine(threads === undefined ? {} : { threads });
+    engine ??= createAnnouncedEngine(compute);
     const options = { run, datasetDigest, signal: context.signal, shouldStop: () => stopping };
     const tell = teller(context);
     for await (const event of train(await engine, config, decodeDataset(dataset), options)) {

@@ -1,5 +1,5 @@
 import type { TrainingConfig } from '@jsigr/defenses';
-import type { Files } from '@jsigr/service/compute';
+import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export interface CheckArgument {
   readonly config: TrainingConfig;
@@ -13,7 +13,7 @@ export interface TrainArgument {
   readonly config: TrainingConfig;
   readonly datasetDigest: string;
   readonly dataset: Files;
-  readonly threads?: number;
+  readonly compute: ComputeOptions;
 }
 
 /** Means since the last such event. */

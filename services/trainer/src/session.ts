@@ -108,10 +108,9 @@ export class Session {
     const { run, spec, datasetDigest } = request;
     if (!spec) throw invalidArgument('spec', 'is missing');
     const { files, buffers } = movable(dataset);
-    const threads = context.threads === undefined ? {} : { threads: context.threads };
     return thread.call(
       'train',
-      { run, config: trainingConfig(spec), datasetDigest, dataset: files, ...threads },
+      { run, config: trainingConfig(spec), datasetDigest, dataset: files, compute: context.compute },
       {
         signal: AbortSignal.any([context.signal, this.#failed.signal]),
         onEvent: (event) => this.#note(event),

@@ -16,7 +16,7 @@ export async function temporaryContext(): Promise<{
   const context = {
     artefacts,
     logger: createLogger('test', 'silent'),
-    threads: 1,
+    compute: { threads: 1 },
     signal: stopping.signal,
     load: new Load(),
   };

@@ -1,4 +1,5 @@
 import { createEngine, type Engine } from '../engine.ts';
+import { findAddon } from '../tensorflow/addon.ts';
 
 /**
  * The engines that must agree, and how to get them: a new engine is one line. One that is not installed gives `undefined`. The first is what
@@ -8,6 +9,8 @@ const engines: Readonly<Record<string, () => Promise<Engine | undefined>>> = {
   onnx: () => createEngine({ threads: 1, cacheEntries: 4 }),
   'onnx, block 1': () => createEngine({ threads: 1, blockSize: 1, cacheEntries: 4 }),
   reference: () => createEngine({ engine: 'reference', cacheEntries: 4 }),
+  tensorflow: async () =>
+    findAddon('cpu') ? createEngine({ engine: 'tensorflow', device: 'cpu', threads: 1, cacheEntries: 4 }) : undefined,
 };
 
 export interface NamedEngine {

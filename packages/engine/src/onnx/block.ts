@@ -97,7 +97,7 @@ async function isRight(
 /** The output `y` of a model, or nothing if ONNX Runtime refuses it. */
 async function runOnce(model: Uint8Array, feeds: Record<string, ort.Tensor>): Promise<ort.Tensor | undefined> {
   try {
-    const session = await createSession(model, 1);
+    const session = await createSession(model, { threads: 1, device: 'cpu' });
     const { y } = await session.run(feeds);
     await session.release();
     return y;

@@ -1,3 +1,4 @@
+import { EngineError } from '../errors.ts';
 import { sameShape } from '../graph.ts';
 import type { DType } from '../ndarray.ts';
 
@@ -29,6 +30,11 @@ export const DOMAIN = { standard: '', microsoft: 'com.microsoft', blocked: 'com.
 /** ONNX element types. */
 export const ELEMENT_TYPE: Readonly<Record<OnnxType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
 
+export interface OnnxGraphOptions {
+  /** Only operators of standard ONNX, which every device has: those of ONNX Runtime are written with them. */
+  readonly onlyStandard?: boolean;
+}
+
 interface NodeOptions {
   readonly domain?: string;
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
@@ -40,14 +46,18 @@ export class OnnxGraph {
   /** Channels per block of the blocked layout; 1 is standard NCHW. */
   readonly block: number;
   readonly nodes: OnnxNode[] = [];
+  readonly #onlyStandard: boolean;
   readonly #table = new Map<string, OnnxNode>();
 
-  constructor(block: number) {
+  constructor(block: number, { onlyStandard = false }: OnnxGraphOptions = {}) {
     this.block = block;
+    this.#onlyStandard = onlyStandard;
   }
 
   node(operator: string, inputs: readonly OnnxNode[], shape: readonly number[], options: NodeOptions = {}): OnnxNode {
     const { domain = DOMAIN.standard, attributes = {}, slot = 0 } = options;
+    if (this.#onlyStandard && domain !== DOMAIN.standard)
+      return standardForm(this, operator, inputs, shape, attributes);
     const key = `${domain}:${operator}|${inputs.map((input) => input.id)}|${JSON.stringify(attributes)}|${slot}`;
     return this.#make(key, { operator, domain, inputs, attributes, slot, shape });
   }
@@ -144,6 +154,40 @@ export class OnnxGraph {
     this.#table.set(key, node);
     return node;
   }
+}
+
+type Rewrite = (
+  graph: OnnxGraph,
+  inputs: readonly OnnxNode[],
+  shape: readonly number[],
+  attributes: OnnxNode['attributes'],
+) => OnnxNode;
+
+/** What ONNX Runtime adds to ONNX, in standard operators. */
+const STANDARD_FORMS: Readonly<Record<string, Rewrite>> = {
+  FusedMatMul(graph, inputs, shape, { transA, transB }) {
+    const operands = [transA, transB].map((isTransposed, i) => {
+      const operand = inputs[i] as OnnxNode;
+      const axes = [...operand.shape.keys()];
+      const swapped = [...axes.slice(0, -2), axes.length - 1, axes.length - 2];
+      return isTransposed ? graph.transpose(operand, swapped) : operand;
+    });
+    return graph.node('MatMul', operands, shape);
+  },
+};
+
+function standardForm(
+  graph: OnnxGraph,
+  operator: string,
+  ...rest: [inputs: readonly OnnxNode[], shape: readonly number[], attributes: OnnxNode['attributes']]
+): OnnxNode {
+  const form = STANDARD_FORMS[operator];
+  if (!form)
+    throw new EngineError(
+      'UNSUPPORTED_OPERATION',
+      `${operator} is no operator of standard ONNX: how it is written with them belongs into packages/engine/src/onnx/graph.ts`,
+    );
+  return form(graph, ...rest);
 }
 
 /** The number at a place that exists: index arithmetic over shapes is checked by construction, not by the type system. */

@@ -2,8 +2,9 @@ import { EngineError } from '../errors.ts';
 import { type Graph, liveNodes, type Node } from '../graph.ts';
 import { isPrimitive } from '../operations/operation.ts';
 import { operations, TABLE } from '../operations/table.ts';
+import { peakBytes } from '../peak-bytes.ts';
 import { encodeModel, type NamedValue, nodeName } from './encode.ts';
-import { OnnxGraph, type OnnxNode } from './graph.ts';
+import { OnnxGraph, type OnnxGraphOptions, type OnnxNode } from './graph.ts';
 import { rows, rowsValue, type Value } from './layout.ts';
 
 export interface LoweredGraph {
@@ -19,8 +20,8 @@ export interface LoweredGraph {
 }
 
 /** A graph as an ONNX model. Names of the graph may be any text, so the model has its own. */
-export function lowerGraph(graph: Graph, block: number): LoweredGraph {
-  const onnx = new OnnxGraph(block);
+export function lowerGraph(graph: Graph, block: number, options: OnnxGraphOptions = {}): LoweredGraph {
+  const onnx = new OnnxGraph(block, options);
   const { nodes, outputs, origins } = lowerNodes(graph, onnx, (input, i) =>
     onnx.input(`in${i}`, input.shape, input.dtype),
   );
@@ -93,20 +94,4 @@ function lowerNode(onnx: OnnxGraph, node: Node, values: ReadonlyMap<Node, Value>
     );
   const inputs = node.inputs.flatMap((input) => values.get(input) ?? []);
   return operation.lower(onnx, inputs, node);
-}
-
-/** The most bytes that are alive at once if each value is freed after its last use. */
-function peakBytes(nodes: readonly OnnxNode[], outputs: readonly OnnxNode[]): number {
-  const lastUse = new Map<OnnxNode, OnnxNode>();
-  for (const node of nodes) for (const input of node.inputs) lastUse.set(input, node);
-  for (const output of outputs) lastUse.delete(output);
-  const bytes = ({ shape }: OnnxNode) => 4 * shape.reduce((product, dimension) => product * dimension, 1);
-  let alive = 0;
-  let peak = 0;
-  for (const node of nodes) {
-    alive += bytes(node);
-    peak = Math.max(peak, alive);
-    for (const input of new Set(node.inputs)) if (lastUse.get(input) === node) alive -= bytes(input);
-  }
-  return peak;
 }

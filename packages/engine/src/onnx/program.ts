@@ -5,24 +5,25 @@ import type { NdArray } from '../ndarray.ts';
 import type { Program } from '../program.ts';
 import { type LoweredGraph, lowerGraph } from './lower.ts';
 import { profileSession } from './profile.ts';
-import { createSession } from './session.ts';
+import { createSession, type Provider } from './session.ts';
 
 export interface OnnxOptions {
   readonly threads: number;
   readonly block: number;
+  readonly device: Provider;
 }
 
 /** Loads a graph into ONNX Runtime. */
-export async function loadOnnx(graph: Graph, { threads, block }: OnnxOptions): Promise<Program> {
-  const lowered = lowerGraph(graph, block);
-  const session = await createSession(lowered.model, threads).catch((cause: unknown) => {
+export async function loadOnnx(graph: Graph, { threads, block, device }: OnnxOptions): Promise<Program> {
+  const lowered = lowerGraph(graph, block, { onlyStandard: device !== 'cpu' });
+  const session = await createSession(lowered.model, { threads, device }).catch((cause: unknown) => {
     throw new EngineError(
       'RUNTIME_FAILURE',
       `ONNX Runtime does not accept the graph of '${graph.name}': ${messageOf(cause)}`,
       { cause },
     );
   });
-  const open = (profile: string) => createSession(lowered.model, threads, profile);
+  const open = (profile: string) => createSession(lowered.model, { threads, device, profile });
   return {
     bytes: lowered.model.byteLength + lowered.workingBytes,
     run: (inputs) => runSession(session, lowered, graph, inputs),

@@ -1,8 +1,23 @@
 import * as ort from 'onnxruntime-node';
+import type { DeviceName } from '../choice.ts';
 
-/** Loads a model with the options that measurements chose. With `profile`, a path prefix, every operator's time is written there. */
-export function createSession(model: Uint8Array, threads: number, profile?: string): Promise<ort.InferenceSession> {
+/** An execution provider of ONNX Runtime; what it lacks runs on the CPU. */
+export type Provider = DeviceName;
+
+export interface SessionOptions {
+  readonly threads: number;
+  readonly device: Provider;
+  /** A path prefix: every operator's time is written there. */
+  readonly profile?: string;
+}
+
+/** Loads a model with the options that measurements chose. */
+export function createSession(
+  model: Uint8Array,
+  { threads, device, profile }: SessionOptions,
+): Promise<ort.InferenceSession> {
   return ort.InferenceSession.create(model, {
+    executionProviders: [device],
     ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     intraOpNumThreads: threads,
     interOpNumThreads: 1,

@@ -1,0 +1,73 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { type Choice, type EngineName, type Obstacles } from './choice.ts';
+import { EngineError } from './errors.ts';
+import { detectBlock } from './onnx/block.ts';
+import { providerObstacle } from './onnx/device.ts';
+import { loadOnnx, runtimeVersion } from './onnx/program.ts';
+import type { Loader } from './program.ts';
+import { loadReference } from './reference.ts';
+import { addonObstacle, loadAddon } from './tensorflow/addon.ts';
+import { loadTensorflow } from './tensorflow/program.ts';
+
+/** What a result depends on besides seed and inputs: belongs into every manifest. Equal values give equal bits. */
+export interface EngineInfo extends Choice {
+  readonly threads: number;
+  readonly blockSize: number;
+  readonly runtimeVersion: string;
+}
+
+/** An engine that is ready to load graphs. */
+export interface Runtime {
+  readonly info: EngineInfo;
+  readonly load: Loader;
+}
+
+export interface RuntimeOptions {
+  readonly threads: number;
+  readonly blockSize?: number | undefined;
+}
+
+const none = async () => undefined;
+
+/** The devices of each engine. */
+export const obstacles: Obstacles = {
+  onnx: { cpu: none, cuda: () => providerObstacle('cuda'), webgpu: () => providerObstacle('webgpu') },
+  tensorflow: { cpu: async () => addonObstacle('cpu'), cuda: async () => addonObstacle('cuda') },
+  reference: { cpu: none },
+};
+
+const openers: Readonly<Record<EngineName, (choice: Choice, options: RuntimeOptions) => Promise<Runtime>>> = {
+  onnx: openOnnx,
+  async tensorflow(choice, { threads, blockSize }) {
+    requireStandard(choice, blockSize);
+    const addon = loadAddon(choice.device === 'cuda' ? 'cuda' : 'cpu', threads);
+    const info = { ...choice, threads, blockSize: 1, runtimeVersion: `tensorflow ${addon.TF_Version}` };
+    return { info, load: (graph) => loadTensorflow(graph, addon) };
+  },
+  async reference(choice, { blockSize }) {
+    requireStandard(choice, blockSize);
+    const info = { ...choice, threads: 1, blockSize: 1, runtimeVersion: `tfjs-backend-cpu ${tf.version_core}` };
+    return { info, load: loadReference };
+  },
+};
+
+/** Makes what was chosen ready. @throws EngineError INVALID_INPUT, MISSING_ENGINE */
+export function openRuntime(choice: Choice, options: RuntimeOptions): Promise<Runtime> {
+  return openers[choice.engine](choice, options);
+}
+
+async function openOnnx(choice: Choice, { threads, blockSize }: RuntimeOptions): Promise<Runtime> {
+  const { device } = choice;
+  if (device !== 'cpu') requireStandard(choice, blockSize);
+  const detected = device === 'cpu' ? await detectBlock() : 1;
+  const block = blockSize ?? detected;
+  if (block !== 1 && block !== detected)
+    throw new EngineError('INVALID_INPUT', `blockSize is ${block}; this processor's kernels know 1 and ${detected}`);
+  const info = { ...choice, threads, blockSize: block, runtimeVersion: runtimeVersion() };
+  return { info, load: (graph) => loadOnnx(graph, { threads, block, device }) };
+}
+
+function requireStandard({ engine, device }: Choice, blockSize: number | undefined): void {
+  if (blockSize !== undefined && blockSize !== 1)
+    throw new EngineError('INVALID_INPUT', `blockSize is ${blockSize}; '${engine}' on ${device} knows 1 only`);
+}
