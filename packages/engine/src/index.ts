@@ -6,6 +6,9 @@ export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts'
 export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
+export { type ImportedOnnx, importOnnx, type OnnxImportOptions, type OnnxInput } from './onnx-import/import.ts';
+export { onnxOperators } from './onnx-import/operators/table.ts';
+export type { ReadExternal } from './onnx-import/tensor.ts';
 export * from './random.ts';
 export * from './safetensors.ts';
 export { isTracing } from './trace.ts';
