@@ -109,3 +109,10 @@ export function laid(call: Call, index: number): { value: Value; tensor: tf.Tens
   const value = call.value(index);
   return { value, tensor: tensorOf(value) };
 }
+
+/** An axis without its sign. `last`: the largest that is allowed, by default the last axis there is. */
+export function normalAxis(call: Call, axis: number, rank: number, last = rank - 1): number {
+  const normal = axis < 0 ? axis + rank : axis;
+  if (Number.isInteger(axis) && normal >= 0 && normal <= last) return normal;
+  throw call.error('SHAPE_MISMATCH', `axis ${axis} of a value of ${rank} dimensions`);
+}

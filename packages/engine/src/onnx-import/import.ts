@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
-import { type DType, float32, type NdArray } from '../ndarray.ts';
+import type { ImportedInput, ImportedModel, Tensors } from '../imported.ts';
+import { float32, type NdArray } from '../ndarray.ts';
 import {
   decodeModel,
   type FileNode,
@@ -22,39 +23,21 @@ export interface OnnxImportOptions {
   readonly readExternal?: ReadExternal;
 }
 
-export interface OnnxInput {
-  readonly name: string;
-  readonly dtype: DType;
-  /** Numbers, and names of dimensions that the file leaves open (the batch). */
-  readonly shape: readonly (number | string)[];
-}
-
-type Tensors = Readonly<Record<string, tf.Tensor>>;
-
-/** An ONNX model as a differentiable function. */
-export interface ImportedOnnx {
+/** An ONNX model as a differentiable function. Weights that are lists or larger are its parameters. */
+export interface ImportedOnnx extends ImportedModel {
   /** Who wrote the file, e.g. `pytorch 2.9.0`. */
   readonly producer: string;
   readonly irVersion: number;
   /** Version of the standard operator set. */
   readonly opset: number;
-  readonly inputs: readonly OnnxInput[];
-  readonly outputs: readonly string[];
   /** Names of the operators that the outputs need. */
   readonly operators: readonly string[];
-  /** The floating-point tensors that the model computes with, by their names in the file and in its layouts. */
-  readonly parameters: Readonly<Record<string, NdArray>>;
-  /**
-   * The model on tensors, inside a function that the engine compiles. Inputs and outputs are by name and have ONNX' order of axes (images
-   * [N, C, H, W] if the file's are). The batch may differ from the file's, though a file with a fixed one may refuse it.
-   * @throws EngineError naming the node that does not fit the shapes of the inputs
-   */
-  readonly forward: (parameters: Tensors, inputs: Tensors) => Readonly<Record<string, tf.Tensor>>;
 }
 
 /**
  * Reads an ONNX file (IR version 3 and later; operator sets 7 to 22 are known, 11 to 20 are tested) as a differentiable function of
- * its inputs and its weights. See `onnxOperators` for what it knows.
+ * its inputs and its weights. See `onnxOperators` for what it knows. The batch may differ from the
+ * file's, though a file that was exported for a fixed one may refuse it.
  * @throws EngineError MALFORMED_FILE if the bytes are not such a file; UNSUPPORTED_OPERATION naming the first operator that is not known
  */
 export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions = {}): Promise<ImportedOnnx> {
@@ -130,7 +113,7 @@ function tensorNamed(tensors: Tensors, name: string): tf.Tensor {
 }
 
 /** The batch for which the file was written, if it differs from that of the first input. */
-function fixedBatch(inputs: readonly OnnxInput[], tensors: Tensors, batched: WeakSet<Value>): Evaluation['batch'] {
+function fixedBatch(inputs: readonly ImportedInput[], tensors: Tensors, batched: WeakSet<Value>): Evaluation['batch'] {
   const declared = inputs[0]?.shape[0];
   const actual = tensors[inputs[0]?.name ?? '']?.shape[0];
   if (typeof declared !== 'number' || actual === undefined || declared === actual) return undefined;
@@ -148,7 +131,7 @@ function floatOutputs({ outputs, nodes }: OnnxSubgraph): string[] {
   );
 }
 
-function inputOf({ name, elementType, shape }: ValueInfo): OnnxInput {
+function inputOf({ name, elementType, shape }: ValueInfo): ImportedInput {
   const dtype = dtypeOf(elementType);
   if (!dtype)
     throw new EngineError('UNSUPPORTED_OPERATION', `the input '${name}' has the ONNX element type ${elementType}`);

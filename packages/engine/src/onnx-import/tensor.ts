@@ -95,7 +95,7 @@ function externalBytes({ name, external }: FileTensor, readExternal: ReadExterna
 }
 
 /** IEEE 754 binary16. */
-function halfOf(bits: number): number {
+export function halfOf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = (bits & 0x3ff) / 1024;

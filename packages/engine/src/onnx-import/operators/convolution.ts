@@ -37,7 +37,10 @@ function checkGroups(call: Call, channels: number, weightChannels: number, group
 }
 
 function kernelOf(call: Call, x: tf.Tensor4D, weight: Value): Window {
-  return windowOf(call, call.integers('kernel_shape') ?? weight.shape.slice(2), [x.shape[1], x.shape[2]]);
+  const [kernel, given] = [weight.shape.slice(2), call.integers('kernel_shape')];
+  if (given && given.join() !== kernel.join())
+    throw call.error('SHAPE_MISMATCH', `its kernel_shape is [${given}], its weights are for [${kernel}]`);
+  return windowOf(call, kernel, [x.shape[1], x.shape[2]]);
 }
 
 function convolve(call: Call): Value {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { Call } from '../call.ts';
+import { type Call, normalAxis } from '../call.ts';
 import type { OperatorTable } from '../operator.ts';
 import { axisOf, imagesValue, plainValue, tensorOf, type Value, valueLike } from '../value.ts';
 
@@ -38,8 +38,7 @@ function standardized(x: tf.Tensor, axes: number[], epsilon: number): tf.Tensor 
 
 function layerNormalization(call: Call): Value {
   const x = call.plain(0);
-  const axis = call.integer('axis', -1);
-  const first = axis < 0 ? axis + x.rank : axis;
+  const first = normalAxis(call, call.integer('axis', -1), x.rank);
   const axes = Array.from({ length: x.rank - first }, (_, i) => first + i);
   const scaled = tf.mul(standardized(x, axes, call.float('epsilon', 1e-5)), call.plain(1));
   return plainValue(call.has(2) ? tf.add(scaled, call.plain(2)) : scaled);
@@ -47,8 +46,7 @@ function layerNormalization(call: Call): Value {
 
 function rootMeanSquare(call: Call): Value {
   const x = call.plain(0);
-  const axis = call.integer('axis', -1);
-  const first = axis < 0 ? axis + x.rank : axis;
+  const first = normalAxis(call, call.integer('axis', -1), x.rank);
   const axes = Array.from({ length: x.rank - first }, (_, i) => first + i);
   const norm = tf.rsqrt(tf.add(tf.mean(tf.square(x), axes, true), call.float('epsilon', 1e-5)));
   return plainValue(tf.mul(tf.mul(x, norm), call.plain(1)));
@@ -81,8 +79,7 @@ function softmax(call: Call, f: (x: tf.Tensor) => tf.Tensor): Value {
   const value = call.value(0);
   if (call.opset < 13) {
     const x = call.plain(0);
-    const given = call.integer('axis', 1);
-    const axis = given < 0 ? given + x.rank : given;
+    const axis = normalAxis(call, call.integer('axis', 1), x.rank, x.rank);
     const size = x.shape.slice(axis).reduce((product, dimension) => product * dimension, 1);
     return plainValue(tf.reshape(f(tf.reshape(x, [x.size / size, size])), x.shape));
   }

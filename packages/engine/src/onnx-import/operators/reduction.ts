@@ -66,11 +66,16 @@ function argument(find: (x: tf.Tensor, axis: number) => tf.Tensor): OnnxOperator
   };
 }
 
+/** Most numbers that CumSum adds up. */
+const LONGEST = 2048;
+
 /** Running sum along an axis: a product with a triangular matrix. */
 function runningSum(call: Call): Value {
   const x = call.plain(0);
   const axis = axisOf(plainValue(x), call.numbers(1)[0] ?? 0);
   const length = x.shape[axis] ?? 1;
+  if (length > LONGEST)
+    throw call.error('UNSUPPORTED_OPERATION', `${length} numbers; at most ${LONGEST} are supported`);
   const [isExclusive, isReverse] = [call.integer('exclusive', 0) === 1, call.integer('reverse', 0) === 1];
   const counts = Array.from({ length: length * length }, (_, i) => {
     const distance = (i % length) - Math.floor(i / length);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CONSTANT_LIMIT } from '../../graph.ts';
 import { sizeOf } from '../../ndarray.ts';
-import { type Call, laid } from '../call.ts';
+import { type Call, laid, normalAxis } from '../call.ts';
 import type { OperatorTable } from '../operator.ts';
 import {
   axisOf,
@@ -18,11 +18,7 @@ import {
 
 /** A list of axes without negative ones. */
 function normalAxes(call: Call, axes: readonly number[], rank: number): number[] {
-  return axes.map((axis) => {
-    const normal = axis < 0 ? axis + rank : axis;
-    if (normal >= 0 && normal < rank) return normal;
-    throw call.error('SHAPE_MISMATCH', `axis ${axis} of a value of ${rank} dimensions`);
-  });
+  return axes.map((axis) => normalAxis(call, axis, rank));
 }
 
 function reshaped(value: Value, shape: number[]): Value {
@@ -49,8 +45,7 @@ function targetShape(call: Call, from: readonly number[]): number[] {
 function flatten(call: Call): Value {
   const value = call.value(0);
   const rank = value.shape.length;
-  const given = call.integer('axis', 1);
-  const axis = given < 0 ? given + rank : given;
+  const axis = normalAxis(call, call.integer('axis', 1), rank, rank);
   return reshaped(value, [sizeOf(value.shape.slice(0, axis)), sizeOf(value.shape.slice(axis))]);
 }
 
@@ -189,6 +184,9 @@ function tile(call: Call): Value {
   return valueLike(value, tf.tile(tensor, inTensorOrder(value, repeats)));
 }
 
+/** Most places that Pad adds to an end of an axis. */
+const WIDEST = 65_536;
+
 /** Where each place of a padded axis comes from. */
 const PADDED_PLACES: Readonly<Record<string, (place: number, length: number) => number>> = {
   edge: (place, length) => Math.min(length - 1, Math.max(0, place)),
@@ -205,6 +203,8 @@ function pad(call: Call): Value {
   const rank = value.shape.length;
   const given = call.numbersOf('pads', 1) ?? [];
   const axes = call.has(3) ? normalAxes(call, call.numbers(3), rank) : [...value.shape.keys()];
+  if (given.some((width) => Math.abs(width) > WIDEST))
+    throw call.error('UNSUPPORTED_OPERATION', `its pads are [${given}]; at most ${WIDEST} are supported`);
   const widths = value.shape.map((_, axis): [number, number] => {
     const i = axes.indexOf(axis);
     return i < 0 ? [0, 0] : [given[i] ?? 0, given[i + axes.length] ?? 0];
@@ -270,6 +270,7 @@ function spaceToDepth(call: Call): Value {
 function triangle(call: Call): Value {
   const x = call.plain(0);
   const [rows = 1, columns = 1] = x.shape.slice(-2);
+  checkSize(call, undefined, [rows, columns]);
   const k = call.has(1) ? (call.numbers(1)[0] ?? 0) : 0;
   const isUpper = call.integer('upper', 1) === 1;
   const mask = Array.from({ length: rows * columns }, (_, i) => {
