@@ -12,6 +12,7 @@ export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export { type ImportedOnnx, importOnnx, type OnnxImportOptions } from './onnx-import/import.ts';
 export { onnxOperators } from './onnx-import/operators/table.ts';
+export { runOnnxFile } from './onnx-import/run-file.ts';
 export type { ReadExternal } from './onnx-import/tensor.ts';
 export * from './random.ts';
 export * from './safetensors.ts';

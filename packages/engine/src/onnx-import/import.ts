@@ -30,8 +30,12 @@ export interface ImportedOnnx extends ImportedModel {
   readonly irVersion: number;
   /** Version of the standard operator set. */
   readonly opset: number;
+  /** Outputs of the file that are floating-point tensors: those that other runtimes give too. */
+  readonly tensorOutputs: readonly string[];
   /** Names of the operators that the outputs need. */
   readonly operators: readonly string[];
+  /** The value whose softmax the first output is, if the model ends in one: its logits. */
+  readonly softmaxInput?: string;
 }
 
 /**
@@ -60,7 +64,10 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
   const initialized = new Set([...constants.keys(), ...Object.keys(parameters)]);
   const inputs = model.graph.inputs.filter(({ name }) => !initialized.has(name) && computed.has(name)).map(inputOf);
   const written = nodes.filter(({ outputs: names }) => !initialized.has(names[0] ?? ''));
+  const softmaxInput = softmaxBefore(outputs[0] ?? '', nodes);
   return {
+    ...(softmaxInput !== undefined && { softmaxInput }),
+    tensorOutputs: tensorOutputs(model.graph),
     producer: model.producer,
     irVersion: model.irVersion,
     opset: model.opsets.get('') ?? 0,
@@ -89,6 +96,15 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
       return Object.fromEntries(outputs.map((name) => [name, outputOf(values, name)]));
     },
   };
+}
+
+/** The input of the softmax over classes that gives a value, perhaps under another name. */
+function softmaxBefore(name: string, nodes: readonly FileNode[]): string | undefined {
+  const node = nodes.find(({ outputs }) => outputs[0] === name);
+  if (node?.domain !== '') return undefined;
+  if (node.operator === 'Identity') return softmaxBefore(node.inputs[0] ?? '', nodes);
+  const axis = node.attributes.get('axis')?.integer ?? -1;
+  return node.operator === 'Softmax' && (axis === 1 || axis === -1) ? node.inputs[0] : undefined;
 }
 
 function outputOf(values: ReadonlyMap<string, Value>, name: string): tf.Tensor {
@@ -120,11 +136,17 @@ function fixedBatch(inputs: readonly ImportedInput[], tensors: Tensors, batched:
   return { declared, actual, isBatched: (value) => batched.has(value) };
 }
 
+function tensorOutputs({ outputs }: OnnxSubgraph): string[] {
+  return outputs.filter(({ elementType }) => dtypeOf(elementType) === 'float32').map(({ name }) => name);
+}
+
 /** Outputs that have gradients: floating-point tensors, and the scores by label that scikit-learn's converter writes. */
-function floatOutputs({ outputs, nodes }: OnnxSubgraph): string[] {
+function floatOutputs(graph: OnnxSubgraph): string[] {
+  const { outputs, nodes } = graph;
   const scores = new Set(nodes.filter(({ operator }) => operator === 'ZipMap').flatMap((node) => node.outputs));
-  const names = outputs.filter(({ name, elementType }) => dtypeOf(elementType) === 'float32' || scores.has(name));
-  if (names.length > 0) return names.map(({ name }) => name);
+  const tensors = tensorOutputs(graph);
+  const names = outputs.map(({ name }) => name).filter((name) => tensors.includes(name) || scores.has(name));
+  if (names.length > 0) return names;
   throw new EngineError(
     'UNSUPPORTED_OPERATION',
     `none of the model's outputs (${outputs.map(({ name }) => name).join(', ') || 'there is none'}) is a floating-point tensor`,
