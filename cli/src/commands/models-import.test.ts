@@ -68,6 +68,7 @@ describe('models import', () => {
       mean: [0.5],
       deviation: [0.25, 0.25, 0.25],
       classNames: ['cat', 'dog'],
+      files: [{ path: 'model.onnx', sizeBytes: content.length }],
     });
     expect(files).toEqual({ 'model.onnx': content });
     for (const text of ['pytorch 2.15.0', 'cat, dog', 'the file ends in a softmax']) expect(out).toContain(text);

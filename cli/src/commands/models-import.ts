@@ -69,6 +69,7 @@ export function importCommand(context: Context): Command {
 async function importModel(path: string, options: ImportOptions, context: Context): Promise<void> {
   const source = pathOf(path, context.terminal);
   const files = await filesOf(source);
+  const sizes = await Promise.all(files.map(({ source: file }) => sizeOf(file)));
   const description = ModelDescription.fromPartial({
     displayName: options.name ?? basename(source, extname(source)),
     input: options.input ?? [],
@@ -77,6 +78,7 @@ async function importModel(path: string, options: ImportOptions, context: Contex
     mean: options.mean,
     deviation: options.deviation,
     classNames: options.labels?.split(',').map((label) => label.trim()) ?? [],
+    files: files.map(({ path: name }, i) => ({ path: name, sizeBytes: sizes[i] ?? 0 })),
   });
   await withSession(options, context, async (session) => {
     const response = await upload(session.models, 'importModel', messages(description, files));
@@ -97,6 +99,15 @@ async function* messages(
       throw fromFileError(error, source);
     }
   }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ size }) => size,
+    (error: unknown) => {
+      throw fromFileError(error, file);
+    },
+  );
 }
 
 /** An ONNX file is one file; a LayersModel is model.json and the files that it names. */

@@ -44,6 +44,15 @@ function chunks(path: string, bytes: Uint8Array): ImportModelRequest[] {
   );
 }
 
+/** What is said of a model, and its files, of 1,000 bytes a chunk. */
+function whole(fields: object, files: Readonly<Record<string, Uint8Array>>): ImportModelRequest[] {
+  const announced = Object.entries(files).map(([path, { length }]) => ({ path, sizeBytes: length }));
+  return [
+    description({ ...fields, files: announced }),
+    ...Object.entries(files).flatMap(([path, bytes]) => chunks(path, bytes)),
+  ];
+}
+
 async function* sent(messages: readonly ImportModelRequest[]) {
   yield* messages;
 }
@@ -63,7 +72,7 @@ const failure = (work: Promise<unknown>) =>
 describe('ImportModel', () => {
   test('keeps an ONNX file that came in chunks, with what is known of it, once', async () => {
     const fields = { displayName: 'plain', classNames: ['a', 'b', 'c', 'd', 'e', 'f'] };
-    const model = await importing(description(fields), ...chunks('model.onnx', FILE));
+    const model = await importing(...whole(fields, { 'model.onnx': FILE }));
     expect(model).toMatchObject({
       architecture: 'onnx',
       input: [16, 16, 1],
@@ -79,36 +88,37 @@ describe('ImportModel', () => {
     const read: Buffer[] = [];
     for await (const { data } of serverStream(models, 'readModelFile', request)) read.push(data);
     expect(Buffer.concat(read).equals(FILE)).toBe(true);
-    expect((await importing(description(fields), chunk('model.onnx', FILE))).name).toBe(model.name);
+    expect((await importing(...whole(fields, { 'model.onnx': FILE }))).name).toBe(model.name);
   });
 
   test('keeps a LayersModel with its weight files', async () => {
-    const files = ['model.json', 'weights.bin'].flatMap((path) => chunks(path, readFileSync(new URL(path, LAYERS))));
-    expect(await importing(description(), ...files)).toMatchObject({
-      architecture: 'layers-model',
-      input: [10, 10, 3],
-    });
+    const files = Object.fromEntries(
+      ['model.json', 'weights.bin'].map((path) => [path, readFileSync(new URL(path, LAYERS))]),
+    );
+    expect(await importing(...whole({}, files))).toMatchObject({ architecture: 'layers-model', input: [10, 10, 3] });
   });
 
   test.each<[string, ImportModelRequest[], string]>([
     ['no description', [chunk('model.onnx', FILE)], 'description: is missing'],
-    ['no file', [description()], 'chunk: is missing: there is no file'],
-    ['two descriptions', [description(), description()], 'description: came twice'],
-    ['a manifest', [description(), chunk('manifest.json', FILE)], 'manifest.json is written here'],
+    ['no file', [description()], 'description.files: 0 given, 1 to 100 allowed'],
+    ['two descriptions', [...whole({}, { 'model.onnx': FILE }), description()], 'description: came twice'],
+    ['a manifest', whole({}, { 'manifest.json': FILE }), 'manifest.json is written here'],
     [
       'a chunk that is too large',
-      [description(), chunk('model.onnx', Buffer.alloc(2 ** 20 + 1))],
+      [...whole({}, { a: Buffer.alloc(9) }), chunk('a', Buffer.alloc(2 ** 20 + 1))],
       'at most 1048576 allowed',
     ],
-    ['a truncated file', [description(), chunk('model.onnx', FILE.subarray(0, 3000))], 'not a readable ONNX file'],
     [
-      'another size',
-      [description({ input: [28, 28, 1] }), chunk('model.onnx', FILE)],
-      'images of 28x28x1 do not fit it',
+      'a file that was not announced',
+      [...whole({}, { a: FILE }), chunk('b', FILE)],
+      '"b" is not a file of the description',
     ],
+    ['an upload that broke off', whole({}, { 'model.onnx': FILE }).slice(0, 3), 'model.onnx ended after 2000 of'],
+    ['a truncated file', whole({}, { 'model.onnx': FILE.subarray(0, 3000) }), 'not a readable ONNX file'],
+    ['another size', whole({ input: [28, 28, 1] }, { 'model.onnx': FILE }), 'images of 28x28x1 do not fit it'],
     [
       'labels of another number',
-      [description({ classNames: ['a'] }), chunk('model.onnx', FILE)],
+      whole({ classNames: ['a'] }, { 'model.onnx': FILE }),
       '1 labels were given, the model tells 6',
     ],
   ])('refuses %s, naming it', async (_, messages, message) => {
@@ -118,7 +128,7 @@ describe('ImportModel', () => {
   });
 
   test('an evaluation of an imported model names the dataset, and both where they do not fit', async () => {
-    const { name } = await importing(description(), chunk('model.onnx', FILE));
+    const { name } = await importing(...whole({}, { 'model.onnx': FILE }));
     const create = (dataset: string) =>
       failure(
         unary(evaluations, 'createEvaluation', CreateEvaluationRequest.fromPartial({ spec: { model: name, dataset } })),

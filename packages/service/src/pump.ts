@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import type { ServerReadableStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import { type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import { RpcException } from '@nestjs/microservices';
-import { cancelled } from './errors.ts';
+import { cancelled, JsigrError } from './errors.ts';
 import { toServiceError } from './grpc-errors.ts';
 
 interface AnyCall {
@@ -84,7 +84,7 @@ export async function handle<Response>(body: () => Response | Promise<Response>)
 
 /**
  * Answers a client stream: `body` reads the messages and gives the one response; what it throws reaches the client as a status with details.
- * The messages end with an error when the client goes away. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
+ * A call that breaks off may end like one that is whole, so the messages must say how many they are. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
  */
 export async function receive<Request, Response>(
   call: ServerReadableStream<Request, Response>,
@@ -99,13 +99,20 @@ export async function receive<Request, Response>(
   }
 }
 
+/** What grpc-js breaks a stream of messages with is a status, not an Error. */
+function broken(cause: unknown): never {
+  const { code, details } = (cause ?? {}) as { code?: status; details?: string };
+  if (code === undefined || code === status.CANCELLED) throw cancelled('the caller cancelled', cause);
+  throw new JsigrError({ code, reason: status[code] ?? 'UNKNOWN', message: details ?? 'the stream broke', cause });
+}
+
 async function* messagesOf<Request, Response>(call: ServerReadableStream<Request, Response>): AsyncGenerator<Request> {
   const signal = signalOf(call);
   const gone = aborted(signal);
   const iterator = call.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
   try {
     while (true) {
-      const next = await Promise.race([iterator.next(), gone.promise]);
+      const next = await Promise.race([iterator.next().catch(broken), gone.promise]);
       if (next === undefined) throw signal.reason;
       if (next.done) return;
       yield next.value as Request;

@@ -177,15 +177,14 @@ function canFold(inputs: readonly (Value | undefined)[]): boolean {
 /** Loads what `folded` computes with. */
 export async function loadFolding(): Promise<void> {
   await import('@tensorflow/tfjs-backend-cpu');
-  // on its first use the backend recommends another one on the console; a library should not
-  const backend = tf.findBackend('cpu') as { firstUse?: boolean } | null;
-  if (backend) backend.firstUse = false;
 }
 
 /** Computes with TensorFlow.js' plain backend instead of recording: arithmetic on shapes has its result while tracing. */
 function folded(evaluate: () => readonly Value[]): Value[] {
   const before = tf.getBackend();
   void tf.setBackend('cpu');
+  // on its first use this backend recommends another one on the console; a library should not
+  (tf.backend() as { firstUse?: boolean }).firstUse = false;
   tf.engine().startScope('fold');
   try {
     return evaluate().map((value) => {
