@@ -1,5 +1,4 @@
 /** The thread that reads and writes models in other formats: tracing a network takes a moment. */
-import { createEngine } from '@jsigr/engine';
 import { classifierToOnnx, importModel, openModel } from '@jsigr/models';
 import { serveCompute, transferring } from '@jsigr/service/compute';
 import type { ModelMethods } from './model-methods.ts';
@@ -10,12 +9,5 @@ serveCompute<ModelMethods>({
     const file = new Uint8Array(classifierToOnnx(classifier));
     return transferring({ file }, [file.buffer]);
   },
-  async fromForeign({ files, options }) {
-    const engine = await createEngine({ threads: 1 });
-    try {
-      return { files: await importModel(engine, files, options) };
-    } finally {
-      await engine.dispose();
-    }
-  },
+  fromForeign: async ({ files, options }) => ({ files: await importModel(files, options) }),
 });

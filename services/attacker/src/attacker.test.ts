@@ -189,10 +189,8 @@ describe('an evaluation', () => {
   });
 
   test('of an imported ONNX file is white-box, and finds what it finds on the checkpoint that the file was made of', async () => {
-    const engine = await createEngine({ threads: 1 });
     const onnx = classifierToOnnx(createClassifier(spec, initialParameters(spec, modelSeed), 'exported'));
-    const imported = await artefacts.put('models', await importModel(engine, { 'model.onnx': onnx }));
-    await engine.dispose();
+    const imported = await artefacts.put('models', await importModel({ 'model.onnx': onnx }));
     const [{ report: ours }, { report }] = [await evaluate(), await evaluate({ modelDigest: imported.digest })];
     expect(report).toMatchObject({ model: `models/${imported.digest}`, step: 0, cleanAccuracy: { value: 1 } });
     const found = ({ attacks }: RobustnessReport) =>

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { createEngine } from '@jsigr/engine';
 import {
   classifierToOnnx,
   createClassifier,
@@ -52,10 +51,8 @@ beforeAll(async () => {
     optimizer: {},
   });
   digest = (await artefacts.put('models', files)).digest;
-  const engine = await createEngine({ threads: 1 });
   const onnx = classifierToOnnx(createClassifier(model, initialParameters(model, 1), 'exported'));
-  imported = (await artefacts.put('models', await importModel(engine, { 'model.onnx': onnx }))).digest;
-  await engine.dispose();
+  imported = (await artefacts.put('models', await importModel({ 'model.onnx': onnx }))).digest;
   const context = {
     artefacts,
     logger: createLogger('test'),

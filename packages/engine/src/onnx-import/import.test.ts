@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { valueAndGrad } from '../autodiff.ts';
 import { createEngine, type Engine } from '../engine.ts';
 import type { Node } from '../graph.ts';
+import { layerNames } from '../layers-model/layers.ts';
 import { type NdArray, specOf, type TensorSpec, type Tree } from '../ndarray.ts';
 import { readSafetensors } from '../safetensors.ts';
 import { relativeError } from '../testing.ts';
@@ -152,5 +153,10 @@ describe('importOnnx', () => {
     expect(standard.length).toBeGreaterThan(110);
     expect(standard).toEqual(expect.arrayContaining(['Conv', 'If', 'LayerNormalization', 'Resize']));
     expect(classical).toEqual(['LinearClassifier', 'LinearRegressor', 'Normalizer', 'Scaler', 'ZipMap']);
+  });
+
+  it('and the documentation lists them, with the layers', () => {
+    const text = readFileSync(new URL('../../../../docs/imported-models.md', import.meta.url), 'utf8');
+    for (const list of [...Object.values(onnxOperators()), layerNames()]) expect(text).toContain(list.join(', '));
   });
 });

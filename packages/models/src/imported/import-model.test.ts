@@ -49,7 +49,7 @@ describe('importModel', () => {
     ['torch-resnet-fixed-batch-17', {}, [16, 16, 3]],
     ['torch-vit-12', {}, [12, 12, 3]],
   ])('%s: a classifier of images [N, H, W, C] with PyTorch’s logits', async (name, options, shape) => {
-    const files = await importModel(engine, onnx(name), options);
+    const files = await importModel(onnx(name), options);
     expect((await manifestOf(files)).reading).toMatchObject({ layout: 'NCHW', scores: 'logits' });
     const { classifier, checkpoint } = await openModel(files, 'abcdef0123');
     expect(checkpoint).toBeUndefined();
@@ -62,7 +62,7 @@ describe('importModel', () => {
   });
 
   it('uses the input of a last softmax as logits, and says so', async () => {
-    const files = await importModel(engine, onnx('torch-plain-11'), {
+    const files = await importModel(onnx('torch-plain-11'), {
       name: 'plain',
       labels: ['a', 'b', 'c', 'd', 'e', 'f'],
     });
@@ -77,7 +77,7 @@ describe('importModel', () => {
   });
 
   it('takes logarithms of probabilities that no softmax gives, and says so', async () => {
-    const files = await importModel(engine, onnx('sklearn-logistic-17'), { input: [2, 3, 1] });
+    const files = await importModel(onnx('sklearn-logistic-17'), { input: [2, 3, 1] });
     const { remarks, reading } = await manifestOf(files);
     expect(remarks[0]).toContain('the file gives probabilities; their logarithms are used as logits');
     expect(reading).toMatchObject({ imageShape: [6], scores: 'probabilities' });
@@ -88,8 +88,8 @@ describe('importModel', () => {
   });
 
   it('reads Keras’ images as [N, H, W, C], and LayersModels', async () => {
-    expect((await manifestOf(await importModel(engine, onnx('keras-cnn-17')))).model.input).toEqual([12, 12, 3]);
-    const sequential = await importModel(engine, layers('sequential'));
+    expect((await manifestOf(await importModel(onnx('keras-cnn-17')))).model.input).toEqual([12, 12, 3]);
+    const sequential = await importModel(layers('sequential'));
     expect(await manifestOf(sequential)).toMatchObject({
       model: { architecture: 'layers-model', input: [10, 10, 3], classes: 4 },
       reading: { scores: 'probabilities' },
@@ -98,9 +98,9 @@ describe('importModel', () => {
   });
 
   it('makes a normalization part of the model', async () => {
-    const plain = await openModel(await importModel(engine, onnx('keras-cnn-17')), 'abcdef01');
+    const plain = await openModel(await importModel(onnx('keras-cnn-17')), 'abcdef01');
     const normalization = { mean: [0.5, 0.25, 0], deviation: [0.5, 0.5, 1] };
-    const shifted = await openModel(await importModel(engine, onnx('keras-cnn-17'), { normalization }), 'abcdef01');
+    const shifted = await openModel(await importModel(onnx('keras-cnn-17'), { normalization }), 'abcdef01');
     const image = (channels: readonly number[]) =>
       float32(
         Float32Array.from({ length: 432 }, (_, i) => channels[i % 3] ?? 0),
@@ -117,7 +117,7 @@ describe('importModel', () => {
   it('reads back what is exported here', async () => {
     const spec = { architecture: 'resnet8', input: [8, 8, 3], classes: 4 } as const;
     const ours = createClassifier(spec, initialParameters(spec, 1), 'ours');
-    const { classifier } = await openModel(await importModel(engine, { 'model.onnx': classifierToOnnx(ours) }), 'ab');
+    const { classifier } = await openModel(await importModel({ 'model.onnx': classifierToOnnx(ours) }), 'ab');
     const images = float32(
       Float32Array.from({ length: 384 }, (_, i) => (i % 7) / 7),
       [2, 8, 8, 3],
@@ -178,7 +178,7 @@ describe('importModel', () => {
       'must be above 0',
     ],
   ])('refuses %s, naming the field', async (_, files, options, field, message) => {
-    const error = await importModel(engine, files, options).catch((cause: unknown) => cause);
+    const error = await importModel(files, options).catch((cause: unknown) => cause);
     expect(error).toMatchObject({ name: 'ModelError', field });
     expect((error as Error).message).toContain(message);
   });
@@ -186,7 +186,7 @@ describe('importModel', () => {
 
 describe('openModel', () => {
   it('says which file of an imported model was changed or is missing', async () => {
-    const files = await importModel(engine, onnx('torch-plain-11'));
+    const files = await importModel(onnx('torch-plain-11'));
     const changed = { ...files, 'model.onnx': read('onnx/torch-vit-12/model.onnx') };
     await expect(openModel(changed, 'ab')).rejects.toMatchObject({ reason: 'DIGEST_MISMATCH', field: 'model.onnx' });
     const { 'manifest.json': manifest = new Uint8Array() } = files;

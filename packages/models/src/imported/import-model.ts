@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Engine, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
+import { createEngine, type Engine, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
 import * as z from 'zod';
 import type { CheckpointFiles } from '../checkpoint.ts';
 import { ModelError } from '../errors.ts';
@@ -39,12 +39,19 @@ const TRIALS = 4;
  * @param files `model.onnx`, or `model.json` with its weight files
  * @throws EngineError naming an operator that is not known, or what is malformed; ModelError naming the setting that does not fit
  */
-export async function importModel(
-  engine: Engine,
-  files: CheckpointFiles,
-  options: ImportOptions = {},
-): Promise<CheckpointFiles> {
-  const { name, normalization, labels, output, ...given } = parseOptions(options);
+export async function importModel(files: CheckpointFiles, options: ImportOptions = {}): Promise<CheckpointFiles> {
+  const engine = await createEngine({ threads: 1 });
+  try {
+    return await importOn(engine, files, parseOptions(options));
+  } finally {
+    await engine.dispose();
+  }
+}
+
+type ParsedOptions = z.output<typeof importOptionsSchema>;
+
+async function importOn(engine: Engine, files: CheckpointFiles, options: ParsedOptions): Promise<CheckpointFiles> {
+  const { name, normalization, labels, output, ...given } = options;
   const whole = await readSource(files, output);
   const entry = onlyInput(whole);
   const { input, layout, imageShape } = readInput(entry, given);
@@ -78,7 +85,7 @@ export async function importModel(
   return { [MANIFEST]: bytes, ...files };
 }
 
-function parseOptions(options: ImportOptions): z.output<typeof importOptionsSchema> {
+function parseOptions(options: ImportOptions): ParsedOptions {
   const parsed = importOptionsSchema.safeParse(options);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
