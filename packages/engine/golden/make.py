@@ -11,6 +11,7 @@ tf2onnx 1.17.0, safetensors 0.8.0. Values without a PyTorch model come from onnx
 """
 
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=T
     settle(module)
     module.eval()
     x = torch.rand(1 if fixed else batch, *shape)
-    path = Path("/tmp") / f"jsigr-golden-{name}.onnx"
+    path = Path(tempfile.mkdtemp()) / "model.onnx"
     options = dict(input_names=["images"], output_names=["logits"], opset_version=opset)
     if dynamo:
         open_batch = None if fixed else {"x": {0: torch.export.Dim("batch")}}
