@@ -79,14 +79,14 @@ export function fromFileError(error: unknown, path: string): JsigrError {
   });
 }
 
-// Names come from the other side: they must not lead out of the folder.
-function within(path: string): string {
+/** A name that comes from the other side, or out of a file: it must not lead out of the folder. @throws JsigrError UNSAFE_PATH */
+export function within(path: string): string {
   const clean = normalize(path);
   if (path === '' || isAbsolute(clean) || clean.split(sep).includes('..'))
     throw new JsigrError({
       code: status.INVALID_ARGUMENT,
       reason: 'UNSAFE_PATH',
-      message: `the gateway names a file "${path}", which does not lie in the artefact`,
+      message: `a file is named "${path}", which does not lie in the folder of the model`,
     });
   return clean;
 }

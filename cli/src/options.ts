@@ -37,6 +37,14 @@ export function numbers(text: string): number[] {
   return text.split(',').map(number);
 }
 
+/** Height, width and channels of an image: `32x32x3`. */
+export function imageShape(text: string): number[] {
+  const shape = text.split('x').map((side) => (/^\d+$/.test(side) ? Number(side) : Number.NaN));
+  if (shape.length !== 3 || !shape.every((side) => side >= 1))
+    throw new InvalidArgumentError(`"${text}" is not height, width and channels; write 32x32x3.`);
+  return shape;
+}
+
 /** Collects `key=value` pairs of an option that may be repeated. */
 export function setting(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf('=');

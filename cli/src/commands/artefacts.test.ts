@@ -85,7 +85,7 @@ describe('models export', () => {
       };
       const { code, err } = await run('models export abababab --out checkpoint', { models: hostile });
       expect(code).toBe(2);
-      expect(err).toContain('does not lie in the artefact');
+      expect(err).toContain('does not lie in the folder of the model');
       expect(readdirSync(folder)).toEqual([]);
     },
   );

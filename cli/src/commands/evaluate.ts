@@ -6,7 +6,7 @@ import {
   type RunEvent,
   WatchEvaluationResponse,
 } from '@jsigr/proto';
-import { notFound, serverStream, unary } from '@jsigr/service/client';
+import { invalidArgument, notFound, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd, follow } from '../follow.ts';
@@ -55,7 +55,9 @@ async function evaluate(name: string, options: EvaluateOptions, context: Context
   await withSession(options, context, async (session) => {
     const output = outputOf(options, context);
     const model = await findModel(session, name);
-    const dataset = await findDataset(session, options.dataset ?? model.dataset);
+    const wanted = options.dataset ?? model.dataset;
+    if (!wanted) throw invalidArgument('--dataset', `${model.name} was imported and names no dataset: say which one`);
+    const dataset = await findDataset(session, wanted);
     const plan = planOf(options, dataset, { attacks: ATTACKS, part: options.part, seed: options.seed });
     const { evaluation, end } = await runEvaluation(
       { model: model.name, dataset: options.dataset ? resource('datasets', options.dataset) : '', plan },

@@ -8,6 +8,7 @@ import { outputOf } from '../output.ts';
 import { findModel } from '../resolve.ts';
 import { withSession } from '../session.ts';
 import { bytes } from '../terminal/format.ts';
+import { importCommand } from './models-import.ts';
 import { modelsText, modelText } from './text.ts';
 
 interface ListOptions extends GlobalOptions {
@@ -24,7 +25,7 @@ interface ExportOptions extends GlobalOptions {
 const MODEL = 'models/DIGEST, the first digits of the digest, or trainingRuns/ID for the best model of a run';
 
 export const modelsCommand: CommandGroup = (context) => {
-  const models = new Command('models').description('list, show and export the checkpoints of all runs');
+  const models = new Command('models').description('list, show, export and import models');
   models
     .command('list')
     .description('the newest first')
@@ -61,6 +62,7 @@ export const modelsCommand: CommandGroup = (context) => {
     .action(async (model: string, _: unknown, command: Command) =>
       exportModel(model, command.optsWithGlobals<ExportOptions>(), context),
     );
+  models.addCommand(importCommand(context));
   return models;
 };
 

@@ -136,20 +136,24 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
 export function modelText(model: Model, paint?: Paint): string {
   const head = properties([
     ['model', model.name],
+    ['name', model.displayName],
     ['architecture', model.architecture],
+    ['made by', model.producer],
     ['input', `${model.input.join(' x ')}, ${model.classes} classes`],
     ['dataset', model.dataset],
     ['objective', model.objective],
     ['run', model.trainingRun],
-    ['trained', `${count(model.step)} steps, epoch ${model.epoch}`],
+    ['trained', model.trainingRun && `${count(model.step)} steps, epoch ${model.epoch}`],
     ['metrics', model.metrics.map(({ name, value }) => `${name} ${decimal(value)}`).join(', ')],
+    ['classes', model.classNames.join(', ')],
+    ['note', model.remarks.join('; ')],
     ['created', instant(model.createTime)],
   ]);
   return `${head}\n${filesText(model.files, paint)}`;
 }
 
 export function modelsText(models: readonly Model[], paint?: Paint): string {
-  if (models.length === 0) return 'no models yet; `jsigr train` makes some\n';
+  if (models.length === 0) return 'no models yet; `jsigr train` makes some, `jsigr models import` takes others’\n';
   return table(
     [
       left('MODEL'),
@@ -162,7 +166,7 @@ export function modelsText(models: readonly Model[], paint?: Paint): string {
     ],
     models.map((model) => [
       shortName(model.name),
-      model.architecture,
+      model.displayName ? `${model.displayName} (${model.architecture})` : model.architecture,
       model.objective,
       idOf(model.dataset),
       String(model.epoch),

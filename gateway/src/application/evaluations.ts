@@ -90,7 +90,10 @@ export class Evaluations {
   }
 
   async #dataset(name: string, model: Model | undefined, violations: Violations): Promise<Dataset | undefined> {
-    if (!name && !model) return undefined;
+    if (!name) {
+      if (model) violations.add('spec.dataset', 'is missing: the model was imported, and names no dataset of its own');
+      return undefined;
+    }
     const id = violations.try('spec.dataset', () => idOf('datasets', name, 'spec.dataset'));
     if (id === undefined) return undefined;
     const known = await this.#datasets.known();

@@ -57,11 +57,13 @@ export class Explanations {
     check(request);
     const model = await models.byName(request.model, 'model');
     const image = await this.#image(request.image);
-    const dataset = await datasets.byId(idOf('datasets', model.dataset)).catch(() => undefined);
+    const dataset = model.dataset
+      ? await datasets.byId(idOf('datasets', model.dataset)).catch(() => undefined)
+      : undefined;
     const call = {
       request: ExplainRequest.fromPartial({ ...request, image, model: model.name }),
       modelDigest: digestOf(model),
-      classNames: dataset?.classNames ?? [],
+      classNames: dataset?.classNames ?? model.classNames,
     };
     const once = () =>
       withWorker(this.#means.pool, 'explainer', { run: 'Explain', threads: this.#means.threads, signal }, (worker) =>

@@ -2,6 +2,7 @@ import {
   type ExportModelRequest,
   type ExportModelResponse,
   type GetModelRequest,
+  type ImportModelRequest,
   type ListModelsRequest,
   ListModelsResponse,
   Model,
@@ -24,22 +25,27 @@ import * as z from 'zod';
 import type { ModelStore } from '../store/catalogue.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { ModelMethods } from './model-methods.ts';
+import { readUpload } from './model-upload.ts';
 import { idOf } from './names.ts';
 
 const MANIFEST = 'manifest.json';
 
-/** What is read of a checkpoint's manifest. */
+/** What is read of a manifest: a checkpoint's, or an imported model's, which was not trained here. */
 const manifestSchema = z.looseObject({
-  run: z.string(),
-  step: z.int(),
-  epoch: z.number(),
   model: z.looseObject({ architecture: z.string(), input: z.array(z.int()), classes: z.int() }),
-  dataset: z.looseObject({ name: z.string() }),
-  objective: z.looseObject({ name: z.string() }),
-  metrics: z.record(z.string(), z.number()),
+  run: z.string().default(''),
+  step: z.int().default(0),
+  epoch: z.number().default(0),
+  dataset: z.looseObject({ name: z.string() }).default({ name: '' }),
+  objective: z.looseObject({ name: z.string() }).default({ name: '' }),
+  metrics: z.record(z.string(), z.number()).default({}),
+  name: z.string().default(''),
+  reading: z.looseObject({ producer: z.string() }).default({ producer: '' }),
+  labels: z.array(z.string()).default([]),
+  remarks: z.array(z.string()).default([]),
 });
 
-/** Finished checkpoints by digest. */
+/** Finished checkpoints and imported models by digest. */
 export class Models {
   readonly #store: ModelStore;
   readonly #artefacts: ArtefactStore;
@@ -91,6 +97,20 @@ export class Models {
     }
   }
 
+  /** Checks somebody else's model and keeps it. @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known */
+  async import(messages: AsyncIterable<ImportModelRequest>): Promise<Model> {
+    const upload = await readUpload(messages);
+    const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
+    try {
+      const { files } = await thread.call('fromForeign', upload);
+      const { digest } = await this.#artefacts.put('models', files);
+      await this.record(digest);
+      return await this.byName(`models/${digest}`);
+    } finally {
+      await thread.close();
+    }
+  }
+
   /** Enters a checkpoint that is in the artefact store. @throws JsigrError when it is not there, or its manifest makes no sense. */
   async record(digest: string): Promise<void> {
     await this.#record(await this.#artefacts.info('models', digest));
@@ -109,9 +129,8 @@ export class Models {
   async #record({ digest, files, createTime }: ArtefactInfo): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
-    const { run, step, epoch, model, dataset, objective, metrics } = manifestSchema.parse(
-      JSON.parse(Buffer.concat(chunks).toString()),
-    );
+    const manifest = manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
+    const { run, step, epoch, model, dataset, objective, metrics } = manifest;
     const entry = Model.fromPartial({
       name: `models/${digest}`,
       architecture: model.architecture,
@@ -125,6 +144,10 @@ export class Models {
       metrics: Object.entries(metrics).map(([name, value]) => ({ name, value })),
       files: files.map((file) => ({ ...file })),
       createTime,
+      displayName: manifest.name,
+      producer: manifest.reading.producer,
+      classNames: manifest.labels,
+      remarks: manifest.remarks,
     });
     await this.#store.add(digest, entry.trainingRun.replace('trainingRuns/', ''), entry);
   }
@@ -135,5 +158,5 @@ export function digestOf({ name }: Model): string {
 }
 
 function resource(collection: string, name: string): string {
-  return name.startsWith(`${collection}/`) ? name : `${collection}/${name}`;
+  return name === '' || name.startsWith(`${collection}/`) ? name : `${collection}/${name}`;
 }

@@ -1,4 +1,10 @@
-import type { Metadata, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import type {
+  Metadata,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  sendUnaryData,
+} from '@grpc/grpc-js';
 import type {
   DeregisterWorkerRequest,
   ExplainRequest,
@@ -8,6 +14,8 @@ import type {
   GetDatasetRequest,
   GetModelRequest,
   ImportDatasetRequest,
+  ImportModelRequest,
+  ImportModelResponse,
   ListDatasetsRequest,
   ListModelsRequest,
   ReadDatasetFileRequest,
@@ -17,7 +25,7 @@ import type {
   RegisterWorkerRequest,
   RenewLeaseRequest,
 } from '@jsigr/proto';
-import { handle, pump, signalOf } from '@jsigr/service';
+import { handle, pump, receive, signalOf } from '@jsigr/service';
 import { Controller, Inject } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
 import { APPLICATION, type Application } from '../application/application.ts';
@@ -62,6 +70,14 @@ export class ModelController {
   @GrpcStreamCall('ModelService', 'exportModel')
   export(call: ServerWritableStream<ExportModelRequest, ExportModelResponse>) {
     return pump(call, () => this.#application.models.export(call.request));
+  }
+
+  @GrpcStreamCall('ModelService', 'importModel')
+  import(
+    call: ServerReadableStream<ImportModelRequest, ImportModelResponse>,
+    callback: sendUnaryData<ImportModelResponse>,
+  ) {
+    return receive(call, callback, async (messages) => ({ model: await this.#application.models.import(messages) }));
   }
 }
 

@@ -6,6 +6,7 @@ export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type 
 export * from './errors.ts';
 export { type ExplainOptions, explainGraph, flopsOf } from './explain.ts';
 export type { Graph, NamedNode, Node } from './graph.ts';
+export type { ImportedInput, ImportedModel } from './imported.ts';
 export { gelu, silu } from './layers/activation.ts';
 export { adaptiveAveragePool, adaptiveMaxPool } from './layers/adaptive-pooling.ts';
 export { attention } from './layers/attention.ts';
@@ -13,9 +14,16 @@ export { cosineTransform, inverseCosineTransform } from './layers/cosine-transfo
 export { type GroupedConvolution, groupedConv2d } from './layers/grouped-convolution.ts';
 export { batchNorm, groupNorm, layerNorm, type NormalizationOptions } from './layers/normalization.ts';
 export { sort } from './layers/sort.ts';
+export { importLayersModel } from './layers-model/import.ts';
+export { layerNames } from './layers-model/layers.ts';
+export type { WeightFiles } from './layers-model/weights.ts';
 export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
+export { type ImportedOnnx, importOnnx, type OnnxImportOptions } from './onnx-import/import.ts';
+export { onnxOperators } from './onnx-import/operators/table.ts';
+export { runOnnxFile } from './onnx-import/run-file.ts';
+export type { ReadExternal } from './onnx-import/tensor.ts';
 export * from './random.ts';
 export type { EngineInfo } from './runtime.ts';
 export * from './safetensors.ts';

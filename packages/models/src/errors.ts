@@ -5,7 +5,8 @@ export type ModelErrorReason =
   | 'PARAMETER_MISMATCH'
   | 'MALFORMED_CHECKPOINT'
   | 'UNSUPPORTED_VERSION'
-  | 'DIGEST_MISMATCH';
+  | 'DIGEST_MISMATCH'
+  | 'UNSUPPORTED_MODEL';
 
 /** Every error that this package raises on purpose: `reason` is part of the interface, `field` names what is wrong, the message says what is allowed. */
 export class ModelError extends Error {

@@ -12,6 +12,8 @@ export { createClassifier, type Forward, forwardOf, parameterCount } from './cre
 export { ensemble } from './ensemble.ts';
 export { ModelError, type ModelErrorReason } from './errors.ts';
 export { classifierToOnnx } from './export-onnx.ts';
+export { type ImportOptions, importModel, importOptionsSchema } from './imported/import-model.ts';
+export { type Layout, layouts } from './imported/manifest.ts';
 export { ACTIVATION_NAMES, type Activation } from './layers.ts';
 export {
   checkParameters,
@@ -23,4 +25,5 @@ export {
   type ResolvedModelSpec,
   resolveModelSpec,
 } from './model-spec.ts';
+export { openModel, type StoredModel } from './open-model.ts';
 export { accuracy, argmax, type LabelledImages, type PredictOptions, predict, specsOf } from './predict.ts';

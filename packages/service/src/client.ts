@@ -13,6 +13,6 @@ export {
   unavailable,
   type Violation,
 } from './errors.ts';
-export { type ClientClass, connect, MAX_MESSAGE_BYTES, serverStream, unary } from './grpc-client.ts';
+export { type ClientClass, connect, MAX_MESSAGE_BYTES, serverStream, unary, upload } from './grpc-client.ts';
 export { toServiceError } from './grpc-errors.ts';
 export { exitCodeOf } from './http-errors.ts';

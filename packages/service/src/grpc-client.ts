@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from 'node:events';
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -5,6 +6,7 @@ import {
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type ClientWritableStream,
   credentials,
   Metadata,
   type ServiceError,
@@ -50,6 +52,14 @@ type StreamMethod<Request, Response> = (
   options?: Partial<CallOptions>,
 ) => ClientReadableStream<Response>;
 
+type UploadMethod<Request, Response> = (
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: Callback<Response>,
+) => ClientWritableStream<Request>;
+
+type UploadTypes<C, M extends keyof C> =
+  C[M] extends UploadMethod<infer Request, infer Response> ? [Request, Response] : never;
 type UnaryTypes<C, M extends keyof C> =
   C[M] extends UnaryMethod<infer Request, infer Response> ? [Request, Response] : never;
 type StreamTypes<C, M extends keyof C> =
@@ -114,4 +124,38 @@ export async function* serverStream<C extends Client, M extends keyof C & string
     signal?.removeEventListener('abort', cancel);
     stream.cancel();
   }
+}
+
+/**
+ * Sends messages at the server's pace and gives its one response. A server that answers before the end (because it refuses) ends the sending.
+ * @throws JsigrError, decoded from the status details; what `messages` throws, after cancelling the call
+ */
+export async function upload<C extends Client, M extends keyof C & string>(
+  client: C,
+  method: M,
+  messages: AsyncIterable<UploadTypes<C, M>[0]>,
+): Promise<UploadTypes<C, M>[1]> {
+  const open = (client[method] as UploadMethod<UploadTypes<C, M>[0], UploadTypes<C, M>[1]>).bind(client);
+  const ended = new AbortController();
+  let stream: ClientWritableStream<UploadTypes<C, M>[0]> | undefined;
+  const answer = new Promise<UploadTypes<C, M>[1]>((resolve, reject) => {
+    stream = open(new Metadata(), {}, (error, response) => {
+      ended.abort();
+      if (error) reject(JsigrError.from(error));
+      else resolve(response);
+    });
+  });
+  answer.catch(() => undefined); // it is awaited below, when the sending is over
+  try {
+    for await (const message of messages) {
+      if (ended.signal.aborted) break;
+      if (!stream?.write(message))
+        await once(stream as EventEmitter, 'drain', { signal: ended.signal }).catch(() => undefined);
+    }
+    stream?.end();
+  } catch (error) {
+    stream?.cancel();
+    throw error;
+  }
+  return answer;
 }

@@ -5,8 +5,10 @@ import {
   type ClientDuplexStream,
   credentials,
   makeGenericClientConstructor,
+  type ServerReadableStream,
   type ServerWritableStream,
   type ServiceDefinition,
+  type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -15,6 +17,10 @@ import {
   ExplainerServiceService,
   ExplainImageRequest,
   ExplainImageResponse,
+  ImportModelRequest,
+  ImportModelResponse,
+  ModelServiceClient,
+  ModelServiceService,
   TrainerServiceClient,
   TrainerServiceService,
   type WatchTrainingRequest,
@@ -25,9 +31,9 @@ import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
 import { service as healthService } from 'grpc-health-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failedPrecondition, invalidArgument, JsigrError } from './errors.ts';
-import { connect, serverStream, unary } from './grpc-client.ts';
+import { connect, serverStream, unary, upload } from './grpc-client.ts';
 import { type GrpcServer, startGrpcServer } from './grpc-server.ts';
-import { handle, pump } from './pump.ts';
+import { handle, pump, receive } from './pump.ts';
 
 /** What the server saw of a stream. */
 interface Seen {
@@ -66,6 +72,15 @@ async function* events(run: string, signal: AbortSignal): AsyncGenerator<WatchTr
   }
 }
 
+async function countChunks(messages: AsyncIterable<ImportModelRequest>): Promise<ImportModelResponse> {
+  let count = 0;
+  for await (const { message } of messages) {
+    if (message?.$case === 'description') throw invalidArgument('description', 'is refused');
+    count++;
+  }
+  return ImportModelResponse.fromPartial({ model: { classes: count } });
+}
+
 class EchoController {
   explainImage(request: ExplainImageRequest): Promise<ExplainImageResponse> {
     return handle(() => {
@@ -82,6 +97,13 @@ class EchoController {
   watchTraining(call: ServerWritableStream<WatchTrainingRequest, WatchTrainingResponse>): Promise<void> {
     return pump(call, (signal) => events(call.request.run, signal));
   }
+
+  importModel(
+    call: ServerReadableStream<ImportModelRequest, ImportModelResponse>,
+    callback: sendUnaryData<ImportModelResponse>,
+  ): Promise<void> {
+    return receive(call, callback, countChunks);
+  }
 }
 decorate();
 
@@ -91,31 +113,36 @@ Module({ controllers: [EchoController] })(EchoModule);
 /** The decorators as plain calls, so that the test does not depend on the compiler's decorator settings. */
 function decorate(): void {
   Controller()(EchoController);
-  const method = (name: 'explainImage' | 'watchTraining', decorator: MethodDecorator) => {
+  const method = (name: 'explainImage' | 'watchTraining' | 'importModel', decorator: MethodDecorator) => {
     const descriptor = Object.getOwnPropertyDescriptor(EchoController.prototype, name);
     if (descriptor) decorator(EchoController.prototype, name, descriptor);
   };
   method('explainImage', GrpcMethod('ExplainerService', 'explainImage'));
   method('watchTraining', GrpcStreamCall('TrainerService', 'watchTraining'));
+  method('importModel', GrpcStreamCall('ModelService', 'importModel'));
 }
 
 const services = {
   'jsigr.v1.ExplainerService': ExplainerServiceService,
   'jsigr.v1.TrainerService': TrainerServiceService,
+  'jsigr.v1.ModelService': ModelServiceService,
 };
 let server: GrpcServer;
 let explainer: ExplainerServiceClient;
 let trainer: TrainerServiceClient;
+let models: ModelServiceClient;
 
 beforeAll(async () => {
   server = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
   explainer = connect(ExplainerServiceClient, server.address);
   trainer = connect(TrainerServiceClient, server.address);
+  models = connect(ModelServiceClient, server.address);
 });
 
 afterAll(async () => {
   explainer.close();
   trainer.close();
+  models.close();
   await server.close(0);
 });
 
@@ -226,6 +253,42 @@ interface HealthClient extends Client {
   check(request: { service: string }, callback: (error: Error | null, response: { status: string }) => void): void;
 }
 
+describe('client streams', () => {
+  const data = Buffer.alloc(100_000);
+  const chunk = ImportModelRequest.fromPartial({ message: { $case: 'chunk', value: { path: 'a', data } } });
+  const description = ImportModelRequest.fromPartial({ message: { $case: 'description', value: {} } });
+
+  test('are read to their end, and answered', async () => {
+    async function* messages() {
+      for (let i = 0; i < 50; i++) yield chunk;
+    }
+    expect((await upload(models, 'importModel', messages())).model?.classes).toBe(50);
+  });
+
+  test('end with details where they are refused, however much the client would still send', async () => {
+    async function* messages() {
+      yield description;
+      while (true) yield chunk;
+    }
+    expect(await failureOf(upload(models, 'importModel', messages()))).toMatchObject({
+      reason: 'INVALID_ARGUMENT',
+      violations: [{ field: 'description' }],
+    });
+  });
+
+  test('that the client breaks off fail with its own error, and the server goes on', async () => {
+    async function* messages() {
+      yield chunk;
+      throw new TypeError('the file cannot be read');
+    }
+    await expect(upload(models, 'importModel', messages())).rejects.toThrow('the file cannot be read');
+    async function* whole() {
+      yield chunk;
+    }
+    expect((await upload(models, 'importModel', whole())).model?.classes).toBe(1);
+  });
+});
+
 test('reflection lists what is served, and no more', async () => {
   const path = '@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto';
   const definition = loadSync(createRequire(import.meta.url).resolve(path));
@@ -239,7 +302,7 @@ test('reflection lists what is served, and no more', async () => {
   await once(call.resume(), 'end');
   client.close();
   const names = response.listServicesResponse.service.map(({ name }: { name: string }) => name);
-  expect(names.sort()).toEqual(['jsigr.v1.ExplainerService', 'jsigr.v1.TrainerService']);
+  expect(names.sort()).toEqual(['jsigr.v1.ExplainerService', 'jsigr.v1.ModelService', 'jsigr.v1.TrainerService']);
 });
 
 test('a port in use is an error that names it', async () => {

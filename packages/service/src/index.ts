@@ -25,7 +25,7 @@ export { GrpcStrategy, type GrpcStrategyOptions } from './grpc-strategy.ts';
 export { type HttpErrorBody, toHttpError } from './http-errors.ts';
 export { holdLease, type Lease, type LeaseOptions } from './lease.ts';
 export { createLogger, type Logger, nestLogger } from './logging.ts';
-export { handle, pump, signalOf } from './pump.ts';
+export { handle, pump, receive, signalOf } from './pump.ts';
 export { settingsFromText } from './settings.ts';
 export { onShutdown, shutdown } from './shutdown.ts';
 export { Load, runWorker, type WorkerContext, type WorkerDefinition, type WorkerKindName } from './worker.ts';

@@ -1,10 +1,13 @@
 import { once } from 'node:events';
-import type { ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import { type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import { RpcException } from '@nestjs/microservices';
-import { cancelled } from './errors.ts';
+import { cancelled, JsigrError } from './errors.ts';
 import { toServiceError } from './grpc-errors.ts';
 
-type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'on' | 'off'>;
+interface AnyCall {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
 
 /** A signal that is aborted when the client goes away, cancels, or its deadline passes. */
 export function signalOf(call: AnyCall): AbortSignal {
@@ -76,5 +79,45 @@ export async function handle<Response>(body: () => Response | Promise<Response>)
     return await body();
   } catch (error) {
     throw new RpcException(toServiceError(error));
+  }
+}
+
+/**
+ * Answers a client stream: `body` reads the messages and gives the one response; what it throws reaches the client as a status with details.
+ * A call that breaks off may end like one that is whole, so the messages must say how many they are. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
+ */
+export async function receive<Request, Response>(
+  call: ServerReadableStream<Request, Response>,
+  callback: sendUnaryData<Response>,
+  body: (messages: AsyncIterable<Request>) => Promise<Response>,
+): Promise<void> {
+  try {
+    callback(null, await body(messagesOf(call)));
+  } catch (error) {
+    callback(toServiceError(error));
+    call.resume(); // what is still on its way is dropped, so that the call can end
+  }
+}
+
+/** What grpc-js breaks a stream of messages with is a status, not an Error. */
+function broken(cause: unknown): never {
+  const { code, details } = (cause ?? {}) as { code?: status; details?: string };
+  if (code === undefined || code === status.CANCELLED) throw cancelled('the caller cancelled', cause);
+  throw new JsigrError({ code, reason: status[code] ?? 'UNKNOWN', message: details ?? 'the stream broke', cause });
+}
+
+async function* messagesOf<Request, Response>(call: ServerReadableStream<Request, Response>): AsyncGenerator<Request> {
+  const signal = signalOf(call);
+  const gone = aborted(signal);
+  const iterator = call.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
+  try {
+    while (true) {
+      const next = await Promise.race([iterator.next().catch(broken), gone.promise]);
+      if (next === undefined) throw signal.reason;
+      if (next.done) return;
+      yield next.value as Request;
+    }
+  } finally {
+    gone.forget();
   }
 }

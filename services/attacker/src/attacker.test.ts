@@ -6,8 +6,10 @@ import { type Dataset, encodeDataset, glyphs, holdOut, type Split } from '@jsigr
 import { createEngine, float32 } from '@jsigr/engine';
 import {
   argmax,
+  classifierToOnnx,
   createClassifier,
   encodeCheckpoint,
+  importModel,
   initialParameters,
   predict,
   resolveModelSpec,
@@ -184,6 +186,18 @@ describe('an evaluation', () => {
     const fractions = progress.map(({ fraction }) => fraction);
     expect(fractions).toEqual([...fractions].sort((a, b) => a - b));
     expect(Math.max(...fractions)).toBeLessThanOrEqual(1);
+  });
+
+  test('of an imported ONNX file is white-box, and finds what it finds on the checkpoint that the file was made of', async () => {
+    const onnx = classifierToOnnx(createClassifier(spec, initialParameters(spec, modelSeed), 'exported'));
+    const imported = await artefacts.put('models', await importModel({ 'model.onnx': onnx }));
+    const [{ report: ours }, { report }] = [await evaluate(), await evaluate({ modelDigest: imported.digest })];
+    expect(report).toMatchObject({ model: `models/${imported.digest}`, step: 0, cleanAccuracy: { value: 1 } });
+    const found = ({ attacks }: RobustnessReport) =>
+      attacks.map(({ attack, access, robustAccuracy }) => [attack, access, robustAccuracy?.value]);
+    expect(found(report)).toEqual(found(ours));
+    const heldOut = { modelDigest: imported.digest, plan: { ...plan, part: 'held-out' } };
+    expect((await failureOf(evaluate(heldOut))).message).toContain('which samples its training held out is not known');
   });
 
   test('keeps the asked examples at each epsilon, within the ball around their images', async () => {

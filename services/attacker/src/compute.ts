@@ -3,18 +3,13 @@ import { workerData } from 'node:worker_threads';
 import { evaluate } from '@jsigr/attacks';
 import { type Dataset, decodeDataset, holdOut, type Split } from '@jsigr/datasets';
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
-import { type Checkpoint, type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
+import { type Checkpoint, openModel, type StoredModel } from '@jsigr/models';
 import { type ComputeContext, ComputeError, Lru, serveCompute, transferring } from '@jsigr/service/compute';
 import { ExampleKeeper } from './examples.ts';
 import type { AttackerMethods, AttackerThreadData, EvaluateArgument, EvaluateResult, Progress } from './methods.ts';
 
-interface Model {
-  readonly checkpoint: Checkpoint;
-  readonly classifier: Classifier;
-}
-
 /** Models and their surrogates (8 at most) of the evaluations that take turns. */
-const models = new Lru<Model>(32);
+const models = new Lru<StoredModel>(32);
 const datasets = new Lru<Dataset>(2);
 let engine: Promise<Engine> | undefined;
 
@@ -24,11 +19,7 @@ serveCompute<AttackerMethods>({
   },
   async load({ kind, digest, files }) {
     if (kind === 'datasets') datasets.set(digest, decodeDataset(files));
-    else {
-      const checkpoint = decodeCheckpoint(files);
-      const id = `${checkpoint.model.architecture}@${digest.slice(0, 8)}`;
-      models.set(digest, { checkpoint, classifier: createClassifier(checkpoint.model, checkpoint.parameters, id) });
-    }
+    else models.set(digest, await openModel(files, digest));
   },
   evaluate: evaluateLoaded,
 });
@@ -62,8 +53,8 @@ async function evaluateLoaded(
   return transferring(
     {
       report,
-      step: checkpoint.step,
-      epoch: checkpoint.epoch,
+      step: checkpoint?.step ?? 0,
+      epoch: checkpoint?.epoch ?? 0,
       input: classifier.input,
       examples: keeper.all(),
       ledger: lines,
@@ -80,12 +71,15 @@ function loaded<T>(cache: Lru<T>, digest: string): T {
 
 /** The samples of a part: those of the test set, or those of the training set that the model's own training held out. */
 function partOf(
-  { configuration, seed, dataset: trainedOn }: Checkpoint,
+  checkpoint: Checkpoint | undefined,
   dataset: Dataset,
   { part, dataset: digest }: EvaluateArgument,
 ): { split: Split; order: readonly number[] } {
   if (part === 'test')
     return { split: dataset.test, order: Array.from({ length: dataset.test.count }, (_, index) => index) };
+  if (!checkpoint)
+    throw invalidPart('the model was imported: which samples its training held out is not known; attack the test part');
+  const { configuration, seed, dataset: trainedOn } = checkpoint;
   const { heldOutFraction } = configuration;
   if (trainedOn.digest !== digest)
     throw invalidPart(

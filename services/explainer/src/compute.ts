@@ -1,7 +1,7 @@
 /** The explainer's compute thread. */
 import { workerData } from 'node:worker_threads';
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
-import { type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
+import { type Classifier, openModel } from '@jsigr/models';
 import { ComputeError, Lru, serveCompute } from '@jsigr/service/compute';
 import { Batcher } from './batcher.ts';
 import { batchKey, explainBatch, LARGEST_BATCH } from './explain-batch.ts';
@@ -21,8 +21,7 @@ serveCompute<ExplainerMethods>({
     return model && cardOf(model);
   },
   async load({ digest, files }) {
-    const { model, parameters } = decodeCheckpoint(files);
-    const classifier = createClassifier(model, parameters, `${model.architecture}@${digest.slice(0, 8)}`);
+    const { classifier } = await openModel(files, digest);
     models.set(digest, classifier);
     return cardOf(classifier);
   },

@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { encodeCheckpoint, initialParameters, resolveModelSpec } from '@jsigr/models';
+import {
+  classifierToOnnx,
+  createClassifier,
+  encodeCheckpoint,
+  importModel,
+  initialParameters,
+  resolveModelSpec,
+} from '@jsigr/models';
 import { ExplainerServiceClient, ExplainImageRequest, ExplainRequest, type ExplainResponse } from '@jsigr/proto';
 import {
   connect,
@@ -21,6 +28,8 @@ import { explainerWorker } from './index.ts';
 const model = resolveModelSpec({ architecture: 'mlp', input: [6, 5, 1], classes: 3, activation: 'tanh' });
 let root: string;
 let digest: string;
+/** The same network, exported to ONNX and imported again. */
+let imported: string;
 let server: GrpcServer;
 let client: ExplainerServiceClient;
 
@@ -42,6 +51,8 @@ beforeAll(async () => {
     optimizer: {},
   });
   digest = (await artefacts.put('models', files)).digest;
+  const onnx = classifierToOnnx(createClassifier(model, initialParameters(model, 1), 'exported'));
+  imported = (await artefacts.put('models', await importModel({ 'model.onnx': onnx }))).digest;
   const context = {
     artefacts,
     logger: createLogger('test'),
@@ -110,6 +121,14 @@ describe('an explanation', () => {
     };
     const slope = ((await logOdds(h)) - (await logOdds(-h))) / (2 * h);
     expect(slope).toBeCloseTo((map2?.[at] ?? 0) - (map0?.[at] ?? 0), 2);
+  });
+
+  test('of an imported ONNX file is that of the network that the file was made of', async () => {
+    const [ours, theirs] = [await explain({ target: 2 }), await explain({ target: 2 }, imported)].map(floats);
+    expect(Math.max(...(ours ?? []).map(Math.abs))).toBeGreaterThan(0.01);
+    ours?.forEach((value, i) => {
+      expect(theirs?.[i]).toBeCloseTo(value, 5);
+    });
   });
 
   test('by integrated gradients says how complete it is', async () => {

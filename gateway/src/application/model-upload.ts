@@ -1,0 +1,93 @@
+import type { ImportOptions, Layout } from '@jsigr/models';
+import type { ImportModelRequest, ModelDescription, ModelFileChunk } from '@jsigr/proto';
+import { type Files, invalidArgument, resourceExhausted } from '@jsigr/service';
+
+/** Most bytes of a model's files. */
+export const LARGEST_UPLOAD = 512 * 1024 * 1024;
+const LARGEST_CHUNK = 1024 * 1024;
+const MOST_FILES = 100;
+
+export interface ModelUpload {
+  readonly options: ImportOptions;
+  readonly files: Files;
+}
+
+/**
+ * Reads the messages of an import: the description, then the files that it announces.
+ * @throws JsigrError INVALID_ARGUMENT for messages out of order, or files that are not as announced; RESOURCE_EXHAUSTED beyond `LARGEST_UPLOAD`
+ */
+export async function readUpload(messages: AsyncIterable<ImportModelRequest>): Promise<ModelUpload> {
+  let description: ModelDescription | undefined;
+  const files = new Map<string, FileInProgress>();
+  for await (const { message } of messages) {
+    if (message?.$case === 'description') {
+      if (description) throw invalidArgument('description', 'came twice; it is the first message, and only that');
+      description = message.value;
+      for (const [path, file] of announced(description)) files.set(path, file);
+    } else if (message?.$case === 'chunk') {
+      if (!description) throw invalidArgument('description', 'is missing: it is the first message');
+      addChunk(files.get(message.value.path), message.value);
+    } else throw invalidArgument('message', 'is neither a description nor a chunk');
+  }
+  if (!description) throw invalidArgument('description', 'is missing: it is the first message');
+  return {
+    options: optionsOf(description),
+    files: Object.fromEntries([...files].map(([path, file]) => [path, whole(path, file)])),
+  };
+}
+
+interface FileInProgress {
+  readonly size: number;
+  readonly parts: Uint8Array[];
+  received: number;
+}
+
+function announced({ files }: ModelDescription): Map<string, FileInProgress> {
+  if (files.length < 1 || files.length > MOST_FILES)
+    throw invalidArgument('description.files', `${files.length} given, 1 to ${MOST_FILES} allowed`);
+  const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (total > LARGEST_UPLOAD)
+    throw resourceExhausted('MODEL_TOO_LARGE', `the files have ${total} bytes, at most ${LARGEST_UPLOAD} are taken`);
+  if (files.some(({ path }) => path === 'manifest.json'))
+    throw invalidArgument('description.files', 'manifest.json is written here; a model has other files');
+  return new Map(files.map(({ path, sizeBytes }) => [path, { size: sizeBytes, parts: [], received: 0 }]));
+}
+
+function addChunk(file: FileInProgress | undefined, { path, data }: ModelFileChunk): void {
+  if (!file)
+    throw invalidArgument('chunk.path', `${JSON.stringify(path.slice(0, 100))} is not a file of the description`);
+  if (data.length > LARGEST_CHUNK)
+    throw invalidArgument('chunk.data', `${data.length} bytes given, at most ${LARGEST_CHUNK} allowed`);
+  file.received += data.length;
+  if (file.received > file.size)
+    throw invalidArgument('chunk.data', `${path} has more than the ${file.size} bytes announced`);
+  file.parts.push(data);
+}
+
+function whole(path: string, { size, parts, received }: FileInProgress): Uint8Array {
+  if (received === size) return Buffer.concat(parts);
+  throw invalidArgument('chunk.data', `${path} ended after ${received} of ${size} bytes: send it again`);
+}
+
+/** What is left out stays out: the defaults and checks are the importer's. */
+function optionsOf({
+  displayName,
+  input,
+  layout,
+  output,
+  mean,
+  deviation,
+  classNames,
+}: ModelDescription): ImportOptions {
+  const isDefault = mean.length === 0 && deviation.length === 0;
+  return {
+    name: displayName,
+    ...(input.length > 0 && { input: input as unknown as [number, number, number] }),
+    ...(layout && { layout: layout as Layout }),
+    ...(output && { output }),
+    ...(!isDefault && {
+      normalization: { mean: mean.length > 0 ? mean : [0], deviation: deviation.length > 0 ? deviation : [1] },
+    }),
+    labels: classNames,
+  };
+}

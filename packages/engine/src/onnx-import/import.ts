@@ -1,0 +1,248 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import { EngineError } from '../errors.ts';
+import type { ImportedInput, ImportedModel, Tensors } from '../imported.ts';
+import { float32, type NdArray } from '../ndarray.ts';
+import {
+  decodeModel,
+  type FileNode,
+  type FileTensor,
+  type OnnxModel,
+  type OnnxSubgraph,
+  type ValueInfo,
+} from './decode.ts';
+import { type Evaluation, evaluateNodes, loadFolding, unknownOperator } from './evaluate.ts';
+import { findOperator } from './operators/table.ts';
+import { dtypeOf, type Numbers, type ReadExternal, readTensor } from './tensor.ts';
+import { knownValue, plainOf, plainValue, type Value } from './value.ts';
+import { malformed } from './wire.ts';
+
+export interface OnnxImportOptions {
+  /** Which outputs are wanted; by default all that are floating-point tensors, the first of which is a classifier's scores. */
+  readonly outputs?: readonly string[];
+  /** Reads a file of weights that lies beside the model; without it such models are refused. */
+  readonly readExternal?: ReadExternal;
+}
+
+/** An ONNX model as a differentiable function. Weights that are lists or larger are its parameters. */
+export interface ImportedOnnx extends ImportedModel {
+  /** Who wrote the file, e.g. `pytorch 2.9.0`. */
+  readonly producer: string;
+  readonly irVersion: number;
+  /** Version of the standard operator set. */
+  readonly opset: number;
+  /** Outputs of the file that are floating-point tensors: those that other runtimes give too. */
+  readonly tensorOutputs: readonly string[];
+  /** Names of the operators that the outputs need. */
+  readonly operators: readonly string[];
+  /** The value whose softmax the first output is, if the model ends in one: its logits. */
+  readonly softmaxInput?: string;
+}
+
+/**
+ * Reads an ONNX file (IR version 3 and later; operator sets 7 to 22 are known, 11 to 20 are tested) as a differentiable function of
+ * its inputs and its weights. See `onnxOperators` for what it knows. The batch may differ from the
+ * file's, though a file that was exported for a fixed one may refuse it.
+ * @throws EngineError MALFORMED_FILE if the bytes are not such a file; UNSUPPORTED_OPERATION naming the first operator that is not known
+ */
+export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions = {}): Promise<ImportedOnnx> {
+  await loadFolding();
+  const model = decodeModel(bytes);
+  const { outputs = floatOutputs(model.graph), readExternal } = options;
+  const produced = new Set([
+    ...model.graph.nodes.flatMap((node) => node.outputs),
+    ...model.graph.inputs.map(({ name }) => name),
+  ]);
+  for (const output of outputs)
+    if (!produced.has(output))
+      throw new EngineError(
+        'INVALID_INPUT',
+        `the model has no value '${output}'; its outputs are ${model.graph.outputs.map(({ name }) => name).join(', ')}`,
+      );
+  const { nodes, computed } = neededNodes(model, outputs);
+  checkOperators(nodes, model);
+  const { constants, parameters } = tensorsOf(model.graph, nodes, computed, readExternal);
+  const initialized = new Set([...constants.keys(), ...Object.keys(parameters)]);
+  const inputs = model.graph.inputs.filter(({ name }) => !initialized.has(name) && computed.has(name)).map(inputOf);
+  const written = nodes.filter(({ outputs: names }) => !initialized.has(names[0] ?? ''));
+  const softmaxInput = softmaxBefore(outputs[0] ?? '', nodes);
+  return {
+    ...(softmaxInput !== undefined && { softmaxInput }),
+    tensorOutputs: tensorOutputs(model.graph),
+    producer: model.producer,
+    irVersion: model.irVersion,
+    opset: model.opsets.get('') ?? 0,
+    inputs,
+    outputs,
+    operators: [...new Set(nodes.map(({ operator }) => operator))].toSorted(),
+    parameters,
+    forward(given, tensors) {
+      const values = new Map<string, Value>(constants);
+      const batched = new WeakSet<Value>();
+      for (const [name, { data }] of Object.entries(parameters))
+        values.set(name, { ...plainValue(tensorNamed(given, name)), known: { ...knownOf(parameters, name), data } });
+      for (const { name } of inputs) {
+        const value = plainValue(tensorNamed(tensors, name));
+        batched.add(value);
+        values.set(name, value);
+      }
+      const state: Evaluation = {
+        functions: model.functions,
+        readExternal,
+        batch: fixedBatch(inputs, tensors, batched),
+        batched,
+        evaluations: 0,
+      };
+      evaluateNodes(written, values, model.opsets, state);
+      return Object.fromEntries(outputs.map((name) => [name, outputOf(values, name)]));
+    },
+  };
+}
+
+/** The input of the softmax over classes that gives a value, perhaps under another name. */
+function softmaxBefore(name: string, nodes: readonly FileNode[]): string | undefined {
+  const node = nodes.find(({ outputs }) => outputs[0] === name);
+  if (node?.domain !== '') return undefined;
+  if (node.operator === 'Identity') return softmaxBefore(node.inputs[0] ?? '', nodes);
+  const axis = node.attributes.get('axis')?.integer ?? -1;
+  return node.operator === 'Softmax' && (axis === 1 || axis === -1) ? node.inputs[0] : undefined;
+}
+
+function outputOf(values: ReadonlyMap<string, Value>, name: string): tf.Tensor {
+  const value = values.get(name);
+  if (!value) throw malformed(`its output '${name}' is not computed`);
+  return plainOf(value);
+}
+
+function knownOf(parameters: Readonly<Record<string, NdArray>>, name: string): Numbers {
+  const array = parameters[name];
+  if (!array) throw new EngineError('INVALID_INPUT', `the model has no parameter '${name}'`);
+  return array;
+}
+
+function tensorNamed(tensors: Tensors, name: string): tf.Tensor {
+  const tensor = tensors[name];
+  if (tensor) return tensor;
+  throw new EngineError(
+    'INVALID_INPUT',
+    `the imported model was not given '${name}'; it got ${Object.keys(tensors).slice(0, 5).join(', ')}`,
+  );
+}
+
+/** The batch for which the file was written, if it differs from that of the first input. */
+function fixedBatch(inputs: readonly ImportedInput[], tensors: Tensors, batched: WeakSet<Value>): Evaluation['batch'] {
+  const declared = inputs[0]?.shape[0];
+  const actual = tensors[inputs[0]?.name ?? '']?.shape[0];
+  if (typeof declared !== 'number' || actual === undefined || declared === actual) return undefined;
+  return { declared, actual, isBatched: (value) => batched.has(value) };
+}
+
+function tensorOutputs({ outputs }: OnnxSubgraph): string[] {
+  return outputs.filter(({ elementType }) => dtypeOf(elementType) === 'float32').map(({ name }) => name);
+}
+
+/** Outputs that have gradients: floating-point tensors, and the scores by label that scikit-learn's converter writes. */
+function floatOutputs(graph: OnnxSubgraph): string[] {
+  const { outputs, nodes } = graph;
+  const scores = new Set(nodes.filter(({ operator }) => operator === 'ZipMap').flatMap((node) => node.outputs));
+  const tensors = tensorOutputs(graph);
+  const names = outputs.map(({ name }) => name).filter((name) => tensors.includes(name) || scores.has(name));
+  if (names.length > 0) return names;
+  throw new EngineError(
+    'UNSUPPORTED_OPERATION',
+    `none of the model's outputs (${outputs.map(({ name }) => name).join(', ') || 'there is none'}) is a floating-point tensor`,
+  );
+}
+
+function inputOf({ name, elementType, shape }: ValueInfo): ImportedInput {
+  const dtype = dtypeOf(elementType);
+  if (!dtype)
+    throw new EngineError('UNSUPPORTED_OPERATION', `the input '${name}' has the ONNX element type ${elementType}`);
+  if (!shape)
+    throw new EngineError('UNSUPPORTED_OPERATION', `the file does not say which shape the input '${name}' has`);
+  return { name, dtype, shape };
+}
+
+/**
+ * The nodes that the outputs need, and the names of the values that are computed with. The others are only read while tracing: shapes, axes and
+ * what they are made of.
+ */
+function neededNodes({ graph }: OnnxModel, outputs: readonly string[]): { nodes: FileNode[]; computed: Set<string> } {
+  const computed = new Set(outputs);
+  const needed = new Set(outputs);
+  const nodes: FileNode[] = [];
+  for (const node of graph.nodes.toReversed()) {
+    if (!node.outputs.some((name) => needed.has(name))) continue;
+    nodes.push(node);
+    const isComputed = node.outputs.some((name) => computed.has(name));
+    const reads = findOperator(node)?.reads ?? [];
+    const inner = [...node.attributes.values()].flatMap(({ graph: branch }) => (branch ? namesIn(branch) : []));
+    for (const [i, name] of [...node.inputs, ...inner].entries()) {
+      needed.add(name);
+      if (isComputed && !(i < node.inputs.length && reads.includes(i))) computed.add(name);
+    }
+  }
+  return { nodes: nodes.reverse(), computed };
+}
+
+/** Every name that a branch mentions, those of the enclosing graph among them. */
+function namesIn({ nodes, outputs }: OnnxSubgraph): string[] {
+  const inner = nodes.flatMap((node) =>
+    [...node.attributes.values()].flatMap(({ graph }) => (graph ? namesIn(graph) : [])),
+  );
+  return [...nodes.flatMap(({ inputs }) => inputs), ...outputs.map(({ name }) => name), ...inner];
+}
+
+/** What cannot be evaluated is said when the file is read, not when it is first used. */
+function checkOperators(nodes: readonly FileNode[], { functions, opsets }: OnnxModel): void {
+  const calls = new Set<string>();
+  const check = (body: readonly FileNode[], versions: ReadonlyMap<string, number>) => {
+    for (const node of body) {
+      const key = `${node.domain}:${node.operator}`;
+      if (functions.has(key)) calls.add(key);
+      else if (!(node.operator === 'If' && node.domain === '') && !findOperator(node))
+        throw unknownOperator(node, versions);
+    }
+  };
+  check(nodes, opsets);
+  // a set is visited in the order of insertion, with what is added on the way
+  for (const key of calls) check(functions.get(key)?.nodes ?? [], functions.get(key)?.opsets ?? opsets);
+}
+
+interface ModelTensors {
+  readonly constants: ReadonlyMap<string, Value>;
+  readonly parameters: Readonly<Record<string, NdArray>>;
+}
+
+/** Weights become parameters; numbers, integers, and what is only read while tracing stay constants. */
+function tensorsOf(
+  graph: OnnxSubgraph,
+  nodes: readonly FileNode[],
+  computed: ReadonlySet<string>,
+  readExternal: ReadExternal | undefined,
+): ModelTensors {
+  const constants = new Map<string, Value>();
+  const parameters: Record<string, NdArray> = {};
+  const used = new Set(
+    nodes.flatMap((node) => [
+      ...node.inputs,
+      ...[...node.attributes.values()].flatMap(({ graph: g }) => (g ? namesIn(g) : [])),
+    ]),
+  );
+  for (const [name, tensor] of namedTensors(graph, nodes)) {
+    if (!used.has(name)) continue;
+    const numbers = readTensor(tensor, readExternal);
+    if (numbers.dtype === 'float32' && numbers.shape.length > 0 && computed.has(name))
+      parameters[name] = float32(numbers.data as Float32Array, numbers.shape);
+    else constants.set(name, knownValue(numbers));
+  }
+  return { constants, parameters };
+}
+
+/** Initializers, and constants that older exporters write as nodes. */
+function namedTensors({ initializers }: OnnxSubgraph, nodes: readonly FileNode[]): [string, FileTensor][] {
+  const written = nodes.flatMap(({ operator, outputs, attributes }): [string, FileTensor][] => {
+    const tensor = operator === 'Constant' ? attributes.get('value')?.tensor : undefined;
+    return tensor ? [[outputs[0] ?? '', tensor]] : [];
+  });
+  return [...initializers.map((tensor): [string, FileTensor] => [tensor.name, tensor]), ...written];
+}

@@ -1,0 +1,189 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../../ndarray.ts';
+import type { Call } from '../call.ts';
+import type { OnnxOperator, OperatorTable } from '../operator.ts';
+import { dtypeOf } from '../tensor.ts';
+import { aligned, imagesValue, knownValue, plainValue, tensorOf, type Value, valueLike } from '../value.ts';
+
+/** f(x), element by element. */
+function unary(f: (x: tf.Tensor, call: Call) => tf.Tensor, reads?: readonly number[]): OnnxOperator {
+  return {
+    ...(reads && { reads }),
+    evaluate: (call) => valueLike(call.value(0), f(tensorOf(call.value(0)), call)),
+  };
+}
+
+function broadcasting(values: readonly Value[], f: (...operands: tf.Tensor[]) => tf.Tensor): Value {
+  const { operands, layout } = aligned(values);
+  const result = f(...operands);
+  return layout === 'images' ? imagesValue(result) : plainValue(result);
+}
+
+function binary(f: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): OnnxOperator {
+  return {
+    evaluate: (call) => broadcasting([call.value(0), call.value(1)], (...[a, b]) => f(a as tf.Tensor, b as tf.Tensor)),
+  };
+}
+
+/** An operator of any number of operands. */
+function variadic(
+  f: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor,
+  finish = (sum: tf.Tensor, _count: number) => sum,
+): OnnxOperator {
+  return {
+    evaluate: (call) => {
+      const values = Array.from({ length: call.count }, (_, i) => call.value(i));
+      return broadcasting(values, (...operands) =>
+        finish(
+          operands.reduce((a, b) => f(a, b)),
+          operands.length,
+        ),
+      );
+    },
+  };
+}
+
+const isInteger = (x: tf.Tensor) => x.dtype === 'int32';
+const SQRT_HALF = Math.SQRT1_2;
+
+/** x * P(X <= x) for a normal X; `tanh` is the approximation that older networks use (Hendrycks and Gimpel 2016). */
+function gelu(x: tf.Tensor, approximate: string): tf.Tensor {
+  const inner = () => tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(tf.square(x), x))));
+  const probability = approximate === 'tanh' ? tf.tanh(inner()) : tf.erf(tf.mul(x, SQRT_HALF));
+  return tf.mul(tf.mul(x, 0.5), tf.add(1, probability));
+}
+
+/** exp(min(x, 0)) - 1: does not overflow where it is not used. */
+function expm1OfNegative(x: tf.Tensor): tf.Tensor {
+  return tf.sub(tf.exp(tf.neg(tf.relu(tf.neg(x)))), 1);
+}
+
+function clip(x: tf.Tensor, call: Call): tf.Tensor {
+  const limit = (name: string, index: number, fallback: number) =>
+    call.has(index) ? (call.numbers(index)[0] ?? fallback) : call.float(name, fallback);
+  const [low, high] = [limit('min', 1, -3.4e38), limit('max', 2, 3.4e38)];
+  return tf.clipByValue(x, low, high);
+}
+
+/** ONNX divides integers towards zero. */
+function divide(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  if (!isInteger(a)) return tf.div(a, b);
+  return tf.cast(tf.div(tf.cast(a, 'float32'), tf.cast(b, 'float32')), 'int32');
+}
+
+/** Remainder with the sign of the divisor, or of the dividend (`fmod`). */
+function remainder(a: tf.Tensor, b: tf.Tensor, towardsZero: boolean): tf.Tensor {
+  const [x, y] = [tf.cast(a, 'float32'), tf.cast(b, 'float32')];
+  const quotient = tf.div(x, y);
+  const whole = towardsZero ? tf.mul(tf.sign(quotient), tf.floor(tf.abs(quotient))) : tf.floor(quotient);
+  return tf.cast(tf.sub(x, tf.mul(y, whole)), a.dtype as 'float32');
+}
+
+function cast(x: tf.Tensor, call: Call): tf.Tensor {
+  const to = call.integer('to', 0);
+  const dtype = dtypeOf(to);
+  if (!dtype) throw call.error('UNSUPPORTED_OPERATION', `the ONNX element type ${to} has no counterpart in the engine`);
+  return x.dtype === dtype ? x : tf.cast(x, dtype);
+}
+
+const toFloat = (x: tf.Tensor) => tf.cast(x, 'float32');
+
+/** Operators that work element by element and broadcast. */
+export const elementwiseOperators = {
+  Abs: unary((x) => tf.abs(x)),
+  Add: binary(tf.add),
+  And: binary((a, b) => tf.logicalAnd(a, b)),
+  Cast: unary(cast),
+  CastLike: { evaluate: (call) => valueLike(call.value(0), tf.cast(tensorOf(call.value(0)), call.value(1).dtype)) },
+  Ceil: unary((x) => (isInteger(x) ? x : tf.ceil(x))),
+  Celu: unary((x, call) => {
+    const alpha = call.float('alpha', 1);
+    return tf.add(tf.relu(x), tf.mul(alpha, expm1OfNegative(tf.div(x, alpha))));
+  }),
+  Clip: unary(clip, [1, 2]),
+  Cos: unary((x) => tf.cos(x)),
+  Div: binary(divide),
+  Elu: unary((x, call) => tf.add(tf.relu(x), tf.mul(call.float('alpha', 1), expm1OfNegative(x)))),
+  Equal: binary((a, b) => tf.equal(a, b)),
+  Erf: unary((x) => tf.erf(x)),
+  Exp: unary((x) => tf.exp(x)),
+  Floor: unary((x) => (isInteger(x) ? x : tf.floor(x))),
+  Gelu: unary((x, call) => gelu(x, call.text('approximate', 'none'))),
+  Greater: binary((a, b) => tf.greater(a, b)),
+  GreaterOrEqual: binary((a, b) => tf.greaterEqual(a, b)),
+  HardSigmoid: unary((x, call) =>
+    tf.clipByValue(tf.add(tf.mul(x, call.float('alpha', 0.2)), call.float('beta', 0.5)), 0, 1),
+  ),
+  HardSwish: unary((x) => tf.mul(x, tf.clipByValue(tf.add(tf.div(x, 6), 0.5), 0, 1))),
+  Identity: { evaluate: (call) => call.value(0) },
+  LeakyRelu: unary((x, call) => tf.leakyRelu(x, call.float('alpha', 0.01))),
+  Less: binary((a, b) => tf.less(a, b)),
+  LessOrEqual: binary((a, b) => tf.lessEqual(a, b)),
+  Log: unary((x) => tf.log(x)),
+  Max: variadic(tf.maximum),
+  Mean: variadic(tf.add, (sum, count) => tf.div(sum, count)),
+  Min: variadic(tf.minimum),
+  Mish: unary((x) => tf.mul(x, tf.tanh(tf.softplus(x)))),
+  Mod: {
+    evaluate: (call) =>
+      broadcasting([call.value(0), call.value(1)], (...[a, b]) =>
+        remainder(a as tf.Tensor, b as tf.Tensor, call.integer('fmod', 0) === 1),
+      ),
+  },
+  Mul: binary(tf.mul),
+  Neg: unary((x) => tf.neg(x)),
+  Not: unary((x) => tf.logicalNot(x)),
+  Or: binary((a, b) => tf.logicalOr(a, b)),
+  PRelu: {
+    evaluate: (call) =>
+      broadcasting([call.value(0), call.value(1)], (...[x, slope]) =>
+        tf.sub(tf.relu(x as tf.Tensor), tf.mul(slope as tf.Tensor, tf.relu(tf.neg(x as tf.Tensor)))),
+      ),
+  },
+  Pow: {
+    evaluate: (call) => {
+      const base = call.value(0);
+      const { dtype } = base;
+      // a square is simpler than a power, so one number is read rather than computed with
+      const given = call.value(1);
+      const exponent = given.known && sizeOf(given.shape) === 1 ? knownValue(given.known) : given;
+      return broadcasting([base, exponent], (...[a, b]) =>
+        tf.cast(tf.pow(toFloat(a as tf.Tensor), toFloat(b as tf.Tensor)), dtype),
+      );
+    },
+  },
+  Reciprocal: unary((x) => tf.reciprocal(x)),
+  Relu: unary((x) => tf.relu(x)),
+  Round: unary((x) => tf.round(x)),
+  Selu: unary((x, call) => {
+    const [alpha, gamma] = [call.float('alpha', 1.6732632423543772), call.float('gamma', 1.0507009873554805)];
+    return tf.mul(gamma, tf.add(tf.relu(x), tf.mul(alpha, expm1OfNegative(x))));
+  }),
+  Shrink: unary((x, call) => {
+    const [bias, lambda] = [call.float('bias', 0), call.float('lambd', 0.5)];
+    const above = toFloat(tf.greater(x, lambda));
+    const below = toFloat(tf.less(x, -lambda));
+    return tf.add(tf.mul(above, tf.sub(x, bias)), tf.mul(below, tf.add(x, bias)));
+  }),
+  Sigmoid: unary((x) => tf.sigmoid(x)),
+  Sign: unary((x) => tf.sign(x)),
+  Sin: unary((x) => tf.sin(x)),
+  Softplus: unary((x) => tf.softplus(x)),
+  Softsign: unary((x) => tf.div(x, tf.add(1, tf.abs(x)))),
+  Sqrt: unary((x) => tf.sqrt(x)),
+  Sub: binary(tf.sub),
+  Sum: variadic(tf.add),
+  Swish: unary((x, call) => tf.mul(x, tf.sigmoid(tf.mul(x, call.float('alpha', 1))))),
+  Tan: unary((x) => tf.div(tf.sin(x), tf.cos(x))),
+  Tanh: unary((x) => tf.tanh(x)),
+  ThresholdedRelu: unary((x, call) => tf.mul(x, toFloat(tf.greater(x, call.float('alpha', 1))))),
+  Where: {
+    evaluate: (call) => {
+      const values = [call.value(0), call.value(1), call.value(2)];
+      return broadcasting(values, (...[condition, a, b]) =>
+        tf.where(condition as tf.Tensor, a as tf.Tensor, b as tf.Tensor),
+      );
+    },
+  },
+  Xor: binary((a, b) => tf.notEqual(toFloat(a), toFloat(b))),
+} satisfies OperatorTable;

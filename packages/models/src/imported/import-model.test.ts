@@ -1,0 +1,199 @@
+import { readFileSync } from 'node:fs';
+import { createEngine, type Engine, float32, type NdArray, readSafetensors } from '@jsigr/engine';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClassifier } from '../create-classifier.ts';
+import { classifierToOnnx } from '../export-onnx.ts';
+import { initialParameters } from '../model-spec.ts';
+import { openModel } from '../open-model.ts';
+import { argmax, predict } from '../predict.ts';
+import { type ImportOptions, importModel } from './import-model.ts';
+
+// Files that other tools exported, with the outputs that those tools compute: packages/engine/golden/make.py
+const GOLDEN = new URL('../../../engine/golden/', import.meta.url);
+const read = (path: string) => new Uint8Array(readFileSync(new URL(path, GOLDEN)));
+const onnx = (name: string) => ({ 'model.onnx': read(`onnx/${name}/model.onnx`) });
+const layers = (name: string) => ({
+  'model.json': read(`layers/${name}/model.json`),
+  'weights.bin': read(`layers/${name}/weights.bin`),
+});
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+function expectedOf(name: string): { input: NdArray; output: NdArray } {
+  const { tensors } = readSafetensors(read(`onnx/${name}/expected.safetensors`));
+  const find = (kind: string) => Object.entries(tensors).find(([key]) => key.startsWith(`${kind}/`))?.[1] as NdArray;
+  return { input: find('input'), output: find('output') };
+}
+
+/** [N, C, H, W] -> [N, H, W, C] */
+function channelsLast({ data, shape: [n = 0, c = 0, h = 0, w = 0] }: NdArray): NdArray {
+  const moved = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) {
+    const [image, channel, pixel] = [Math.floor(i / (c * h * w)), Math.floor(i / (h * w)) % c, i % (h * w)];
+    moved[(image * h * w + pixel) * c + channel] = data[i] ?? 0;
+  }
+  return float32(moved, [n, h, w, c]);
+}
+
+async function manifestOf(files: Readonly<Record<string, Uint8Array>>) {
+  return JSON.parse(new TextDecoder().decode(files['manifest.json']));
+}
+
+describe('importModel', () => {
+  it.each<[string, ImportOptions, number[]]>([
+    ['torch-resnet-dynamo-18', {}, [16, 16, 3]],
+    ['torch-resnet-fixed-batch-17', {}, [16, 16, 3]],
+    ['torch-vit-12', {}, [12, 12, 3]],
+  ])('%s: a classifier of images [N, H, W, C] with PyTorch’s logits', async (name, options, shape) => {
+    const files = await importModel(onnx(name), options);
+    expect((await manifestOf(files)).reading).toMatchObject({ layout: 'NCHW', scores: 'logits' });
+    const { classifier, checkpoint } = await openModel(files, 'abcdef0123');
+    expect(checkpoint).toBeUndefined();
+    expect(classifier).toMatchObject({ input: shape, classes: 5, id: 'onnx@abcdef01' });
+    const { input, output } = expectedOf(name);
+    const { logits } = await predict(engine, classifier, channelsLast(input));
+    output.data.forEach((value, i) => {
+      expect(logits.data[i]).toBeCloseTo(value, 4);
+    });
+  });
+
+  it('uses the input of a last softmax as logits, and says so', async () => {
+    const files = await importModel(onnx('torch-plain-11'), {
+      name: 'plain',
+      labels: ['a', 'b', 'c', 'd', 'e', 'f'],
+    });
+    const { remarks, reading, model } = await manifestOf(files);
+    expect(remarks).toEqual([expect.stringMatching(/^the file ends in a softmax; its input '.*' is used as logits$/)]);
+    expect({ scores: reading.scores, input: model.input }).toEqual({ scores: 'logits', input: [16, 16, 1] });
+    const { classifier } = await openModel(files, 'abcdef0123');
+    const { input, output } = expectedOf('torch-plain-11');
+    const { logits } = await predict(engine, classifier, channelsLast(input));
+    const sum = Array.from(logits.data.slice(0, 6), Math.exp).reduce((a, b) => a + b);
+    expect(Math.exp(logits.data[2] ?? 0) / sum).toBeCloseTo(output.data[2] ?? 0, 5);
+  });
+
+  it('takes logarithms of probabilities that no softmax gives, and says so', async () => {
+    const files = await importModel(onnx('sklearn-logistic-17'), { input: [2, 3, 1] });
+    const { remarks, reading } = await manifestOf(files);
+    expect(remarks[0]).toContain('the file gives probabilities; their logarithms are used as logits');
+    expect(reading).toMatchObject({ imageShape: [6], scores: 'probabilities' });
+    const { classifier } = await openModel(files, 'abcdef0123');
+    const { input, output } = expectedOf('sklearn-logistic-17');
+    const { logits } = await predict(engine, classifier, float32(input.data as Float32Array, [4, 2, 3, 1]));
+    expect(Math.exp(logits.data[1] ?? 0)).toBeCloseTo(output.data[1] ?? 0, 5);
+  });
+
+  it('reads Keras’ images as [N, H, W, C], and LayersModels', async () => {
+    expect((await manifestOf(await importModel(onnx('keras-cnn-17')))).model.input).toEqual([12, 12, 3]);
+    const sequential = await importModel(layers('sequential'));
+    expect(await manifestOf(sequential)).toMatchObject({
+      model: { architecture: 'layers-model', input: [10, 10, 3], classes: 4 },
+      reading: { scores: 'probabilities' },
+    });
+    expect(Object.keys((await openModel(sequential, 'abcdef01')).classifier.parameters).length).toBeGreaterThan(10);
+  });
+
+  it('makes a normalization part of the model', async () => {
+    const plain = await openModel(await importModel(onnx('keras-cnn-17')), 'abcdef01');
+    const normalization = { mean: [0.5, 0.25, 0], deviation: [0.5, 0.5, 1] };
+    const shifted = await openModel(await importModel(onnx('keras-cnn-17'), { normalization }), 'abcdef01');
+    const image = (channels: readonly number[]) =>
+      float32(
+        Float32Array.from({ length: 432 }, (_, i) => channels[i % 3] ?? 0),
+        [1, 12, 12, 3],
+      );
+    const { logits: expected } = await predict(engine, plain.classifier, image([0.2, 0.8, 0.3]));
+    // 0.5 + 0.5 * 0.2, 0.25 + 0.5 * 0.8, 0.3
+    const { logits } = await predict(engine, shifted.classifier, image([0.6, 0.65, 0.3]));
+    expected.data.forEach((value, i) => {
+      expect(logits.data[i]).toBeCloseTo(value, 5);
+    });
+  });
+
+  it('reads back what is exported here', async () => {
+    const spec = { architecture: 'resnet8', input: [8, 8, 3], classes: 4 } as const;
+    const ours = createClassifier(spec, initialParameters(spec, 1), 'ours');
+    const { classifier } = await openModel(await importModel({ 'model.onnx': classifierToOnnx(ours) }), 'ab');
+    const images = float32(
+      Float32Array.from({ length: 384 }, (_, i) => (i % 7) / 7),
+      [2, 8, 8, 3],
+    );
+    const [{ logits }, { logits: expected }] = [
+      await predict(engine, classifier, images),
+      await predict(engine, ours, images),
+    ];
+    expect(argmax(logits.data.slice(0, 4) as Float32Array)).toBe(argmax(expected.data.slice(0, 4) as Float32Array));
+    expected.data.forEach((value, i) => {
+      expect(logits.data[i]).toBeCloseTo(value, 4);
+    });
+  });
+
+  it.each<[string, Record<string, Uint8Array>, ImportOptions, string, string]>([
+    [
+      'no model',
+      { 'readme.txt': new Uint8Array(3) },
+      {},
+      'files',
+      'there is neither model.onnx nor model.json among readme.txt',
+    ],
+    ['another size', onnx('keras-cnn-17'), { input: [10, 12, 3] }, 'input', 'images of 10x12x3 do not fit it'],
+    ['another layout', onnx('keras-cnn-17'), { layout: 'NCHW' }, 'layout', 'as NCHW it has 12 channels'],
+    [
+      'flat features without a size',
+      onnx('sklearn-mlp-17'),
+      {},
+      'input',
+      "its input 'X' has the shape [?, 6]: give the height, width and channels",
+    ],
+    [
+      'labels of another number',
+      onnx('torch-vit-12'),
+      { labels: ['cat', 'dog'] },
+      'labels',
+      '2 labels were given, the model tells 5 classes apart',
+    ],
+    [
+      'an output that is no list of scores',
+      onnx('torch-vit-12'),
+      { output: 'images' },
+      'files',
+      'a classifier gives [4, classes]',
+    ],
+    [
+      'means of another number of channels',
+      onnx('torch-vit-12'),
+      { normalization: { mean: [0.5, 0.5], deviation: [1] } },
+      'normalization.mean',
+      '2 numbers for images of 3 channels',
+    ],
+    [
+      'a deviation of 0',
+      onnx('torch-vit-12'),
+      { normalization: { mean: [0], deviation: [0] } },
+      'normalization.deviation',
+      'must be above 0',
+    ],
+  ])('refuses %s, naming the field', async (_, files, options, field, message) => {
+    const error = await importModel(files, options).catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ name: 'ModelError', field });
+    expect((error as Error).message).toContain(message);
+  });
+});
+
+describe('openModel', () => {
+  it('says which file of an imported model was changed or is missing', async () => {
+    const files = await importModel(onnx('torch-plain-11'));
+    const changed = { ...files, 'model.onnx': read('onnx/torch-vit-12/model.onnx') };
+    await expect(openModel(changed, 'ab')).rejects.toMatchObject({ reason: 'DIGEST_MISMATCH', field: 'model.onnx' });
+    const { 'manifest.json': manifest = new Uint8Array() } = files;
+    await expect(openModel({ 'manifest.json': manifest }, 'ab')).rejects.toThrow('model.onnx is missing');
+    const broken = new TextEncoder().encode(new TextDecoder().decode(manifest).replace('"classes": 6', '"classes": 1'));
+    await expect(openModel({ ...files, 'manifest.json': broken }, 'ab')).rejects.toMatchObject({
+      field: 'model.classes',
+    });
+  });
+});

@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { createEngine, type Engine, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
+import * as z from 'zod';
+import type { CheckpointFiles } from '../checkpoint.ts';
+import { ModelError } from '../errors.ts';
+import {
+  IMPORT_VERSION,
+  type ImportManifest,
+  imageShapeSchema,
+  importManifestSchema,
+  layouts,
+  MANIFEST,
+  normalizationSchema,
+  type Reading,
+  type ScoreKind,
+} from './manifest.ts';
+import { readInput } from './shapes.ts';
+import { ONNX_FILE, readSource, type Source } from './source.ts';
+import { compareWithFile, kindOf, tryOut, unsupported } from './trial.ts';
+
+export const importOptionsSchema = z.strictObject({
+  name: z.string().max(200).default('').describe('for people, e.g. the name of the file'),
+  input: imageShapeSchema.optional().describe('only where the file does not say'),
+  layout: z.enum(layouts).optional().describe('only where the shape does not tell'),
+  output: z.string().optional().describe('which output of an ONNX file gives the scores; by default the first'),
+  normalization: normalizationSchema
+    .default({ mean: [0], deviation: [1] })
+    .describe('for a model that does not normalise its images itself'),
+  labels: z.array(z.string().max(200)).readonly().default([]).describe('names of the classes'),
+});
+
+export type ImportOptions = z.input<typeof importOptionsSchema>;
+
+/** Random images that a model is tried on. */
+const TRIALS = 4;
+/**
+ * Checks a foreign model and makes an artefact of it: its files and a manifest. It is run on random images, alone and in a batch, and, if it is
+ * ONNX, compared with ONNX Runtime: so what is attacked later is the model that was given.
+ * @param files `model.onnx`, or `model.json` with its weight files
+ * @throws EngineError naming an operator that is not known, or what is malformed; ModelError naming the setting that does not fit
+ */
+export async function importModel(files: CheckpointFiles, options: ImportOptions = {}): Promise<CheckpointFiles> {
+  const engine = await createEngine({ threads: 1 });
+  try {
+    return await importOn(engine, files, parseOptions(options));
+  } finally {
+    await engine.dispose();
+  }
+}
+
+type ParsedOptions = z.output<typeof importOptionsSchema>;
+
+async function importOn(engine: Engine, files: CheckpointFiles, options: ParsedOptions): Promise<CheckpointFiles> {
+  const { name, normalization, labels, output, ...given } = options;
+  const whole = await readSource(files, output);
+  const entry = onlyInput(whole);
+  const { input, layout, imageShape } = readInput(entry, given);
+  checkNormalization(normalization, input[2]);
+  const source = whole.softmaxInput === undefined ? whole : await readSource(files, whole.softmaxInput);
+  const { format, producer } = source;
+  const [outputName = ''] = source.outputs;
+  const names = { format, producer, inputName: entry.name, outputName };
+  const reading: Reading = { ...names, layout, imageShape, scores: 'logits', normalization };
+  const images = float32(uniform({ seed: 1, stream: 'import' }, TRIALS * sizeOf(input)), [TRIALS, ...input]);
+  const scores = await tryOut(engine, source, reading, images);
+  const classes = classesOf(scores, labels);
+  const isCompared = whole.tensorOutputs.includes(whole.outputs[0] ?? '');
+  if (files[ONNX_FILE] && isCompared)
+    await compareWithFile(engine, files[ONNX_FILE], { source, reading, images, scores }, whole);
+  const kind = kindOf(scores);
+  const manifest: ImportManifest = {
+    version: IMPORT_VERSION,
+    kind: 'imported',
+    name,
+    model: { architecture: format, input, classes },
+    labels,
+    reading: { ...reading, scores: kind },
+    remarks: [
+      ...remarksOn(kind, whole),
+      ...(isCompared ? [] : ['its scores could not be compared with those of another runtime']),
+    ],
+    files: Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, sha256(bytes)])),
+  };
+  const bytes = new TextEncoder().encode(`${JSON.stringify(importManifestSchema.parse(manifest), undefined, 2)}\n`);
+  return { [MANIFEST]: bytes, ...files };
+}
+
+function parseOptions(options: ImportOptions): ParsedOptions {
+  const parsed = importOptionsSchema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  throw new ModelError('INVALID_SETTING', field, `${field || 'settings'}: ${issue?.message ?? 'invalid'}`);
+}
+
+function onlyInput({ inputs }: Source): Source['inputs'][number] {
+  const [entry, ...others] = inputs;
+  if (entry && others.length === 0) return entry;
+  throw unsupported(
+    `the model has the inputs ${inputs.map(({ name }) => name).join(', ') || '(none)'}; it must have one`,
+  );
+}
+
+/** One number counts for all channels. */
+function checkNormalization(normalization: Reading['normalization'], channels: number): void {
+  for (const [key, list] of Object.entries(normalization))
+    if (list.length !== 1 && list.length !== channels)
+      throw new ModelError(
+        'INVALID_SETTING',
+        `normalization.${key}`,
+        `${list.length} numbers for images of ${channels} channels`,
+      );
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The class axis of [N, classes], perhaps with axes of 1 behind it, as fully convolutional networks have it. */
+function classesOf({ shape }: NdArray, labels: readonly string[]): number {
+  const [, classes = 1, ...rest] = shape;
+  if (shape.length < 2 || classes < 2 || rest.some((size) => size !== 1))
+    throw unsupported(
+      `its output has the shape [${shape}] for ${TRIALS} images; a classifier gives [${TRIALS}, classes] with at least 2 classes`,
+    );
+  if (labels.length > 0 && labels.length !== classes)
+    throw new ModelError(
+      'INVALID_SETTING',
+      'labels',
+      `${labels.length} labels were given, the model tells ${classes} classes apart`,
+    );
+  return classes;
+}
+
+function remarksOn(kind: ScoreKind, { softmaxInput }: Source): string[] {
+  if (softmaxInput !== undefined) return [`the file ends in a softmax; its input '${softmaxInput}' is used as logits`];
+  if (kind === 'probabilities')
+    return [
+      'the file gives probabilities; their logarithms are used as logits, which are flat where a probability is below 1e-30',
+    ];
+  return kind === 'log-probabilities' ? ['the file gives log-probabilities, which are used as logits'] : [];
+}

@@ -1,0 +1,61 @@
+import * as z from 'zod';
+
+export const IMPORT_VERSION = 1;
+export const MANIFEST = 'manifest.json';
+
+/** Sides and channels of images, number of classes: wider than for networks that are trained here. */
+const LIMITS = { side: 1024, channels: 4, classes: 10_000 } as const;
+const side = z.int().min(1).max(LIMITS.side);
+
+export const imageShapeSchema = z
+  .tuple([side, side, z.int().min(1).max(LIMITS.channels)])
+  .readonly()
+  .describe('[height, width, channels]; sides 1..1024, channels 1..4');
+
+/** How the file orders the axes of images, without the batch: [channels, height, width], or [height, width, channels]. */
+export const layouts = ['NCHW', 'NHWC'] as const;
+export type Layout = (typeof layouts)[number];
+
+const perChannel = z.array(z.number()).min(1).max(LIMITS.channels).readonly();
+
+export const normalizationSchema = z.strictObject({
+  mean: perChannel.describe('subtracted from each channel of an image in [0,1]; one number counts for all'),
+  deviation: perChannel
+    .refine((list) => list.every((value) => value > 0), 'must be above 0')
+    .describe('divides the difference; 0.00392157 (1/255) for a model that takes pixels from 0 to 255'),
+});
+
+/** What the file's output is, and so how logits are had of it. */
+export const scoreKinds = ['logits', 'log-probabilities', 'probabilities'] as const;
+export type ScoreKind = (typeof scoreKinds)[number];
+
+/** How a foreign file is used as a classifier. */
+export const readingSchema = z.strictObject({
+  format: z.enum(['onnx', 'layers-model']),
+  producer: z.string().max(200),
+  inputName: z.string(),
+  /** The value that is read: an output, or the input of the softmax that gives it. */
+  outputName: z.string(),
+  layout: z.enum(layouts),
+  /** Shape of one image in the file: it may be flat. */
+  imageShape: z.array(z.int().min(1)).readonly(),
+  scores: z.enum(scoreKinds),
+  normalization: normalizationSchema,
+});
+export type Reading = z.output<typeof readingSchema>;
+
+export const importManifestSchema = z.strictObject({
+  version: z.literal(IMPORT_VERSION),
+  kind: z.literal('imported'),
+  name: z.string().max(200).describe('for people'),
+  model: z.strictObject({
+    architecture: z.string().max(100),
+    input: imageShapeSchema,
+    classes: z.int().min(2).max(LIMITS.classes),
+  }),
+  labels: z.array(z.string().max(200)).readonly(),
+  reading: readingSchema,
+  remarks: z.array(z.string().max(1000)).readonly().describe('what a reader of results should know'),
+  files: z.record(z.string(), z.string()).describe('sha256 of the other files'),
+});
+export type ImportManifest = z.output<typeof importManifestSchema>;

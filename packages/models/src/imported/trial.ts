@@ -1,0 +1,128 @@
+import { type Engine, float32, type NdArray, runOnnxFile, spec } from '@jsigr/engine';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import { ModelError } from '../errors.ts';
+import { specsOf } from '../predict.ts';
+import { scoresOf } from './classifier.ts';
+import type { Reading, ScoreKind } from './manifest.ts';
+import type { Source } from './source.ts';
+
+/** Largest difference to ONNX Runtime, relative to the largest score. */
+const TOLERANCE = 1e-3;
+
+export interface Trial {
+  readonly source: Source;
+  readonly reading: Reading;
+  readonly images: NdArray;
+  readonly scores: NdArray;
+}
+
+/** Scores of the images, which must be finite and must not depend on the others in their batch. */
+export async function tryOut(engine: Engine, source: Source, reading: Reading, images: NdArray): Promise<NdArray> {
+  const together = await run(engine, source, reading, images);
+  const [first, size] = [await run(engine, source, reading, rowsOf(images, 0, 1)), images.shape[0] ?? 1];
+  if (!together.data.every(Number.isFinite))
+    throw unsupported(
+      'the model gives scores that are not finite for random images in [0,1]: does it need a normalization?',
+    );
+  if (together.data.length !== first.data.length * size || difference(rowsOf(together, 0, 1), first) > TOLERANCE)
+    throw unsupported(
+      'the model gives an image other scores in a batch than alone: it was exported for a fixed batch size; export it with a dynamic one',
+    );
+  return together;
+}
+
+async function run(engine: Engine, source: Source, reading: Reading, images: NdArray): Promise<NdArray> {
+  const forward = ({ parameters, x }: { parameters: Readonly<Record<string, Tensor>>; x: Tensor }) => ({
+    scores: scoresOf(source, reading, parameters, x),
+  });
+  const specs = { parameters: specsOf(source.parameters), x: spec(...images.shape) };
+  const compiled = await engine.compile(forward as never, specs as never, { name: 'import' });
+  try {
+    const { scores } = (await compiled.run({ parameters: source.parameters, x: images } as never)) as unknown as {
+      scores: NdArray;
+    };
+    return scores;
+  } finally {
+    await compiled.release();
+  }
+}
+
+/** The same images through the file itself. */
+export async function compareWithFile(
+  engine: Engine,
+  file: Uint8Array,
+  { source, reading, images, scores }: Trial,
+  whole: Source,
+): Promise<void> {
+  const declared = whole.inputs[0]?.shape[0];
+  const [given = 1] = images.shape;
+  const batch = typeof declared === 'number' ? declared : given;
+  const fed = await run(engine, identityOf(source, reading), reading, repeatedTo(images, batch));
+  const wanted = whole.outputs[0] ?? '';
+  const results = await runOnnxFile(file, { [reading.inputName]: fed }, [wanted]);
+  const expected = results[wanted];
+  if (!expected) throw unsupported(`ONNX Runtime gave no '${wanted}'`);
+  const ours = whole.softmaxInput === undefined ? scores : softmaxOf(scores);
+  const count = Math.min(batch, given);
+  const error = difference(rowsOf(ours, 0, count), rowsOf(expected, 0, count));
+  if (error > TOLERANCE)
+    throw unsupported(
+      `its scores differ from ONNX Runtime's by ${error.toPrecision(2)} of the largest: please report this file`,
+    );
+}
+
+/** What the file is fed with, as if it were its output: the arrangement of images is written once. */
+function identityOf(source: Source, { inputName, outputName }: Reading): Source {
+  return {
+    ...source,
+    parameters: {},
+    forward: (_, inputs) => ({ [outputName]: tf.clone(inputs[inputName] as Tensor) }),
+  };
+}
+
+function repeatedTo(images: NdArray, count: number): NdArray {
+  const [given = 1] = images.shape;
+  const rows = Array.from({ length: count }, (_, i) => rowsOf(images, i % given, 1));
+  const size = rows[0]?.data.length ?? 0;
+  const data = new Float32Array(count * size);
+  for (const [i, row] of rows.entries()) data.set(row.data as Float32Array, i * size);
+  return float32(data, [count, ...images.shape.slice(1)]);
+}
+
+function rowsOf({ data, shape: [count = 1, ...rest] }: NdArray, from: number, rows: number): NdArray {
+  const size = data.length / count;
+  return float32((data as Float32Array).slice(from * size, (from + rows) * size), [rows, ...rest]);
+}
+
+/** Largest difference relative to the largest number. */
+function difference(a: NdArray, b: NdArray): number {
+  const scale = Math.max(1e-6, ...Array.from(b.data, Math.abs));
+  return Math.max(...Array.from(a.data, (value, i) => Math.abs(value - (b.data[i] ?? Number.NaN)) / scale));
+}
+
+function softmaxOf({ data, shape }: NdArray): NdArray {
+  const [count = 1] = shape;
+  const size = data.length / count;
+  const rows = Array.from({ length: count }, (_, i) => Array.from(data.slice(i * size, (i + 1) * size)));
+  const softened = rows.flatMap((row) => {
+    const powers = row.map((value) => Math.exp(value - Math.max(...row)));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((power) => power / sum);
+  });
+  return float32(softened, shape);
+}
+
+/** What the scores are: their values say so, whatever the file is made of. */
+export function kindOf({ data, shape: [count = 1] }: NdArray): ScoreKind {
+  const size = data.length / count;
+  const rows = Array.from({ length: count }, (_, i) => Array.from(data.slice(i * size, (i + 1) * size)));
+  const sumsToOne = (row: readonly number[]) => Math.abs(row.reduce((sum, value) => sum + value, 0) - 1) < 1e-3;
+  if (rows.every((row) => row.every((value) => value >= 0) && sumsToOne(row))) return 'probabilities';
+  if (rows.every((row) => row.every((value) => value <= 0) && sumsToOne(row.map(Math.exp)))) return 'log-probabilities';
+  return 'logits';
+}
+
+export function unsupported(message: string): ModelError {
+  return new ModelError('UNSUPPORTED_MODEL', 'files', message);
+}
