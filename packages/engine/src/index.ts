@@ -2,6 +2,7 @@ export { grad, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
 export type { Compiled } from './compiled.ts';
 export { createEngine, type Engine, type EngineInfo, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
+export { graphFlops } from './flops.ts';
 export { explainGraph, type Graph, type NamedNode, type Node } from './graph.ts';
 export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
