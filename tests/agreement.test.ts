@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { createEngine, type Engine, type NdArray, readSafetensors } from '@jsigr/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { agreementCases, caseInputs, derivatives, flatTensors } from '../bench/peers/agreement-cases.ts';
+import { agreementCases, caseInputs, derivatives } from '../bench/peers/agreement-cases.ts';
 import { fingerprint, fingerprintError } from '../bench/peers/compare.ts';
+import { flatArrays } from '../bench/peers/flat-arrays.ts';
 
 // Expected: PyTorch in double precision, from the same weights and inputs (npm run bench:agreement -- --golden).
 const { tensors } = readSafetensors(readFileSync(new URL('golden/engine-agreement.safetensors', import.meta.url)));
@@ -15,7 +16,7 @@ afterAll(() => engine.dispose());
 
 describe('loss, parameter gradients, input gradient and running statistics agree with PyTorch', () => {
   it.each(agreementCases('small'))('$network, $objective loss', async (given) => {
-    const found = fingerprint(flatTensors(await derivatives(engine, given, caseInputs(given))));
+    const found = fingerprint(flatArrays(await derivatives(engine, given, caseInputs(given))));
     expect(fingerprintError(found, tensors[given.name] as NdArray)).toBeLessThan(1e-4);
   });
 });

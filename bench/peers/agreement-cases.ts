@@ -145,18 +145,3 @@ function forwardOfCase({ network, activation, input }: AgreementCase): TrainingF
   if (network !== 'vit') return trainingForwardOf({ architecture: network, activation, input, classes: CLASSES });
   return (parameters, images) => ({ logits: vit(parameters, images), statistics: {} });
 }
-
-/** The tensors of derivatives, or of inputs, under flat names. */
-export function flatTensors(tree: CaseInputs | Derivatives): Record<string, NdArray> {
-  return Object.fromEntries(
-    Object.entries(tree).flatMap(([name, value]: [string, NdArray | Named<NdArray>]) =>
-      isArray(value)
-        ? [[name, value] as const]
-        : Object.entries(value).map(([key, child]) => [`${name}/${key}`, child] as const),
-    ),
-  );
-}
-
-function isArray(value: NdArray | Named<NdArray>): value is NdArray {
-  return Array.isArray(value.shape);
-}

@@ -6,15 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createEngine, type NdArray, readSafetensors, writeSafetensors } from '@jsigr/engine';
-import {
-  type AgreementCase,
-  agreementCases,
-  caseInputs,
-  derivatives,
-  flatTensors,
-  WEIGHTS,
-} from './agreement-cases.ts';
+import { type AgreementCase, agreementCases, caseInputs, derivatives, WEIGHTS } from './agreement-cases.ts';
 import { type Deviation, deviations, fingerprint, worst } from './compare.ts';
+import { flatArrays } from './flat-arrays.ts';
 
 /** The bound that the engine is held to, relative to the largest number of each tensor. */
 const LIMIT = 1e-4;
@@ -48,7 +42,7 @@ async function compareAll(python: string): Promise<void> {
     version = runTorch(python, pending);
     const judged = pending.filter((each) => torchError(each).error <= LIMIT);
     for (const each of judged) {
-      const ours = flatTensors(await derivatives(engine, each, caseInputs(each)));
+      const ours = flatArrays(await derivatives(engine, each, caseInputs(each)));
       const single = deviations(ours, resultOf(each, 'torch32'));
       const double = worst(deviations(ours, resultOf(each, 'torch64')));
       isHeld &&= worst(single).error <= LIMIT;
@@ -122,7 +116,7 @@ function runTorch(python: string, cases: readonly AgreementCase[]): string {
   for (const each of cases)
     writeFileSync(
       join(folder, `${each.name}.inputs.safetensors`),
-      writeSafetensors(flatTensors(caseInputs(each)), { case: JSON.stringify({ ...each, ...WEIGHTS }) }),
+      writeSafetensors(flatArrays(caseInputs(each)), { case: JSON.stringify({ ...each, ...WEIGHTS }) }),
     );
   const script = fileURLToPath(new URL('agreement.py', import.meta.url));
   return execFileSync(python, [script, folder], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();

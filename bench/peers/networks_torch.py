@@ -24,16 +24,19 @@ ACTIVATIONS = {"relu": F.relu, "softplus": F.softplus}
 
 
 class Layers:
-    """One forward pass in training mode.
+    """One forward pass.
+
+    training: batch norm uses the batch and moves the running statistics in place; otherwise it uses those.
 
     native_padding: PyTorch's symmetric padding, which sees a strided image shifted by a pixel: as fast as a user of
     PyTorch would have it, but another function. Otherwise TensorFlow's `same` padding, by hand where it is asymmetric.
     """
 
-    def __init__(self, parameters, statistics, activation="relu", native_padding=False):
+    def __init__(self, parameters, statistics, activation="relu", training=True, native_padding=False):
         self.p = parameters
         self.s = statistics
         self.activate = ACTIVATIONS[activation]
+        self.training = training
         self.native = native_padding
 
     def conv(self, x, name, stride=1):
@@ -50,7 +53,8 @@ class Layers:
 
     def norm(self, x, name):
         mean, variance = self.s[name + ".mean"], self.s[name + ".variance"]
-        return F.batch_norm(x, mean, variance, self.p[name + ".scale"], self.p[name + ".offset"], True, 0.1, 1e-5)
+        scale, offset = self.p[name + ".scale"], self.p[name + ".offset"]
+        return F.batch_norm(x, mean, variance, scale, offset, self.training, 0.1, 1e-5)
 
     def dense(self, x, name):
         return torch.addmm(self.p[name + ".bias"], x, self.p[name + ".weight"])
@@ -147,7 +151,7 @@ NETWORKS = {
 
 
 def logits(network, parameters, statistics, images, **options):
-    """Logits of images [batch, channels, height, width] in [0, 1]; moves the running statistics in place. Options: see Layers."""
+    """Logits of images [batch, channels, height, width] in [0, 1]. Options: see Layers."""
     if images.shape[1] > 1 and network != "vit":
         images = (images - 0.5) * 4
     return NETWORKS[network](Layers(parameters, statistics, **options), images)
