@@ -26,6 +26,10 @@ export const trainingConfigSchema = z.strictObject({
     .describe(
       'normalisation layers: none, batch or group, if the architecture has them; by default its own first choice',
     ),
+  denoise: z
+    .boolean()
+    .optional()
+    .describe('feature-denoising blocks after every stage of a residual network; off by default'),
   objective: named('jsigr', 'what is minimised'),
   optimizer: named('adam', 'how it is minimised'),
   schedule: named('constant', 'how the learning rate changes'),

@@ -71,9 +71,9 @@ export function prepareRun(
   options: TrainingOptions,
 ): TrainingRun {
   const plan = planTraining(config);
-  const { architecture, activation, norm, batchSize, epochs, steps, seed, heldOutFraction } = plan.config;
+  const { architecture, activation, norm, denoise, batchSize, epochs, steps, seed, heldOutFraction } = plan.config;
   const { input, classes } = dataset;
-  const model = resolveModelSpec({ architecture, activation, norm, input, classes: classes.length });
+  const model = resolveModelSpec({ architecture, activation, norm, denoise, input, classes: classes.length });
   const { train, held } = holdOut(dataset.train, heldOutFraction, seed);
   if (train.length < batchSize)
     throw new TrainingError(

@@ -69,19 +69,19 @@ export function parameterCount(parameters: Tree<NdArray>): number {
 /** Both forward functions of an architecture, for one that is not in the registry too. */
 export function makeForwards(
   { forward }: Architecture,
-  { activation, norm, normalization: { mean, deviation } }: Omit<ResolvedModelSpec, 'architecture'>,
+  { activation, norm, denoise, normalization: { mean, deviation } }: Omit<ResolvedModelSpec, 'architecture'>,
 ): Forwards {
   const plain = mean === 0 && deviation === 1;
   const run = (parameters: Named, images: Tensor, options: LayerOptions): Tensor =>
     forward(bindLayers(parameters, options), plain ? images : tf.mul(tf.sub(images, mean), 1 / deviation));
   return {
-    evaluation: (parameters, images) => run(flatRecord(parameters), images, { activation, norm }),
+    evaluation: (parameters, images) => run(flatRecord(parameters), images, { activation, norm, denoise }),
     training: (parameters, images) => {
       const statistics: Record<string, Tensor> = {};
       const record = (name: string, value: Tensor): void => {
         statistics[name] = value;
       };
-      return { logits: run(parameters, images, { activation, norm, record }), statistics };
+      return { logits: run(parameters, images, { activation, norm, denoise, record }), statistics };
     },
   };
 }

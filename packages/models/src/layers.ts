@@ -1,6 +1,7 @@
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from './errors.ts';
+import { nonLocalMean } from './non-local-mean.ts';
 import { NORM_LAYERS, type NormKind, type RecordStatistic } from './norm-layers.ts';
 import { constant, type ParameterShapes } from './parameter-shape.ts';
 
@@ -25,6 +26,8 @@ export interface Layers {
   filter(x: Tensor, name: string, stride: number): Tensor;
   /** The normalisation layer that the model's spec chooses. */
   norm(x: Tensor, name: string): Tensor;
+  /** A feature-denoising block, x + norm(1x1 convolution(non-local mean of x)), where the model's spec asks for them; else x. */
+  denoise(x: Tensor, name: string): Tensor;
   /** `x weight + bias`; weight `[in, out]`. */
   dense(x: Tensor, name: string): Tensor;
   activate(x: Tensor): Tensor;
@@ -35,13 +38,14 @@ export interface Layers {
 export interface LayerOptions {
   readonly activation: Activation;
   readonly norm: NormKind;
+  readonly denoise: boolean;
   /** Given: training mode, and this hears of every running statistic's next value. Not given: evaluation mode. */
   readonly record?: RecordStatistic;
 }
 
 export function bindLayers(
   parameters: Readonly<Record<string, Tensor>>,
-  { activation, norm, record }: LayerOptions,
+  { activation, norm: kind, denoise, record }: LayerOptions,
 ): Layers {
   const parameter = (name: string): Tensor => {
     const value = parameters[name];
@@ -50,10 +54,12 @@ export function bindLayers(
   };
   const filter = (x: Tensor, name: string, stride: number): Tensor =>
     tf.conv2d(x as Tensor4D, parameter(`${name}.weight`) as Tensor4D, stride, 'same');
+  const norm = (x: Tensor, name: string): Tensor => NORM_LAYERS[kind].apply(x, name, parameter, record);
   return {
     conv: (x, name, stride) => tf.add(filter(x, name, stride), parameter(`${name}.bias`)),
     filter,
-    norm: (x, name) => NORM_LAYERS[norm].apply(x, name, parameter, record),
+    norm,
+    denoise: (x, name) => (denoise ? tf.add(x, norm(filter(nonLocalMean(x), name, 1), `${name}.norm`)) : x),
     dense: (x, name) =>
       tf.add(tf.matMul(x as Tensor2D, parameter(`${name}.weight`) as Tensor2D), parameter(`${name}.bias`)),
     activate: ACTIVATIONS[activation],

@@ -30,6 +30,10 @@ export const modelSpecSchema = z.strictObject({
     .describe(
       'normalisation layers: none, batch or group, if the architecture has them; by default its own first choice',
     ),
+  denoise: z
+    .boolean()
+    .default(false)
+    .describe('feature-denoising blocks (Xie et al. 2019) after every stage, if the architecture can have them'),
   normalization: z
     .strictObject({
       mean: z.number().min(0).max(1).describe('subtracted from every intensity, 0..1'),
@@ -51,7 +55,7 @@ export type ResolvedModelSpec = Required<z.output<typeof modelSpecSchema>>;
 export function resolveModelSpec(spec: ModelSpec): ResolvedModelSpec {
   const parsed = modelSpecSchema.safeParse(spec);
   if (!parsed.success) throw invalidSpec(parsed.error);
-  const { norms } = findArchitecture(parsed.data.architecture);
+  const { norms, hasDenoising } = findArchitecture(parsed.data.architecture);
   // Taken out and put last: equal specs have their keys in one order, whatever was left to defaults.
   const { norm = norms[0], normalization = defaultNormalization(parsed.data.input), ...rest } = parsed.data;
   if (!norms.includes(norm))
@@ -60,13 +64,15 @@ export function resolveModelSpec(spec: ModelSpec): ResolvedModelSpec {
       'norm',
       `norm is ${norm}; allowed for ${parsed.data.architecture}: ${norms.join(', ')}`,
     );
+  if (rest.denoise && !hasDenoising)
+    throw new ModelError('INVALID_SETTING', 'denoise', `denoise is true; ${rest.architecture} has no denoising blocks`);
   return { ...rest, norm, normalization };
 }
 
 /** Names and shapes of the parameters of a network. */
 export function parameterShapes(spec: ModelSpec): ParameterShapes {
-  const { architecture, input, classes, norm } = resolveModelSpec(spec);
-  return findArchitecture(architecture).parameters(input, classes, norm);
+  const { architecture, input, classes, norm, denoise } = resolveModelSpec(spec);
+  return findArchitecture(architecture).parameters(input, classes, { norm, denoise });
 }
 
 /** Names of the parameters that are running statistics; none for a network without batch normalisation. */

@@ -95,11 +95,16 @@ const networks = [
   residualNetwork({ name: 'pre', summary: '', stem: 8, stages: [8, 16], blocks: 1, activation: 'before' }),
   vggNetwork({ name: 'vgg', summary: '', stages: [[8], [16]] }),
 ];
-const cases = networks.flatMap((architecture) =>
-  (['batch', 'group'] as const).flatMap((norm) =>
-    (['softplus', 'gelu', 'silu'] as const).map((activation) => ({ architecture, norm, activation })),
+const cases = [
+  ...networks.flatMap((architecture) =>
+    (['batch', 'group'] as const).flatMap((norm) =>
+      (['softplus', 'gelu', 'silu'] as const).map((activation) => ({ architecture, norm, activation, denoise: false })),
+    ),
   ),
-);
+  ...networks
+    .filter(({ hasDenoising }) => hasDenoising)
+    .map((architecture) => ({ architecture, norm: 'batch', activation: 'softplus', denoise: true }) as const),
+];
 
 interface StepInputs<Value> {
   readonly x: Value;
@@ -126,64 +131,70 @@ function drawParameters(shapes: ParameterShapes): Record<string, NdArray> {
   );
 }
 
-describe.each(cases)('the derivative of a J-SIGR loss of $architecture.name with $norm norm and $activation', (row) => {
-  const { architecture, norm, activation } = row;
-  const { training } = makeForwards(architecture, {
-    activation,
-    norm,
-    input: [8, 8, 3],
-    classes: CLASSES,
-    normalization: { mean: 0, deviation: 1 },
-  });
-  const step = (tree: Tree<Tensor>): Tree<Tensor> => {
-    const { x, y, v, parameters } = tree as unknown as StepInputs<Tensor>;
-    const squaredNorm = (g: Tensor) => tf.mean(tf.sum(tf.square(g), [1, 2, 3]));
-    const { value, gradient } = valueAndGrad((weights: Named<Tensor>) => {
-      const { value: z, pullback } = vjp((images: Tensor) => training(weights, images).logits, x);
-      const crossEntropy = tf.mean(tf.neg(tf.sum(tf.mul(y, tf.logSoftmax(z)), 1)));
-      const penalties = tf.add(squaredNorm(pullback(tf.sub(tf.softmax(z), y))), squaredNorm(pullback(v)));
-      return tf.add(crossEntropy, tf.mul(penalties, 0.3));
-    }, parameters);
-    return { value, gradient } as unknown as Tree<Tensor>;
-  };
-  const parameters = drawParameters(architecture.parameters([8, 8, 3], CLASSES, norm));
-  const inputs = {
-    x: draw('x', [BATCH, 8, 8, 3], 0, 1),
-    y: float32([1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0], [BATCH, CLASSES]),
-    v: draw('v', [BATCH, CLASSES], -1, 1),
-    parameters,
-  };
-  type Result = { readonly value: NdArray; readonly gradient: Named<NdArray> };
-  const run = async (on: Engine, given = inputs) =>
-    (await (
-      await on.compile(step, specsOf(inputs as unknown as Tree<NdArray>))
-    ).run(given as unknown as Tree<NdArray>)) as unknown as Result;
-
-  it('is what the plain engine computes', async () => {
-    const [ours, expected] = [await run(engine), await run(reference)];
-    for (const [name, { data }] of Object.entries(expected.gradient)) {
-      const scale = Math.max(1e-3, ...data.map(Math.abs));
-      const worst = Math.max(...data.map((value, i) => Math.abs(value - (ours.gradient[name]?.data[i] ?? Number.NaN))));
-      expect(worst / scale, name).toBeLessThan(2e-4);
-    }
-  });
-
-  // Where pooling picks another maximum the penalty jumps, and differences mean nothing.
-  it.skipIf(architecture.name === 'vgg')('is the limit of differences along itself', async () => {
-    const { gradient } = await run(engine);
-    const length = Math.hypot(...Object.values(gradient).map(({ data }) => Math.hypot(...data)));
-    const moved = async (h: number) => {
-      const there = Object.entries(parameters).map(([name, { shape, data }]) => [
-        name,
-        float32(
-          Float32Array.from(data, (w, i) => w + (h * (gradient[name]?.data[i] ?? 0)) / length),
-          shape,
-        ),
-      ]);
-      return (await run(engine, { ...inputs, parameters: Object.fromEntries(there) })).value.data[0] ?? Number.NaN;
+describe.each(cases)(
+  'the derivative of a J-SIGR loss of $architecture.name with $norm norm, $activation, denoising: $denoise',
+  (row) => {
+    const { architecture, norm, activation, denoise } = row;
+    const { training } = makeForwards(architecture, {
+      activation,
+      norm,
+      denoise,
+      input: [8, 8, 3],
+      classes: CLASSES,
+      normalization: { mean: 0, deviation: 1 },
+    });
+    const step = (tree: Tree<Tensor>): Tree<Tensor> => {
+      const { x, y, v, parameters } = tree as unknown as StepInputs<Tensor>;
+      const squaredNorm = (g: Tensor) => tf.mean(tf.sum(tf.square(g), [1, 2, 3]));
+      const { value, gradient } = valueAndGrad((weights: Named<Tensor>) => {
+        const { value: z, pullback } = vjp((images: Tensor) => training(weights, images).logits, x);
+        const crossEntropy = tf.mean(tf.neg(tf.sum(tf.mul(y, tf.logSoftmax(z)), 1)));
+        const penalties = tf.add(squaredNorm(pullback(tf.sub(tf.softmax(z), y))), squaredNorm(pullback(v)));
+        return tf.add(crossEntropy, tf.mul(penalties, 0.3));
+      }, parameters);
+      return { value, gradient } as unknown as Tree<Tensor>;
     };
-    const h = 2e-3;
-    const difference = ((await moved(h)) - (await moved(-h))) / (2 * h);
-    expect(Math.abs(difference / length - 1)).toBeLessThan(3e-3);
-  });
-});
+    const parameters = drawParameters(architecture.parameters([8, 8, 3], CLASSES, { norm, denoise }));
+    const inputs = {
+      x: draw('x', [BATCH, 8, 8, 3], 0, 1),
+      y: float32([1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0], [BATCH, CLASSES]),
+      v: draw('v', [BATCH, CLASSES], -1, 1),
+      parameters,
+    };
+    type Result = { readonly value: NdArray; readonly gradient: Named<NdArray> };
+    const run = async (on: Engine, given = inputs) =>
+      (await (
+        await on.compile(step, specsOf(inputs as unknown as Tree<NdArray>))
+      ).run(given as unknown as Tree<NdArray>)) as unknown as Result;
+
+    it('is what the plain engine computes', async () => {
+      const [ours, expected] = [await run(engine), await run(reference)];
+      for (const [name, { data }] of Object.entries(expected.gradient)) {
+        const scale = Math.max(1e-3, ...data.map(Math.abs));
+        const worst = Math.max(
+          ...data.map((value, i) => Math.abs(value - (ours.gradient[name]?.data[i] ?? Number.NaN))),
+        );
+        expect(worst / scale, name).toBeLessThan(2e-4);
+      }
+    });
+
+    // Where pooling picks another maximum the penalty jumps, and differences mean nothing.
+    it.skipIf(architecture.name === 'vgg')('is the limit of differences along itself', async () => {
+      const { gradient } = await run(engine);
+      const length = Math.hypot(...Object.values(gradient).map(({ data }) => Math.hypot(...data)));
+      const moved = async (h: number) => {
+        const there = Object.entries(parameters).map(([name, { shape, data }]) => [
+          name,
+          float32(
+            Float32Array.from(data, (w, i) => w + (h * (gradient[name]?.data[i] ?? 0)) / length),
+            shape,
+          ),
+        ]);
+        return (await run(engine, { ...inputs, parameters: Object.fromEntries(there) })).value.data[0] ?? Number.NaN;
+      };
+      const h = 2e-3;
+      const difference = ((await moved(h)) - (await moved(-h))) / (2 * h);
+      expect(Math.abs(difference / length - 1)).toBeLessThan(3e-3);
+    });
+  },
+);

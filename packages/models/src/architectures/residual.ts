@@ -1,8 +1,8 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { filters2d, type Layers, logitLayer } from '../layers.ts';
-import { NORM_LAYERS } from '../norm-layers.ts';
-import type { ParameterShapes } from '../parameter-shape.ts';
+import { NORM_LAYERS, type NormKind } from '../norm-layers.ts';
+import { constant, type ParameterShapes } from '../parameter-shape.ts';
 import type { Architecture } from './architecture.ts';
 
 export interface ResidualNetwork {
@@ -19,6 +19,7 @@ export interface ResidualNetwork {
 }
 
 interface Block {
+  readonly stage: number;
   readonly name: string;
   readonly channels: number;
   readonly filters: number;
@@ -34,16 +35,24 @@ export function residualNetwork(network: ResidualNetwork): Architecture {
     name: network.name,
     summary: network.summary,
     norms: ['batch', 'group'],
-    parameters: ([, , channels], classes, norm) =>
+    hasDenoising: true,
+    parameters: ([, , channels], classes, { norm, denoise }) =>
       Object.assign(
         filters2d('stem', 3, channels, network.stem),
         ...blocks.map((each) => parameters(each, NORM_LAYERS[norm].parameters)),
+        ...(denoise ? network.stages.map((filters, stage) => denoisingBlock(stage, filters, norm)) : []),
         outer(NORM_LAYERS[norm].parameters, network.stem, width),
         logitLayer(width, classes),
       ) as ParameterShapes,
     forward: (layers, images) => {
       const stem = first(layers, layers.filter(images, 'stem', 1));
-      const features = blocks.reduce((x, each) => block(layers, each, x), stem);
+      const features = network.stages.reduce((x: Tensor, _, stage) => {
+        const ofStage = blocks.filter((each) => each.stage === stage);
+        return layers.denoise(
+          ofStage.reduce((y, each) => block(layers, each, y), x),
+          denoisingName(stage),
+        );
+      }, stem);
       return layers.dense(tf.mean(last(layers, features), [1, 2]), 'logits');
     },
   };
@@ -52,12 +61,25 @@ export function residualNetwork(network: ResidualNetwork): Architecture {
 function blocksOf({ stem, stages, blocks }: ResidualNetwork): Block[] {
   return stages.flatMap((filters, stage) =>
     Array.from({ length: blocks }, (_, index) => ({
+      stage,
       name: `stage${stage + 1}.block${index + 1}`,
       channels: index > 0 ? filters : (stages[stage - 1] ?? stem),
       filters,
       stride: index === 0 && stage > 0 ? 2 : 1,
     })),
   );
+}
+
+const denoisingName = (stage: number) => `stage${stage + 1}.denoise`;
+
+/** Parameters of the block after a stage. Its norm's scale starts at zero, so that a fresh block changes nothing (Xie et al., arXiv 1812.03411). */
+function denoisingBlock(stage: number, filters: number, norm: NormKind): ParameterShapes {
+  const name = denoisingName(stage);
+  return {
+    ...filters2d(name, 1, filters, filters, Math.SQRT1_2),
+    ...NORM_LAYERS[norm].parameters(`${name}.norm`, filters),
+    [`${name}.norm.scale`]: constant([filters], 0),
+  };
 }
 
 function hasProjection({ channels, filters, stride }: Block): boolean {

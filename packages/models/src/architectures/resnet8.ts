@@ -20,6 +20,7 @@ export const resnet8: Architecture = {
   name: 'resnet8',
   summary: 'residual network of three basic blocks (16, 32 and 64 filters) without batch normalisation',
   norms: ['none'],
+  hasDenoising: false,
   parameters: ([, , channels], classes) =>
     Object.assign(
       {},

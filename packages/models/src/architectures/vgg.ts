@@ -25,7 +25,8 @@ export function vggNetwork({ name, summary, stages }: VggNetwork): Architecture 
     name,
     summary,
     norms: ['batch', 'group'],
-    parameters: ([, , inputs], classes, norm) =>
+    hasDenoising: false,
+    parameters: ([, , inputs], classes, { norm }) =>
       Object.assign(
         {},
         ...convolutions.flat().map(({ name: conv, channels = inputs, filters }) => ({
