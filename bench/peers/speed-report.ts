@@ -60,13 +60,15 @@ export function speedReport(run: SpeedRun, mostOtherCores: number): string {
   const workloads = [...new Set(rows.map(({ workload }) => workload))];
   return [
     `machine busy: others used ${median(others).toFixed(2)} cores (median; at most ${Math.max(...others).toFixed(2)}); ` +
-      `${disturbed} of ${others.length} samples disturbed (more than ${mostOtherCores} cores) and left out`,
+      `${disturbed} of ${others.length} samples were disturbed (more than ${mostOtherCores} cores)`,
     '',
-    `| job | ${peers.map((peer) => `${peer}, ms: median / best`).join(' | ')} | ${peers
-      .slice(1)
-      .map((peer) => `ours / ${peer}`)
-      .join(' | ')} | ours, GFLOP/s (of the peak) |`,
-    `| --- |${' --- |'.repeat(2 * peers.length)}`,
+    rowOfCells([
+      'job',
+      ...peers.map((peer) => `${peer}, ms: median / best`),
+      ...peers.slice(1).map((peer) => `ours / ${peer}`),
+      'ours, GFLOP/s (of the peak)',
+    ]),
+    `|${' --- |'.repeat(2 * peers.length + 1)}`,
     ...workloads.flatMap((workload) => {
       const here = rows.filter((row) => row.workload === workload);
       const peak = here.find(({ job }) => job === 'peak');
@@ -88,7 +90,9 @@ export function speedReport(run: SpeedRun, mostOtherCores: number): string {
           ]
         : [];
     }),
-    ...(rows.some(({ isDisturbed }) => isDisturbed) ? ['(!): too few undisturbed samples; all were used'] : []),
+    ...(rows.some(({ isDisturbed }) => isDisturbed)
+      ? ['(!): too few undisturbed samples; all were used, and the figures say little']
+      : []),
   ].join('\n');
 }
 
@@ -98,7 +102,11 @@ function jobRow(rows: readonly Summary[], peers: readonly string[], peak: Summar
   const name = `${rows[0]?.workload} ${rows[0]?.job}`;
   const times = peers.map((peer) => timesCell(of(peer)));
   const ratios = peers.slice(1).map((peer) => ratioCell(ours, of(peer)));
-  return `| ${[name, ...times, ...ratios, rateCell(ours, peak)].join(' | ')} |`;
+  return rowOfCells([name, ...times, ...ratios, rateCell(ours, peak)]);
+}
+
+function rowOfCells(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
 }
 
 function timesCell(row: Summary | undefined): string {
