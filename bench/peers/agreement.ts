@@ -38,9 +38,14 @@ async function compareAll(python: string): Promise<void> {
   const rows = new Map(pending.map(({ name }) => [name, '']));
   let isHeld = true;
   let version = '';
+  let leftOut = 0;
   for (let skipped = 0; pending.length > 0 && skipped < MAX_SEEDS; skipped++) {
     version = runTorch(python, pending);
     const judged = pending.filter((each) => torchError(each).error <= LIMIT);
+    leftOut = Math.max(
+      leftOut,
+      ...pending.filter((each) => !judged.includes(each)).map((each) => torchError(each).error),
+    );
     for (const each of judged) {
       const ours = flatArrays(await derivatives(engine, each, caseInputs(each)));
       const single = deviations(ours, resultOf(each, 'torch32'));
@@ -55,7 +60,10 @@ async function compareAll(python: string): Promise<void> {
   await engine.dispose();
   for (const { name } of pending) console.log(`${name}: no seed of ${MAX_SEEDS} at which PyTorch agrees with itself`);
   isHeld &&= pending.length === 0;
-  writeFileSync(PAGE, page([...rows.values()], `${runtimeVersion}, blocks of ${blockSize} channels; ${version}`));
+  writeFileSync(
+    PAGE,
+    page([...rows.values()], leftOut, `${runtimeVersion}, blocks of ${blockSize} channels; ${version}`),
+  );
   console.log(isHeld ? `all within ${LIMIT}` : `NOT all within ${LIMIT}`);
   if (!isHeld) process.exitCode = 1;
 }
@@ -81,7 +89,7 @@ function rowOf(given: AgreementCase, single: readonly Deviation[], double: Devia
   return `| ${cells.join(' | ')} |`;
 }
 
-function page(rows: readonly string[], versions: string): string {
+function page(rows: readonly string[], leftOut: number, versions: string): string {
   return `# The engine against PyTorch
 
 Written by \`npm run bench:agreement -- --python PATH\` (${versions}).
@@ -91,7 +99,7 @@ The same weights, images and projections on both sides; batch 8, 32x32x3 images 
 largest number of that tensor; each column shows the worst tensor. At most ${LIMIT.toExponential(0)} is asked of the first three. The next two say whose rounding it is: against PyTorch in double precision.
 
 With rectifiers and maximum pooling a derivative jumps where an argument changes its sign, and among a million of them one may be so near to zero that rounding decides it. Then PyTorch in single precision
-disagrees with itself in double precision, by up to 9e-2 of a tensor, and there is nothing to agree with: such a batch is left out, by that criterion alone, and the next seed taken. The last column counts them.
+disagrees with itself in double precision, by up to ${leftOut.toExponential(0)} of a tensor in this run, and there is nothing to agree with: such a batch is left out, by that criterion alone, and the next seed taken. The last column counts them.
 
 | network | loss function | loss | parameter gradients (worst) | input gradient | ours to torch float64 (worst) | torch float32 to float64 (worst) | batches left out |
 | --- | --- | --- | --- | --- | --- | --- | --- |
