@@ -49,7 +49,11 @@ export const trainCommand: CommandGroup = (context) =>
     new Command('train')
       .description('train a classifier while an attacker follows its checkpoints')
       .option('--dataset <name>', 'what to train on (jsigr datasets list)', 'glyphs')
-      .option('--architecture <name>', 'mlp, lenet, smallcnn or resnet8', 'smallcnn')
+      .option(
+        '--architecture <name>',
+        'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4 or vgg11',
+        'smallcnn',
+      )
       .option('--objective <name>', 'standard, jacobian, input-gradient, jsigr or pgd-at', 'jsigr')
       .addOption(new Option('--set <key=value>', 'a setting of the objective; repeat for more').argParser(setting))
       .addOption(new Option('--epochs <count>', '1..10000').argParser(integer(1)).default(10))

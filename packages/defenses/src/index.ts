@@ -16,3 +16,4 @@ export type { TrainingOptions } from './run.ts';
 export { perturbationMaps, type SaliencyEstimator, type SaliencyPlan } from './saliency-cache.ts';
 export { findSchedule, listSchedules, type Schedule } from './schedules.ts';
 export { train, trainToEnd } from './train.ts';
+export { initialState, trainingStep } from './training-step.ts';

@@ -9,6 +9,7 @@ import {
   initialParameters,
   type ResolvedModelSpec,
   resolveModelSpec,
+  statisticNames,
 } from '@jsigr/models';
 import { planTraining, type TrainingConfig, type TrainingPlan } from './config.ts';
 import { TrainingError } from './errors.ts';
@@ -52,6 +53,7 @@ export interface TrainingRun {
   readonly options: TrainingOptions;
   readonly dataset: Dataset;
   readonly model: ResolvedModelSpec;
+  /** In evaluation mode: what attacks, masks and accuracies see. The step itself runs the network in training mode. */
   readonly forward: Forward;
   /** Indices of the images that are trained on, in the dataset's training split. */
   readonly train: Uint32Array;
@@ -69,9 +71,9 @@ export function prepareRun(
   options: TrainingOptions,
 ): TrainingRun {
   const plan = planTraining(config);
-  const { architecture, activation, batchSize, epochs, steps, seed, heldOutFraction } = plan.config;
+  const { architecture, activation, norm, denoise, batchSize, epochs, steps, seed, heldOutFraction } = plan.config;
   const { input, classes } = dataset;
-  const model = resolveModelSpec({ architecture, activation, input, classes: classes.length });
+  const model = resolveModelSpec({ architecture, activation, norm, denoise, input, classes: classes.length });
   const { train, held } = holdOut(dataset.train, heldOutFraction, seed);
   if (train.length < batchSize)
     throw new TrainingError(
@@ -103,7 +105,7 @@ export function startState({ plan, model, dataset, options }: TrainingRun): Trai
   const { resume } = options;
   if (!resume) {
     const parameters = initialParameters(model, plan.config.seed);
-    return { parameters, optimizer: initialState(plan.optimizer, parameters), step: 0 };
+    return { parameters, optimizer: initialState(plan.optimizer, parameters, statisticNames(model)), step: 0 };
   }
   const { epochs: _, steps: __, checkpointEveryEpochs: ___, ...mustAgree } = plan.config;
   const pairs: readonly (readonly [string, unknown, unknown])[] = [

@@ -1,5 +1,5 @@
 import { type Compiled, type NdArray, scalar, type Tree } from '@jsigr/engine';
-import { argmax, specsOf } from '@jsigr/models';
+import { argmax, specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
 import { makeBatch, type TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
@@ -21,7 +21,12 @@ export class Stepper {
   constructor(run: TrainingRun) {
     this.run = run;
     this.now = run.options.now ?? (() => performance.now());
-    this.traced = trainingStep(run.forward, run.plan.objective, run.plan.optimizer);
+    this.traced = trainingStep(
+      trainingForwardOf(run.model),
+      statisticNames(run.model),
+      run.plan.objective,
+      run.plan.optimizer,
+    );
   }
 
   /**

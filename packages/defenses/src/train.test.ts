@@ -90,6 +90,25 @@ describe('training', () => {
     expect(plain(resumed).optimizer).toEqual(plain(whole).optimizer);
   });
 
+  it('moves the running statistics of batch normalisation, which no optimiser touches and a resumed run keeps', async () => {
+    const config = {
+      ...SMALL,
+      architecture: 'resnet20',
+      steps: 4,
+      objective: { name: 'standard' },
+      optimizer: { settings: { weightDecay: 0.1 } },
+    };
+    const whole = await trainToEnd(engine, config, bands(45));
+    expect(Object.keys(whole.optimizer)).not.toContain('gradientSum/stem.norm.mean');
+    expect(Object.keys(whole.optimizer)).toContain('gradientSum/stem.norm.scale');
+    const variances = whole.parameters['stem.norm.variance']?.data ?? [];
+    // Four steps take a variance from 1 to at least 0.9^4, and the stem's filters make every channel vary.
+    expect([...variances].every((variance) => variance > 0.9 ** 4 && variance !== 1)).toBe(true);
+    const part = await trainToEnd(engine, { ...config, steps: 2 }, bands(45));
+    const resumed = await trainToEnd(engine, config, bands(45), { resume: decodeCheckpoint(encodeCheckpoint(part)) });
+    expect(plain(resumed).parameters).toEqual(plain(whole).parameters);
+  });
+
   it('does not go on from a checkpoint of another configuration', async () => {
     const checkpoint = await trainToEnd(engine, { ...SMALL, ...standard }, bands(45));
     const resume = (config: TrainingConfig) => trainToEnd(engine, config, bands(45), { resume: checkpoint });

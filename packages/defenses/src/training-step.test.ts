@@ -1,5 +1,5 @@
 import { createEngine, type Engine, float32, type NdArray, type Tree, valueAndGrad } from '@jsigr/engine';
-import { forwardOf, initialParameters, type ModelSpec, specsOf } from '@jsigr/models';
+import { initialParameters, type ModelSpec, specsOf, trainingForwardOf } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,10 +23,10 @@ interface LossInputs {
 }
 
 function lossFunctions(spec: ModelSpec, objective: BoundObjective) {
-  const forward = forwardOf(spec);
+  const forward = trainingForwardOf(spec);
   const value = ({ images, labels, extra }: LossInputs, parameters: Readonly<Record<string, Tensor>>) => {
     const { terms } = objective.loss({
-      forward: (x) => forward(parameters, x),
+      forward: (x) => forward(parameters, x).logits,
       images,
       labels,
       ramp: tf.scalar(1),

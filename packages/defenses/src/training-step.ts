@@ -1,5 +1,5 @@
 import { type NdArray, type Tree, valueAndGrad } from '@jsigr/engine';
-import type { Forward } from '@jsigr/models';
+import type { TrainingForward } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { BoundObjective, TracedLoss } from './objectives/objective.ts';
@@ -9,6 +9,7 @@ type Named<Value> = Readonly<Record<string, Value>>;
 
 /** Inputs of the compiled step: arrays outside, tensors inside. */
 export interface StepInputs<Value = NdArray> {
+  /** What is trained, and the running statistics of batch normalisation. */
   readonly parameters: Named<Value>;
   /** `slot/parameter` to state. */
   readonly optimizer: Named<Value>;
@@ -29,23 +30,38 @@ export interface StepOutputs<Value = NdArray> {
   readonly logits: Value;
 }
 
-/** One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out. */
-export function trainingStep(forward: Forward, objective: BoundObjective, optimizer: BoundOptimizer) {
+/**
+ * One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out.
+ * The loss sees the network in training mode; each of its forward passes moves the running statistics, the parameters named `statistics`,
+ * which the optimiser leaves alone.
+ */
+export function trainingStep(
+  forward: TrainingForward,
+  statistics: ReadonlySet<string>,
+  objective: BoundObjective,
+  optimizer: BoundOptimizer,
+) {
   return (tree: Tree<Tensor>): Tree<Tensor> => {
     const inputs = tree as unknown as StepInputs<Tensor>;
     const { ramp, ...scalars } = inputs.scalars;
+    const trained = pick(inputs.parameters, (name) => !statistics.has(name));
+    let running = pick(inputs.parameters, (name) => statistics.has(name));
     let loss: TracedLoss | undefined;
     const { gradient } = valueAndGrad((parameters: Named<Tensor>) => {
       loss = objective.loss({
-        forward: (images) => forward(parameters, images),
+        forward: (images) => {
+          const passed = forward({ ...parameters, ...running }, images);
+          running = passed.statistics;
+          return passed.logits;
+        },
         images: inputs.images,
         labels: inputs.labels,
         ramp: ramp ?? tf.scalar(1),
         inputs: inputs.extra,
       });
       return Object.values(loss.terms).reduce((sum, term) => tf.add(sum, term));
-    }, inputs.parameters);
-    const updates = Object.entries(inputs.parameters).map(([name, parameter]) => {
+    }, trained);
+    const updates = Object.entries(trained).map(([name, parameter]) => {
       const slope = gradient[name];
       if (!loss || !slope) throw new Error(`the reverse pass gave no gradient of ${name}`);
       const state = Object.fromEntries(optimizer.slots.map((slot) => [slot, slotOf(inputs.optimizer, slot, name)]));
@@ -53,7 +69,7 @@ export function trainingStep(forward: Forward, objective: BoundObjective, optimi
     });
     if (!loss) throw new Error('the loss was not traced');
     const outputs: StepOutputs<Tensor> = {
-      parameters: Object.fromEntries(updates.map(({ name, parameter }) => [name, parameter])),
+      parameters: { ...Object.fromEntries(updates.map(({ name, parameter }) => [name, parameter])), ...running },
       optimizer: Object.fromEntries(
         updates.flatMap(({ name, state }) => Object.entries(state).map(([slot, value]) => [`${slot}/${name}`, value])),
       ),
@@ -64,10 +80,14 @@ export function trainingStep(forward: Forward, objective: BoundObjective, optimi
   };
 }
 
-/** The optimiser's state before the first step: zeros. */
-export function initialState(optimizer: BoundOptimizer, parameters: Named<NdArray>): Record<string, NdArray> {
+/** The optimiser's state before the first step: zeros for everything but the running statistics. */
+export function initialState(
+  optimizer: BoundOptimizer,
+  parameters: Named<NdArray>,
+  statistics: ReadonlySet<string>,
+): Record<string, NdArray> {
   return Object.fromEntries(
-    Object.entries(parameters).flatMap(([name, { shape, data }]) =>
+    Object.entries(pick(parameters, (name) => !statistics.has(name))).flatMap(([name, { shape, data }]) =>
       optimizer.slots.map((slot) => [
         `${slot}/${name}`,
         { dtype: 'float32', shape, data: new Float32Array(data.length) } as const,
@@ -80,4 +100,8 @@ function slotOf(state: Named<Tensor>, slot: string, name: string): Tensor {
   const found = state[`${slot}/${name}`];
   if (found === undefined) throw new Error(`the optimiser's state lacks ${slot}/${name}`);
   return found;
+}
+
+function pick<Value>(values: Named<Value>, isWanted: (name: string) => boolean): Named<Value> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => isWanted(name)));
 }

@@ -1,5 +1,5 @@
+import { flopsOf } from './flops.ts';
 import { bytesOf, type Graph, type Node } from './graph.ts';
-import { sizeOf } from './ndarray.ts';
 
 export interface ExplainOptions {
   /** Measured milliseconds of each node, see `Compiled.profile`; adds a column. */
@@ -33,37 +33,6 @@ export function explainGraph(graph: Graph, { milliseconds, top }: ExplainOptions
   const time = milliseconds ? `, ${[...milliseconds.values()].reduce((sum, ms) => sum + ms, 0).toFixed(2)} ms` : '';
   const head = `${graph.name}: ${graph.nodes.length} nodes, ${total(flopsOf)}FLOP, ${total(bytesOf)}B${time}`;
   return [head, ...lines].join('\n');
-}
-
-/** Kernels that only move numbers. */
-const MOVING = new Set([
-  ...['Input', 'Constant', 'Fill', 'Identity', 'Cast', 'Reshape', 'Transpose', 'Tile', 'Concat', 'Slice', 'PadV2'],
-  ...['Reverse', 'GatherV2', 'ResizeNearestNeighbor'],
-]);
-
-const sizeOfInput = ({ inputs }: Node, index: number) => sizeOf(inputs[index]?.shape ?? []);
-/** Two operations for each tap of the filter [kh, kw, I, O] at each place of the image [N, OH, OW, O]. */
-const convolution = (image: readonly number[], filter: readonly number[]) =>
-  (2 * sizeOf(image) * sizeOf(filter)) / (filter[3] ?? 1);
-
-const FLOPS: Readonly<Record<string, (node: Node) => number>> = {
-  Conv2D: ({ shape, inputs }) => convolution(shape, inputs[1]?.shape ?? []),
-  Conv2DBackpropInput: ({ inputs }) => convolution(inputs[0]?.shape ?? [], inputs[1]?.shape ?? []),
-  Conv2DBackpropFilter: ({ shape, inputs }) => convolution(inputs[1]?.shape ?? [], shape),
-  BatchMatMul: ({ shape, inputs, attributes }) =>
-    2 * sizeOf(shape) * (inputs[0]?.shape.at(attributes.transposeA ? -2 : -1) ?? 0),
-  ...Object.fromEntries(
-    ['Sum', 'Mean', 'Max', 'Min', 'ArgMax', 'ArgMin', 'MaxPool', 'AvgPool'].map((kernel) => [
-      kernel,
-      (node: Node) => sizeOfInput(node, 0),
-    ]),
-  ),
-};
-
-/** Floating-point operations of a node: a multiplication and an addition are two; an element-wise function is one a number. */
-export function flopsOf(node: Node): number {
-  if (MOVING.has(node.kernel)) return 0;
-  return FLOPS[node.kernel]?.(node) ?? sizeOf(node.shape);
 }
 
 function quantity(value: number): string {

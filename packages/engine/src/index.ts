@@ -4,7 +4,8 @@ export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts'
 export type { Compiled, RunOptions } from './compiled.ts';
 export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
-export { type ExplainOptions, explainGraph, flopsOf } from './explain.ts';
+export { type ExplainOptions, explainGraph } from './explain.ts';
+export { flopsOf, graphFlops } from './flops.ts';
 export type { Graph, NamedNode, Node } from './graph.ts';
 export type { ImportedInput, ImportedModel } from './imported.ts';
 export { gelu, silu } from './layers/activation.ts';

@@ -14,10 +14,14 @@ beforeAll(async () => {
 afterAll(() => engine.dispose());
 
 describe('every architecture as an ONNX file', () => {
-  for (const { name } of listArchitectures())
+  const networks = [
+    ...listArchitectures().map(({ name }) => ({ name, change: {} })),
+    { name: 'resnet20', change: { norm: 'group', activation: 'gelu' } as const },
+  ];
+  for (const { name, change } of networks)
     for (const input of [[28, 28, 1] as const, [32, 32, 3] as const])
-      it(`${name} for ${input.join('x')} images gives the same logits, whatever the batch size`, async () => {
-        const spec = { architecture: name, input, classes: 7 };
+      it(`${name} ${Object.values(change).join(' ')} for ${input.join('x')} images gives the same logits, whatever the batch size`, async () => {
+        const spec = { architecture: name, input, classes: 7, ...change };
         const classifier = createClassifier(spec, initialParameters(spec, 3), name);
         const session = await ort.InferenceSession.create(classifierToOnnx(classifier));
         for (const batch of [1, 5]) {

@@ -8,7 +8,14 @@ export {
   encodeCheckpoint,
 } from './checkpoint.ts';
 export type { Classifier, ImageShape } from './classifier.ts';
-export { createClassifier, type Forward, forwardOf, parameterCount } from './create-classifier.ts';
+export {
+  createClassifier,
+  type Forward,
+  forwardOf,
+  parameterCount,
+  type TrainingForward,
+  trainingForwardOf,
+} from './create-classifier.ts';
 export { ensemble } from './ensemble.ts';
 export { ModelError, type ModelErrorReason } from './errors.ts';
 export { classifierToOnnx } from './export-onnx.ts';
@@ -24,6 +31,8 @@ export {
   parameterShapes,
   type ResolvedModelSpec,
   resolveModelSpec,
+  statisticNames,
 } from './model-spec.ts';
+export { NORM_KINDS, type NormKind } from './norm-layers.ts';
 export { openModel, type StoredModel } from './open-model.ts';
 export { accuracy, argmax, type LabelledImages, type PredictOptions, predict, specsOf } from './predict.ts';

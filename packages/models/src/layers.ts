@@ -1,30 +1,33 @@
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from './errors.ts';
-
-/** Shape of one parameter and the scale of its first values: standard deviation `gain * sqrt(2 / fanIn)`; gain 0 is all zeros. */
-export interface ParameterShape {
-  readonly shape: readonly number[];
-  readonly fanIn: number;
-  readonly gain: number;
-}
-
-export type ParameterShapes = Readonly<Record<string, ParameterShape>>;
+import { nonLocalMean } from './non-local-mean.ts';
+import { NORM_LAYERS, type NormKind, type RecordStatistic } from './norm-layers.ts';
+import { constant, type ParameterShapes } from './parameter-shape.ts';
 
 const ACTIVATIONS = {
   relu: (x: Tensor): Tensor => tf.relu(x),
   softplus: (x: Tensor): Tensor => tf.softplus(x),
+  /** Hendrycks and Gimpel, arXiv 1606.08415: x times the normal distribution function of x, exactly (no tanh). */
+  gelu: (x: Tensor): Tensor => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)),
+  silu: (x: Tensor): Tensor => tf.mul(x, tf.sigmoid(x)),
   tanh: (x: Tensor): Tensor => tf.tanh(x),
 } as const;
 
-/** `softplus` and `tanh` make a smooth network, which finite differences and attacks on explanations need. */
+/** All but `relu` make a smooth network, which finite differences and attacks on explanations need. */
 export type Activation = keyof typeof ACTIVATIONS;
-export const ACTIVATION_NAMES: readonly Activation[] = ['relu', 'softplus', 'tanh'];
+export const ACTIVATION_NAMES: readonly Activation[] = ['relu', 'softplus', 'gelu', 'silu', 'tanh'];
 
 /** The layers of one forward pass, bound to its parameters. */
 export interface Layers {
   /** Convolution with `same` padding and bias; weight `[kernel, kernel, in, out]`. */
   conv(x: Tensor, name: string, stride: number): Tensor;
+  /** The same without a bias, for a norm that follows and has one. */
+  filter(x: Tensor, name: string, stride: number): Tensor;
+  /** The normalisation layer that the model's spec chooses. */
+  norm(x: Tensor, name: string): Tensor;
+  /** A feature-denoising block, x + norm(1x1 convolution(non-local mean of x)), where the model's spec asks for them; else x. */
+  denoise(x: Tensor, name: string): Tensor;
   /** `x weight + bias`; weight `[in, out]`. */
   dense(x: Tensor, name: string): Tensor;
   activate(x: Tensor): Tensor;
@@ -32,18 +35,31 @@ export interface Layers {
   flatten(x: Tensor): Tensor;
 }
 
-export function bindLayers(parameters: Readonly<Record<string, Tensor>>, activation: Activation): Layers {
+export interface LayerOptions {
+  readonly activation: Activation;
+  readonly norm: NormKind;
+  readonly denoise: boolean;
+  /** Given: training mode, and this hears of every running statistic's next value. Not given: evaluation mode. */
+  readonly record?: RecordStatistic;
+}
+
+export function bindLayers(
+  parameters: Readonly<Record<string, Tensor>>,
+  { activation, norm: kind, denoise, record }: LayerOptions,
+): Layers {
   const parameter = (name: string): Tensor => {
     const value = parameters[name];
     if (value === undefined) throw new ModelError('PARAMETER_MISMATCH', name, `the parameter ${name} is missing`);
     return value;
   };
+  const filter = (x: Tensor, name: string, stride: number): Tensor =>
+    tf.conv2d(x as Tensor4D, parameter(`${name}.weight`) as Tensor4D, stride, 'same');
+  const norm = (x: Tensor, name: string): Tensor => NORM_LAYERS[kind].apply(x, name, parameter, record);
   return {
-    conv: (x, name, stride) =>
-      tf.add(
-        tf.conv2d(x as Tensor4D, parameter(`${name}.weight`) as Tensor4D, stride, 'same'),
-        parameter(`${name}.bias`),
-      ),
+    conv: (x, name, stride) => tf.add(filter(x, name, stride), parameter(`${name}.bias`)),
+    filter,
+    norm,
+    denoise: (x, name) => (denoise ? tf.add(x, norm(filter(nonLocalMean(x), name, 1), `${name}.norm`)) : x),
     dense: (x, name) =>
       tf.add(tf.matMul(x as Tensor2D, parameter(`${name}.weight`) as Tensor2D), parameter(`${name}.bias`)),
     activate: ACTIVATIONS[activation],
@@ -59,13 +75,17 @@ export function convolution(
   filters: number,
   gain = 1,
 ): ParameterShapes {
-  const fanIn = kernel * kernel * channels;
-  return layer(name, [kernel, kernel, channels, filters], fanIn, gain);
+  return { ...filters2d(name, kernel, channels, filters, gain), ...bias(name, filters) };
+}
+
+/** Parameters of a convolution without a bias. */
+export function filters2d(name: string, kernel: number, channels: number, filters: number, gain = 1): ParameterShapes {
+  return weight(name, [kernel, kernel, channels, filters], kernel * kernel * channels, gain);
 }
 
 /** Parameters of a fully connected layer named `name`. */
 export function fullyConnected(name: string, inputs: number, outputs: number, gain = 1): ParameterShapes {
-  return layer(name, [inputs, outputs], inputs, gain);
+  return { ...weight(name, [inputs, outputs], inputs, gain), ...bias(name, outputs) };
 }
 
 /** The last layer: no rectifier follows it, so that a gain of sqrt(1/2) keeps the variance of its inputs. */
@@ -73,7 +93,11 @@ export function logitLayer(inputs: number, classes: number): ParameterShapes {
   return fullyConnected('logits', inputs, classes, Math.SQRT1_2);
 }
 
-function layer(name: string, shape: readonly number[], fanIn: number, gain: number): ParameterShapes {
-  const outputs = shape.at(-1) ?? 0;
-  return { [`${name}.weight`]: { shape, fanIn, gain }, [`${name}.bias`]: { shape: [outputs], fanIn, gain: 0 } };
+/** He et al. 2015: deviation `gain * sqrt(2 / fanIn)`. */
+function weight(name: string, shape: readonly number[], fanIn: number, gain: number): ParameterShapes {
+  return { [`${name}.weight`]: { shape, mean: 0, deviation: gain * Math.sqrt(2 / fanIn), isStatistic: false } };
+}
+
+function bias(name: string, outputs: number): ParameterShapes {
+  return { [`${name}.bias`]: constant([outputs], 0) };
 }

@@ -2,7 +2,7 @@ import type { NdArray } from '@jsigr/engine';
 import { describe, expect, it } from 'vitest';
 import { findArchitecture, listArchitectures } from './architectures/registry.ts';
 import { createClassifier, forwardOf, parameterCount } from './create-classifier.ts';
-import { checkParameters, initialParameters, type ModelSpec } from './model-spec.ts';
+import { checkParameters, initialParameters, type ModelSpec, resolveModelSpec, statisticNames } from './model-spec.ts';
 
 const MNIST: ModelSpec = { architecture: 'lenet', input: [28, 28, 1], classes: 10 };
 const CIFAR = { input: [32, 32, 3] as const, classes: 10 };
@@ -13,6 +13,11 @@ const COUNTS = [
   { ...MNIST, architecture: 'lenet', count: 832 + 51_264 + 803_072 + 2_570 },
   { ...MNIST, architecture: 'smallcnn', count: 160 + 4_640 + 18_496 + 31_370 },
   { ...CIFAR, architecture: 'resnet8', count: 448 + 4_640 + (13_888 + 544) + (55_424 + 2_112) + 650 },
+  // Trained ones as published for these networks (without biases before a norm) and two running statistics for each normalised channel.
+  { ...CIFAR, architecture: 'resnet20', count: 272_474 + 2 * (7 * 16 + 7 * 32 + 7 * 64) },
+  { ...CIFAR, architecture: 'resnet18', count: 11_173_962 + 2 * (5 * 64 + 5 * 128 + 5 * 256 + 5 * 512) },
+  { ...CIFAR, architecture: 'wrn-16-4', count: 2_748_890 + 2 * (16 + 4 * 64 + 4 * 128 + 4 * 256) },
+  { ...CIFAR, architecture: 'vgg11', count: 9_231_114 - 2_752 + 2 * 2_752 },
 ];
 
 describe('architectures', () => {
@@ -24,8 +29,28 @@ describe('architectures', () => {
   );
 
   it('are listed, and an unknown one is an error that lists them', () => {
-    expect(listArchitectures().map(({ name }) => name)).toEqual(['mlp', 'lenet', 'smallcnn', 'resnet8']);
-    expect(() => findArchitecture('vgg')).toThrow(/no architecture "vgg"; known: mlp, lenet, smallcnn, resnet8/);
+    expect(listArchitectures().map(({ name }) => name)).toEqual([
+      'mlp',
+      'lenet',
+      'smallcnn',
+      'resnet8',
+      'resnet20',
+      'resnet18',
+      'wrn-16-4',
+      'vgg11',
+    ]);
+    expect(() => findArchitecture('vgg')).toThrow(/no architecture "vgg"; known: mlp, lenet, smallcnn, resnet8, /);
+  });
+
+  it('are built with the normalisation layers that they know', () => {
+    const spec = { ...CIFAR, architecture: 'resnet20' };
+    expect(resolveModelSpec(spec).norm).toBe('batch');
+    expect([...statisticNames(spec)].slice(0, 2)).toEqual(['stage1.block1.norm1.mean', 'stage1.block1.norm1.variance']);
+    expect(statisticNames({ ...spec, norm: 'group' }).size).toBe(0);
+    expect(() => resolveModelSpec({ ...spec, norm: 'none' })).toThrow(
+      'norm is none; allowed for resnet20: batch, group',
+    );
+    expect(() => resolveModelSpec({ ...MNIST, norm: 'batch' })).toThrow('norm is batch; allowed for lenet: none');
   });
 
   it.each([

@@ -20,7 +20,10 @@ export interface BatchContext {
 
 /** A batch inside the traced step. */
 export interface TracedBatch {
-  /** Logits `[batch, classes]` of images, with the parameters that are being trained. */
+  /**
+   * Logits `[batch, classes]` of images, with the parameters that are being trained and the network in training mode: with batch
+   * normalisation every pass uses the statistics of its images, derivatives run through them, and the running ones move, pass by pass.
+   */
   readonly forward: (images: Tensor) => Tensor;
   /** `[batch, height, width, channels]` in [0,1]. */
   readonly images: Tensor;
@@ -42,7 +45,7 @@ export interface TracedLoss {
 /** What is needed to change a batch before the step. */
 export interface PrepareContext {
   readonly engine: Engine;
-  /** The network as it is before this step. */
+  /** The network as it is before this step, in evaluation mode: adversarial examples are crafted on frozen statistics (as in TRADES). */
   readonly classifier: Classifier;
   readonly images: NdArray;
   /** int32 `[batch]`. */

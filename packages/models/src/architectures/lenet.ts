@@ -6,6 +6,8 @@ const HIDDEN = 256;
 export const lenet: Architecture = {
   name: 'lenet',
   summary: 'two 5x5 convolutions of stride 2 (32 and 64 filters) and a hidden layer of 256 units',
+  norms: ['none'],
+  hasDenoising: false,
   parameters: ([height, width, channels], classes) => ({
     ...convolution('conv1', 5, channels, 32),
     ...convolution('conv2', 5, 32, 64),

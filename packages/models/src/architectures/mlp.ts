@@ -6,6 +6,8 @@ const WIDTH = 400;
 export const mlp: Architecture = {
   name: 'mlp',
   summary: 'two hidden layers of 400 units; no convolution, a surrogate unlike the other networks',
+  norms: ['none'],
+  hasDenoising: false,
   parameters: ([height, width, channels], classes) => ({
     ...fullyConnected('hidden1', height * width * channels, WIDTH),
     ...fullyConnected('hidden2', WIDTH, WIDTH),

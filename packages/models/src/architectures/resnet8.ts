@@ -1,6 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { convolution, type Layers, logitLayer, type ParameterShapes } from '../layers.ts';
+import { convolution, type Layers, logitLayer } from '../layers.ts';
+import type { ParameterShapes } from '../parameter-shape.ts';
 import type { Architecture } from './architecture.ts';
 
 const STAGES = [
@@ -18,6 +19,8 @@ type Stage = (typeof STAGES)[number];
 export const resnet8: Architecture = {
   name: 'resnet8',
   summary: 'residual network of three basic blocks (16, 32 and 64 filters) without batch normalisation',
+  norms: ['none'],
+  hasDenoising: false,
   parameters: ([, , channels], classes) =>
     Object.assign(
       {},

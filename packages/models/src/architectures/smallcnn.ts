@@ -4,6 +4,8 @@ import type { Architecture } from './architecture.ts';
 export const smallcnn: Architecture = {
   name: 'smallcnn',
   summary: 'three 3x3 convolutions (16, 32 and 64 filters, strides 1, 2, 2) and no hidden layer',
+  norms: ['none'],
+  hasDenoising: false,
   parameters: ([height, width, channels], classes) => ({
     ...convolution('conv1', 3, channels, 16),
     ...convolution('conv2', 3, 16, 32),
