@@ -12,7 +12,8 @@ export type { BoundObjective, Objective, TracedBatch, TracedLoss } from './objec
 export { findObjective, listObjectives } from './objectives/registry.ts';
 export type { BoundOptimizer, Optimizer } from './optimizers/optimizer.ts';
 export { findOptimizer, listOptimizers } from './optimizers/registry.ts';
-export type { TrainingOptions } from './run.ts';
+export { type NetworkDescription, type Problem, problemsOf, type Undertaking } from './requirements.ts';
+export type { FixedNetwork, TrainingOptions } from './run.ts';
 export { perturbationMaps, type SaliencyEstimator, type SaliencyPlan } from './saliency-cache.ts';
 export { findSchedule, listSchedules, type Schedule } from './schedules.ts';
 export { train, trainToEnd } from './train.ts';

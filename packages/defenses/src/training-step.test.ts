@@ -29,6 +29,7 @@ function lossFunctions(spec: ModelSpec, objective: BoundObjective) {
       forward: (x) => forward(parameters, x),
       images,
       labels,
+      targets: labels,
       ramp: tf.scalar(1),
       inputs: extra,
     });

@@ -4,6 +4,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { BoundObjective, TracedLoss } from './objectives/objective.ts';
 import type { BoundOptimizer } from './optimizers/optimizer.ts';
+import type { TracedTechniques } from './techniques.ts';
 
 type Named<Value> = Readonly<Record<string, Value>>;
 
@@ -30,21 +31,31 @@ export interface StepOutputs<Value = NdArray> {
 }
 
 /** One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out. */
-export function trainingStep(forward: Forward, objective: BoundObjective, optimizer: BoundOptimizer) {
+export function trainingStep(
+  forward: Forward,
+  objective: BoundObjective,
+  optimizer: BoundOptimizer,
+  techniques: TracedTechniques,
+) {
   return (tree: Tree<Tensor>): Tree<Tensor> => {
     const inputs = tree as unknown as StepInputs<Tensor>;
     const { ramp, ...scalars } = inputs.scalars;
+    const weights = techniques.weights(inputs.labels);
+    const targets = techniques.targets(inputs.labels);
     let loss: TracedLoss | undefined;
-    const { gradient } = valueAndGrad((parameters: Named<Tensor>) => {
+    const { gradient: whole } = valueAndGrad((parameters: Named<Tensor>) => {
       loss = objective.loss({
         forward: (images) => forward(parameters, images),
         images: inputs.images,
         labels: inputs.labels,
+        targets,
+        ...(weights ? { weights } : {}),
         ramp: ramp ?? tf.scalar(1),
         inputs: inputs.extra,
       });
       return Object.values(loss.terms).reduce((sum, term) => tf.add(sum, term));
     }, inputs.parameters);
+    const gradient = techniques.clip(whole);
     const updates = Object.entries(inputs.parameters).map(([name, parameter]) => {
       const slope = gradient[name];
       if (!loss || !slope) throw new Error(`the reverse pass gave no gradient of ${name}`);

@@ -53,7 +53,7 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
     if (event.type === 'step') tellProgress(meter.add(event, now));
     else tellProgress(meter.flush(now));
     if (event.type === 'epoch') {
-      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, seconds, maskSeconds } = event;
+      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, probe, seconds, maskSeconds } = event;
       emit({
         type: 'epoch',
         epoch,
@@ -62,6 +62,7 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
           ...trainTerms,
           train_accuracy: trainAccuracy,
           ...(heldOutAccuracy === undefined ? {} : { held_out_accuracy: heldOutAccuracy }),
+          ...probe,
           mask_seconds: maskSeconds,
         },
         seconds,

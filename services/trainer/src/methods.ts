@@ -48,7 +48,7 @@ export type TrainerMethods = {
   /** Is the configuration one that can be trained, and does a loop that selects measure what it selects by? Throws what is wrong. */
   check: { argument: CheckArgument; result: undefined };
   /** Trains to the end, or until `stop`. */
-  train: { argument: TrainArgument; result: { reason: 'completed' | 'stopped'; step: number }; event: TrainEvent };
+  train: { argument: TrainArgument; result: { reason: 'completed' | 'stopped' | 'stopped-early'; step: number }; event: TrainEvent };
   /** The training in progress ends after its step, with a last checkpoint. */
   stop: { argument: undefined; result: undefined };
 };

@@ -94,6 +94,11 @@ export class Session {
       if (request.spec?.loop?.enabled && !this.#stopped)
         await this.#checkpoints.lastReport({ attachMs, graceMs, signal: context.signal });
       if (reason === 'completed') this.#end(RunState.RUN_STATE_SUCCEEDED, `trained ${step} steps`);
+      else if (reason === 'stopped-early')
+        this.#end(
+          RunState.RUN_STATE_SUCCEEDED,
+          `stopped early after step ${step}: held-out accuracy did not rise any more`,
+        );
       else this.#end(RunState.RUN_STATE_CANCELLED, `stopped after step ${step}`);
     } catch (error) {
       const cause = this.#failed.signal.aborted ? this.#failed.signal.reason : error;

@@ -49,7 +49,9 @@ async function termsOf(
     ramp: float32([ramp], []),
     inputs: objective.inputs(context),
   };
-  const loss = traced<Omit<TracedBatch, 'forward'>>((batch) => objective.loss({ ...batch, forward: linear }).terms);
+  const loss = traced<Omit<TracedBatch, 'forward' | 'targets'>>(
+    (batch) => objective.loss({ ...batch, targets: batch.labels, forward: linear }).terms,
+  );
   const compiled = await engine.compile(loss, specsOf(inputs));
   const terms = Object.entries((await compiled.run(inputs)) as Record<string, NdArray>);
   return Object.fromEntries(terms.map(([term, { data }]) => [term, data[0] ?? Number.NaN]));
