@@ -48,7 +48,7 @@ export interface CheckpointEvent {
 
 /**
  * The last event. `stopped`: `shouldStop` said so; `stopped-early`: the held-out accuracy did not rise any more. With early stopping the
- * checkpoint is that of the best epoch, however training ended.
+ * checkpoint of a training that came to its end is that of the best epoch.
  */
 export interface FinishedEvent {
   readonly type: 'finished';

@@ -58,7 +58,7 @@ export async function trainToEnd(
 
 async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState): AsyncGenerator<TrainingEvent, void> {
   const { plan, options, stepsPerEpoch, totalSteps } = run;
-  const { batchSize, seed, checkpointEveryEpochs, techniques } = plan.config;
+  const { batchSize, seed, checkpointEveryEpochs } = plan.config;
   const now = options.now ?? (() => performance.now());
   const stopping = latch(() => options.shouldStop?.() ?? false);
   let state = start;
@@ -113,11 +113,12 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
     last = makeCheckpoint(run, state, {});
     yield { type: 'checkpoint', checkpoint: last };
   }
-  if (techniques.earlyStoppingPatience > 0 && state.best && state.best.step !== state.step) {
+  const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
+  // A run that was told to stop may go on later: it needs the state of its last step.
+  if (reason !== 'stopped' && state.best && state.best.step !== state.step) {
     last = bestCheckpoint(run, state.best);
     yield { type: 'checkpoint', checkpoint: last };
   }
-  const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
   yield { type: 'finished', reason, step: state.step, checkpoint: last };
 }
 
