@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explainCommand } from './commands/explain.ts';
 import { modelsCommand } from './commands/models.ts';
+import { objectivesCommand } from './commands/objectives.ts';
 import { runsCommand } from './commands/runs.ts';
 import { trainCommand } from './commands/train.ts';
 import { upCommand } from './commands/up.ts';
@@ -20,6 +21,7 @@ const commands: readonly CommandGroup[] = [
   explainCommand,
   runsCommand,
   modelsCommand,
+  objectivesCommand,
   datasetsCommand,
   demoCommand,
 ];

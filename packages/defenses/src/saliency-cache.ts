@@ -35,7 +35,7 @@ export type SaliencyEstimator = (
   classifier: Classifier,
   images: NdArray,
   labels: NdArray,
-  options: { readonly stride: number; readonly seed: number; readonly sampleIndices: readonly number[] },
+  options: { readonly stride: number; readonly seed?: number; readonly sampleIndices?: readonly number[] },
 ) => Promise<NdArray>;
 
 /** The estimator of a method of `@jsigr/saliency`; the map of an image on which nothing matters stays zero. @throws SaliencyError UNKNOWN_METHOD */
@@ -44,9 +44,9 @@ export function mapsBy({
   signedThreshold,
 }: Pick<SaliencyPlan, 'method' | 'signedThreshold'>): SaliencyEstimator {
   const method = methodNamed(name, 'objective.settings.saliencyMethod');
-  return async (engine, classifier, images, labels, { stride, seed, sampleIndices }) => {
+  return async (engine, classifier, images, labels, { stride, ...addresses }) => {
     const settings = 'stride' in method.settings.shape ? { stride } : {};
-    const context = { engine, classifier, images, targets: labels, seed, sampleIndices };
+    const context = { engine, classifier, images, targets: labels, ...addresses };
     const { map } = await method.explain(context, settings);
     const data = Float32Array.from(map.data);
     const size = sizeOf(map.shape.slice(1));

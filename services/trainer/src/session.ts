@@ -11,12 +11,13 @@ import { type Files, movable } from '@jsigr/service/compute';
 import { Checkpoints, type SavedCheckpoint } from './checkpoints.ts';
 import { trainingConfig } from './configuration.ts';
 import { EventLog } from './event-log.ts';
-import type { CheckpointMade, TrainEvent, TrainerMethods } from './methods.ts';
+import type { CheckpointMade, FixedNetworks, TrainEvent, TrainerMethods } from './methods.ts';
 import { checkReport, isBetter, type Score, scoreOf } from './reports.ts';
 
 export interface SessionOptions {
   readonly request: StartTrainingRequest;
   readonly dataset: Files;
+  readonly networks: FixedNetworks;
   readonly thread: ComputeThread<TrainerMethods>;
   readonly context: WorkerContext;
   /** How long the end of training waits for a follower to come, and for one that is gone to come back, in milliseconds. */
@@ -109,14 +110,14 @@ export class Session {
   }
 
   #compute(): Promise<TrainerMethods['train']['result']> {
-    const { thread, context, request, dataset } = this.#options;
+    const { thread, context, request, dataset, networks } = this.#options;
     const { run, spec, datasetDigest } = request;
     if (!spec) throw invalidArgument('spec', 'is missing');
     const { files, buffers } = movable(dataset);
     const threads = context.threads === undefined ? {} : { threads: context.threads };
     return thread.call(
       'train',
-      { run, config: trainingConfig(spec), datasetDigest, dataset: files, ...threads },
+      { run, config: trainingConfig(spec), datasetDigest, dataset: files, networks, ...threads },
       {
         signal: AbortSignal.any([context.signal, this.#failed.signal]),
         onEvent: (event) => this.#note(event),

@@ -16,7 +16,7 @@ import { differenceSettings, rampOf, rampRule, rampSettings, weight, withRules }
 export const finiteDifference = defineObjective({
   name: 'finite-difference',
   summary:
-    'cross-entropy and the input gradient by finite differences (Finlay and Oberman 2019): no second derivatives, half the cost',
+    'cross-entropy and the input gradient by finite differences (Finlay and Oberman 2019): no second derivatives',
   source: 'Finlay and Oberman 2019, arXiv 1905.11468',
   settings: withRules(
     {

@@ -5,7 +5,7 @@ import { meanCrossEntropy } from './penalties.ts';
 export const standard = defineObjective({
   name: 'standard',
   summary: 'cross-entropy alone: the undefended baseline',
-  source: 'the usual one',
+  source: 'textbook',
   settings: z.strictObject({}),
   bind: () => ({
     inputs: () => ({}),
