@@ -68,11 +68,19 @@ function problems(plan: Plan, { architecture }: TrainingSpec, dataset: Dataset, 
 type Plan = Pick<TrainingPlan, 'config' | 'objective'>;
 
 /** The configuration as far as its parts depend on each other; undefined where one of them is wrong by itself. */
-function planOf({ objective, objectiveSettings, epochs, augmentation, techniques }: TrainingSpec): Plan | undefined {
+function planOf({
+  objective,
+  objectiveSettings,
+  epochs,
+  batchSize,
+  augmentation,
+  techniques,
+}: TrainingSpec): Plan | undefined {
   try {
     return planTraining({
       objective: { name: objective, settings: settingsFromText(objectiveSettings) },
       epochs,
+      batchSize,
       augmentation: { cutout: augmentation?.cutout ?? 0 },
       techniques: settingsFromText(techniques),
     });

@@ -81,6 +81,10 @@ describe('a training configuration', () => {
     },
     {
       config: objective('jsigr', { estimator: 'finite-difference', projections: -1 }),
+      message: /^objective.settings.projections: must be 1 with estimator=finite-difference/,
+    },
+    {
+      config: objective('jacobian', { estimator: 'finite-difference', projections: -1 }),
       message: /^objective.settings.projections: must be 1..16 with estimator=finite-difference/,
     },
     {

@@ -82,6 +82,10 @@ describe('what fits together', () => {
       expected: ['techniques.earlyStoppingPatience: needs held-out images: heldOutFraction is 0'],
     },
     {
+      config: { batchSize: 1, objective: { name: 'jsigr', settings: { estimator: 'finite-difference' } } },
+      expected: ['batchSize: 1 given, jsigr needs 2'],
+    },
+    {
       config: { augmentation: { cutout: 28 } },
       expected: ['augmentation.cutout: 28 given, images have sides of 28'],
     },

@@ -78,6 +78,11 @@ const CHECKS: readonly Check[] = [
     config.techniques.earlyStoppingPatience > 0 && config.heldOutFraction === 0
       ? [{ field: 'techniques.earlyStoppingPatience', message: 'needs held-out images: heldOutFraction is 0' }]
       : [],
+  ({ plan: { config, objective } }) => {
+    const least = objective.leastBatch ?? 1;
+    if (config.batchSize >= least) return [];
+    return [{ field: 'batchSize', message: `${config.batchSize} given, ${config.objective.name} needs ${least}` }];
+  },
   ({ plan: { config }, model }) => {
     const { cutout } = config.augmentation;
     const side = Math.min(model.input[0], model.input[1]);

@@ -23,7 +23,7 @@ interface OutputFunction {
   readonly cotangent: (logits: Tensor, ofOutput: Tensor) => Tensor;
 }
 
-const OUTPUTS: Readonly<Record<JacobianOutput, OutputFunction>> = {
+export const jacobianOutputs: Readonly<Record<JacobianOutput, OutputFunction>> = {
   logits: { value: (logits) => logits, cotangent: (_, ofOutput) => ofOutput },
   // (diag p - p p^T) v = p (v - p . v)
   probabilities: {
@@ -50,7 +50,7 @@ export function jacobianPenalty(
   const vectors = exact
     ? Array.from({ length: classes }, (_, index) => unitRows(batch, classes, index))
     : projectionsOf(inputs, projections);
-  const rows = vectors.map((vector) => pullback(OUTPUTS[jacobianOutput].cotangent(logits, vector)));
+  const rows = vectors.map((vector) => pullback(jacobianOutputs[jacobianOutput].cotangent(logits, vector)));
   if (!jacobianSquared) {
     const squares = rows.map((row) => tf.sum(tf.square(tf.reshape(row, [batch, -1])), 1));
     return tf.mean(tf.sqrt(tf.add(sumOf(squares), TINY)));
@@ -68,7 +68,7 @@ export function jacobianPenaltyByDifferences(
   { forward, images, inputs }: TracedBatch,
   step: number,
 ): Tensor {
-  const { value, cotangent } = OUTPUTS[jacobianOutput];
+  const { value, cotangent } = jacobianOutputs[jacobianOutput];
   const squares = projectionsOf(inputs, projections).map((vector) => {
     const along = (z: Tensor) => tf.sum(tf.mul(value(z), vector), 1);
     const direction = l2.normalize(pullback(cotangent(logits, vector)));

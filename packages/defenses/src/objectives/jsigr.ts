@@ -1,22 +1,24 @@
 import { vjp } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as z from 'zod';
-import { jacobianPenalty, jacobianPenaltyByDifferences } from './jacobian-norm.ts';
+import { jacobianPenalty } from './jacobian-norm.ts';
 import { type BoundObjective, defineObjective } from './objective.ts';
 import { meanCrossEntropy, projectionInputs } from './penalties.ts';
 import { saliencyPlan, saliencyRule, selectiveInputs, selectiveRules, selectiveTerms } from './selective.ts';
 import {
+  type Estimator,
   estimatorSettings,
   gradientSettings,
-  jacobianEstimatorRule,
   jacobianRule,
   jacobianSettings,
   maskSetting,
+  type Rule,
   rampOf,
   rampRule,
   rampSettings,
   withRules,
 } from './settings.ts';
+import { sharedDifferences } from './shared-difference.ts';
 
 export const jsigrShape = {
   ...jacobianSettings,
@@ -25,7 +27,13 @@ export const jsigrShape = {
   ...estimatorSettings,
   ...rampSettings(),
 };
-export const jsigrRules = [rampRule, jacobianRule, jacobianEstimatorRule, ...selectiveRules, saliencyRule];
+/** One finite difference serves both terms: there is none for another projection. */
+const oneProjection: Rule<{ readonly projections: number; readonly estimator: Estimator }> = {
+  field: 'projections',
+  message: 'must be 1 with estimator=finite-difference: one forward pass measures both terms',
+  holds: ({ projections, estimator }) => estimator === 'exact' || projections === 1,
+};
+export const jsigrRules = [rampRule, jacobianRule, oneProjection, ...selectiveRules, saliencyRule];
 const settings = withRules(jsigrShape, jsigrRules);
 
 /**
@@ -34,7 +42,7 @@ const settings = withRules(jsigrShape, jsigrRules);
  *     L = mean_i CE(z_i, y_i) + lambda_J / 2 mean_i ||dz_i/dx_i||_F^2 + lambda_S mean_i ||(1 - M_i) dg_i/dx_i||_2^2
  *
  * All terms share one forward pass; the derivatives by the parameters are exact (double backpropagation), or with
- * `estimator: finite-difference` those of finite differences along the gradients.
+ * `estimator: finite-difference` those of one finite difference, which half a batch uses for each of the two penalties.
  */
 export const jsigr = defineObjective({
   name: 'jsigr',
@@ -48,6 +56,7 @@ export function bindJsigr(bound: z.output<typeof settings>): BoundObjective {
   const saliency = saliencyPlan(bound);
   return {
     ramp: rampOf(bound),
+    ...(bound.estimator === 'exact' ? {} : { leastBatch: 2 }),
     ...(saliency ? { saliency } : {}),
     inputs: (batch) => ({
       ...projectionInputs(bound.projections, batch),
@@ -56,10 +65,18 @@ export function bindJsigr(bound: z.output<typeof settings>): BoundObjective {
     loss: (batch) => {
       const { value: logits, pullback } = vjp(batch.forward, batch.images);
       const shared = { logits, pullback };
-      const norm =
-        bound.estimator === 'exact'
-          ? jacobianPenalty(shared, bound, batch.inputs)
-          : jacobianPenaltyByDifferences(shared, bound, batch, bound.differenceStep);
+      if (bound.estimator === 'finite-difference') {
+        const { jacobian, inputGradient } = sharedDifferences(bound, shared, batch);
+        return {
+          logits,
+          terms: {
+            crossEntropy: meanCrossEntropy(logits, batch),
+            jacobian: tf.mul(jacobian, tf.mul(batch.ramp, bound.jacobianWeight)),
+            inputGradient: tf.mul(inputGradient, tf.mul(batch.ramp, bound.gradientWeight)),
+          },
+        };
+      }
+      const norm = jacobianPenalty(shared, bound, batch.inputs);
       return {
         logits,
         terms: {

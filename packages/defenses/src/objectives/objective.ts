@@ -92,6 +92,8 @@ export interface BoundObjective {
   readonly loss: (batch: TracedBatch) => TracedLoss;
   /** Changes the batch before the step, e.g. by an attack. */
   readonly prepare?: (context: PrepareContext) => Promise<PreparedBatch>;
+  /** Images that a batch needs at least; 1 by default. */
+  readonly leastBatch?: number;
   /** It trains on examples of surrogates, which must be given. */
   readonly needsSurrogates?: boolean;
   readonly probe?: Probe;

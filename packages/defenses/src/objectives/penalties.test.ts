@@ -147,6 +147,24 @@ describe('finite differences on a linear softmax model', () => {
   });
 });
 
+describe('J-SIGR by one finite difference for both terms', () => {
+  it('measures each on half of the batch', async () => {
+    const settings = {
+      jacobianWeight: 2,
+      gradientWeight: 0.5,
+      gradientTarget: 'logit',
+      maskThreshold: 0.6,
+      estimator: 'finite-difference',
+    };
+    const copies = 4096;
+    const terms = await termsOf('jsigr', settings, { copies, saliency: [0.5, 0.5, 1] });
+    expect(terms.crossEntropy).toBeCloseTo(CROSS_ENTROPY, 5);
+    // Of W_0 = (1, 2, -1) the mask spares the last: 5. See the Jacobian term for the deviation of a single estimate.
+    expect(terms.inputGradient).toBeCloseTo(0.5 * 5, 3);
+    expect(Math.abs((terms.jacobian ?? 0) - 20.25)).toBeLessThan((3 * 9.573401) / Math.sqrt(copies / 2));
+  });
+});
+
 describe('smoothed labels', () => {
   // Targets (.8, .1, .1): cross-entropy .759735, and ||W^T (p - t)||^2 = .357408, by a separate program in double precision.
   it('change the cross-entropy and its gradient', async () => {

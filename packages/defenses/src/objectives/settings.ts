@@ -48,7 +48,7 @@ export const estimatorSettings = {
     .enum(['exact', 'finite-difference'])
     .default('exact')
     .describe(
-      'exact: double backpropagation; finite-difference: one more forward pass a term, first derivatives only (Finlay and Oberman 2019)',
+      'exact: double backpropagation; finite-difference: one more forward pass and first derivatives only (Finlay and Oberman 2019)',
     ),
   differenceStep,
 };
