@@ -7,8 +7,9 @@ import { TrainingError } from './errors.ts';
 import type { EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
 import { checkFinite } from './guards.ts';
 import { alarmOf, probed } from './probe.ts';
+import { refreshedMaps } from './refreshed-maps.ts';
 import { prepareRun, type TrainingOptions, type TrainingRun } from './run.ts';
-import { refreshIsDue, type SaliencyMaps, saliencyOfSplit } from './saliency-cache.ts';
+import type { SaliencyMaps } from './saliency-cache.ts';
 import {
   bestCheckpoint,
   classifierOf,
@@ -56,104 +57,120 @@ export async function trainToEnd(
   return finished.checkpoint;
 }
 
+/** Between two epochs. */
+interface Standing {
+  readonly state: TrainingState;
+  readonly maps: SaliencyMaps | undefined;
+  /** Of the epoch that was made last, for its checkpoint. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly last: Checkpoint | undefined;
+  /** Early stopping wants no further epoch. */
+  readonly early: boolean;
+}
+
 async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState): AsyncGenerator<TrainingEvent, void> {
-  const { plan, options, stepsPerEpoch, totalSteps } = run;
-  const { batchSize, seed, checkpointEveryEpochs } = plan.config;
-  const now = options.now ?? (() => performance.now());
+  const { options, totalSteps } = run;
   const stopping = latch(() => options.shouldStop?.() ?? false);
-  let state = start;
-  let maps: SaliencyMaps | undefined;
-  let last = options.resume;
-  let early = isStale(run, start);
-  /** The end of the last epoch at which all was well: what is kept when training breaks down. */
-  let good: { readonly state: TrainingState; readonly metrics: Record<string, number> } | undefined;
+  let standing: Standing = {
+    state: start,
+    maps: undefined,
+    metrics: {},
+    last: options.resume,
+    early: isStale(run, start),
+  };
   try {
-    for (
-      let epoch = Math.floor(state.step / stepsPerEpoch);
-      state.step < totalSteps && !stopping() && !early;
-      epoch++
-    ) {
-      const started = now();
-      ({ maps, state } = await refreshed(run, state, epoch, maps));
-      const maskSeconds = (now() - started) / 1000;
-      const order = epochOrder(run.train.length, seed, epoch).map((position) => run.train[position] ?? 0);
-      const steps: StepEvent[] = [];
-      for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
-        const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
-        state = made.state;
-        steps.push(made.event);
-        yield made.event;
-        // The engine's runs are synchronous: without a turn of the event loop no signal, timer or request would ever get in.
-        await setImmediate();
-        options.signal?.throwIfAborted();
-      }
-      if (steps.length === 0) break;
-      checkFinite(state.parameters, state.step);
-      const heldOut = await heldOutAccuracy(run, state);
-      const probe = await probed(run, state);
-      const times = () => ({ maskSeconds, seconds: (now() - started) / 1000 });
-      const event = epochEvent(epoch + 1, steps, { probe, heldOut }, times());
-      yield event;
-      const alarm = alarmOf(run, state, probe.measured);
-      if (alarm) throw new TrainingError('CATASTROPHIC_OVERFITTING', 'objective', alarm, { step: state.step });
-      state = withBest(run, { ...state, peaks: probe.peaks }, heldOut);
-      early = isStale(run, state);
-      good = { state, metrics: metricsOf(event) };
-      if (early || state.step >= totalSteps || stopping() || (epoch + 1) % checkpointEveryEpochs === 0) {
-        last = makeCheckpoint(run, state, good.metrics);
-        yield { type: 'checkpoint', checkpoint: last };
-      }
-    }
+    while (standing.state.step < totalSteps && !standing.early && !stopping())
+      standing = yield* oneEpoch(run, stepper, standing, stopping);
   } catch (error) {
-    if (error instanceof TrainingError && good && good.state.step !== last?.step)
-      yield { type: 'checkpoint', checkpoint: makeCheckpoint(run, good.state, good.metrics) };
+    // The last epoch at which all was well is kept, though its checkpoint may not have been due.
+    const { state, metrics, last } = standing;
+    if (error instanceof TrainingError && state.step > 0 && last?.step !== state.step)
+      yield { type: 'checkpoint', checkpoint: makeCheckpoint(run, state, metrics) };
     throw error;
   }
+  const { state, early } = standing;
+  const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
+  const best = reason === 'stopped' ? undefined : state.best; // what was told to stop may go on later, from its last step
+  let { last } = standing;
   if (last?.step !== state.step) {
     last = makeCheckpoint(run, state, {});
     yield { type: 'checkpoint', checkpoint: last };
   }
-  const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
-  // A run that was told to stop may go on later: it needs the state of its last step.
-  if (reason !== 'stopped' && state.best && state.best.step !== state.step) {
-    last = bestCheckpoint(run, state.best);
+  if (best && best.step !== state.step) {
+    last = bestCheckpoint(run, best);
     yield { type: 'checkpoint', checkpoint: last };
   }
   yield { type: 'finished', reason, step: state.step, checkpoint: last };
 }
 
-/** The saliency maps of this epoch: new ones where they are due, those of before else, or after an interruption those made again. */
-async function refreshed(
+/** An epoch, or what is left of it, to its end or until training is to stop. */
+async function* oneEpoch(
   run: TrainingRun,
-  state: TrainingState,
-  epoch: number,
-  maps: SaliencyMaps | undefined,
-): Promise<{ maps: SaliencyMaps | undefined; state: TrainingState }> {
-  const { plan, stepsPerEpoch, teacher } = run;
-  const wanted = plan.objective.saliency;
-  if (!wanted || epoch < wanted.warmupEpochs) return { maps, state };
-  const due = refreshIsDue(wanted, epoch) && state.step % stepsPerEpoch === 0;
-  if (maps && !due) return { maps, state };
-  if (teacher) return { maps: await mapsOf(run, teacher), state };
-  const mapped = due ? state.parameters : state.mapped;
-  if (!mapped)
-    throw new TrainingError(
-      'INVALID_SETTING',
-      'resume',
-      `the checkpoint of step ${state.step} lacks the network that its saliency maps were made with`,
-    );
-  return { maps: await mapsOf(run, classifierOf(run, { parameters: mapped })), state: { ...state, mapped } };
+  stepper: Stepper,
+  before: Standing,
+  stopping: () => boolean,
+): AsyncGenerator<TrainingEvent, Standing> {
+  const { plan, options, stepsPerEpoch, totalSteps } = run;
+  const now = options.now ?? (() => performance.now());
+  const started = now();
+  const epoch = Math.floor(before.state.step / stepsPerEpoch);
+  const { maps, state: mapped } = await refreshedMaps(run, before.state, epoch, before.maps);
+  const maskSeconds = (now() - started) / 1000;
+  const { state: trained, steps } = yield* stepsOf(run, stepper, mapped, { epoch, maps, stopping });
+  if (steps.length === 0) return before;
+  checkFinite(trained.parameters, trained.step);
+  const { state, heldOut, measured, alarm } = await judged(run, trained);
+  const event = epochEvent(epoch + 1, steps, { measured, heldOut }, { maskSeconds, seconds: (now() - started) / 1000 });
+  yield event;
+  if (alarm) throw new TrainingError('CATASTROPHIC_OVERFITTING', 'objective', alarm, { step: state.step });
+  const metrics = metricsOf(event);
+  const early = isStale(run, state);
+  const after = { state, maps, metrics, early };
+  const isDue = (epoch + 1) % plan.config.checkpointEveryEpochs === 0;
+  if (!early && !isDue && state.step < totalSteps && !stopping()) return { ...after, last: before.last };
+  const last = makeCheckpoint(run, state, metrics);
+  yield { type: 'checkpoint', checkpoint: last };
+  return { ...after, last };
 }
 
-function mapsOf(run: TrainingRun, classifier: ReturnType<typeof classifierOf>): Promise<SaliencyMaps> {
-  const { engine, plan, options, dataset, train, estimate } = run;
-  const { stride = 1, signedThreshold } = plan.objective.saliency ?? {};
-  return saliencyOfSplit({ engine, classifier, estimate }, dataset.train, train, {
-    stride,
-    seed: plan.config.seed,
-    signed: signedThreshold !== undefined,
-    ...(options.signal ? { signal: options.signal } : {}),
-  });
+async function* stepsOf(
+  run: TrainingRun,
+  stepper: Stepper,
+  start: TrainingState,
+  { epoch, maps, stopping }: { epoch: number; maps: SaliencyMaps | undefined; stopping: () => boolean },
+): AsyncGenerator<StepEvent, { readonly state: TrainingState; readonly steps: readonly StepEvent[] }> {
+  const { plan, options, stepsPerEpoch, totalSteps, train } = run;
+  const { batchSize, seed } = plan.config;
+  const order = epochOrder(train.length, seed, epoch).map((position) => train[position] ?? 0);
+  const steps: StepEvent[] = [];
+  let state = start;
+  for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
+    const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
+    state = made.state;
+    steps.push(made.event);
+    yield made.event;
+    // The engine's runs are synchronous: without a turn of the event loop no signal, timer or request would ever get in.
+    await setImmediate();
+    options.signal?.throwIfAborted();
+  }
+  return { state, steps };
+}
+
+/**
+ * What is to be said of the network after an epoch, and the state that remembers it. After a part of an epoch nothing is remembered: a run
+ * that was interrupted there must judge as one that was not.
+ */
+async function judged(run: TrainingRun, state: TrainingState) {
+  const { stepsPerEpoch, totalSteps } = run;
+  const heldOut = await heldOutAccuracy(run, state);
+  const { measured, peaks } = await probed(run, state);
+  if (state.step % stepsPerEpoch > 0 && state.step < totalSteps) return { state, heldOut, measured };
+  return {
+    state: withBest(run, { ...state, peaks }, heldOut),
+    heldOut,
+    measured,
+    alarm: alarmOf(run, state, measured),
+  };
 }
 
 async function heldOutAccuracy(run: TrainingRun, state: TrainingState): Promise<number | undefined> {
@@ -179,7 +196,7 @@ function isStale({ plan, stepsPerEpoch }: TrainingRun, { best, step }: TrainingS
 function epochEvent(
   epoch: number,
   steps: readonly StepEvent[],
-  { probe, heldOut }: { readonly probe: { measured: EpochEvent['probe'] }; readonly heldOut: number | undefined },
+  { measured, heldOut }: { readonly measured: EpochEvent['probe']; readonly heldOut: number | undefined },
   times: { readonly seconds: number; readonly maskSeconds: number },
 ): EpochEvent {
   const mean = (of: (step: StepEvent) => number) => steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
@@ -193,7 +210,7 @@ function epochEvent(
     trainTerms: Object.fromEntries(names.map((name) => [name, mean(({ terms }) => terms[name] ?? 0)])),
     trainAccuracy: mean(({ accuracy }) => accuracy),
     ...(heldOut === undefined ? {} : { heldOutAccuracy: heldOut }),
-    probe: probe.measured,
+    probe: measured,
     ...times,
   };
 }
