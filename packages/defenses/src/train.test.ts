@@ -225,6 +225,28 @@ describe('training ends early', () => {
     expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: whole, epoch: whole / 4 } });
   });
 
+  it('when it overfits catastrophically, with the epoch before kept', async () => {
+    const seen: TrainingEvent[] = [];
+    // Steps of two radii in a large ball: what withstands one FGSM step withstands nothing else.
+    const settings = { epsilon: 0.4, stepFactor: 2 };
+    const config: TrainingConfig = {
+      ...SMALL,
+      seed: 2,
+      epochs: 15,
+      heldOutFraction: 0.3,
+      checkpointEveryEpochs: 15,
+      objective: { name: 'fgsm-rs', settings },
+    };
+    const run = trainToEnd(engine, config, bands(90), { onEvent: (event) => void seen.push(event) });
+    const { reason, step = 0 } = (await run.catch((error: unknown) => error)) as { reason?: string; step?: number };
+    expect(reason).toBe('CATASTROPHIC_OVERFITTING');
+    const last = seen.findLast((event) => event.type === 'epoch');
+    expect(last?.probe.pgdAccuracy).toBeLessThan(0.02);
+    expect(last?.probe.fgsmAccuracy).toBeGreaterThan(0.4);
+    // 63 images beside the held-out ones: 7 steps an epoch.
+    expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: step - 7 } });
+  });
+
   it('with an error naming step and term when the loss is no longer a number', async () => {
     const optimizer = { name: 'sgd', settings: { learningRate: 10, momentum: 0.99 } };
     const diverging = trainToEnd(engine, { ...SMALL, ...standard, epochs: 50, optimizer }, bands(45));

@@ -19,9 +19,12 @@ export const overfittingSettings = {
     .max(1)
     .default(0.2)
     .describe(
-      'training stops when PGD accuracy is so much below its best, and below FGSM accuracy, 0.05..1 (fractions of the images)',
+      'training stops when PGD accuracy is so much below its best and below FGSM accuracy, or is nothing while FGSM accuracy is twice this; 0.05..1, a fraction of the images',
     ),
 };
+
+/** A PGD accuracy that is as good as none. */
+const NOTHING = 0.02;
 
 /** Steps of the PGD that looks behind FGSM. */
 const PGD_STEPS = 10;
@@ -34,13 +37,16 @@ export interface OverfittingRecord {
 
 /**
  * Catastrophic overfitting (Wong et al., arXiv 2001.03994, section 5.3): within an epoch the network learns to withstand the one step it is
- * trained on and nothing else. It is seen when, in the newest epoch, PGD accuracy lies `drop` below the best epoch before and below FGSM's.
+ * trained on and nothing else. It is seen when, in the newest epoch, PGD accuracy lies `drop` below the best epoch before and below FGSM's;
+ * or, where it came before any robustness did, when PGD leaves nothing while FGSM leaves two drops.
  */
 export function hasOverfitted(history: readonly OverfittingRecord[], drop: number): boolean {
   const newest = history.at(-1);
   if (!newest) return false;
   const best = Math.max(...history.slice(0, -1).map(({ pgdAccuracy }) => pgdAccuracy), Number.NEGATIVE_INFINITY);
-  return newest.pgdAccuracy <= best - drop && newest.pgdAccuracy <= newest.fgsmAccuracy - drop;
+  const { fgsmAccuracy, pgdAccuracy } = newest;
+  const fell = pgdAccuracy <= best - drop && pgdAccuracy <= fgsmAccuracy - drop;
+  return fell || (pgdAccuracy <= NOTHING && fgsmAccuracy >= 2 * drop);
 }
 
 /** The watch over single-step training; absent where no image is looked at. The ball is the full one, whatever the warm-up. */
@@ -63,7 +69,7 @@ export function overfittingProbe(
       const records = history.map(({ fgsmAccuracy = 0, pgdAccuracy = 0 }) => ({ fgsmAccuracy, pgdAccuracy }));
       if (!hasOverfitted(records, overfittingDrop)) return undefined;
       const { fgsmAccuracy = 0, pgdAccuracy = 0 } = records.at(-1) ?? {};
-      return `catastrophic overfitting: FGSM accuracy is ${fgsmAccuracy.toFixed(3)}, PGD-${PGD_STEPS} accuracy fell to ${pgdAccuracy.toFixed(3)}; use a smaller stepFactor or epsilon, a lower learning rate, or pgd-at`;
+      return `catastrophic overfitting: FGSM accuracy is ${fgsmAccuracy.toFixed(3)}, PGD-${PGD_STEPS} accuracy is ${pgdAccuracy.toFixed(3)}; use a smaller stepFactor or epsilon, a lower learning rate, or pgd-at`;
     },
   };
 }
