@@ -1,7 +1,7 @@
 import { vjp } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
-import { dualDirection, slopeAlong } from './finite-differences.ts';
+import { dualDirection, slopeAlong } from './directional-slope.ts';
 import { defineObjective } from './objective.ts';
 import { crossEntropy, inputGradient, meanCrossEntropy } from './penalties.ts';
 import { differenceSettings, rampOf, rampRule, rampSettings, weight, withRules } from './settings.ts';

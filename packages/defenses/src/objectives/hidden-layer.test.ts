@@ -57,6 +57,20 @@ describe('on a network of one hidden softplus layer', () => {
       expect(Math.abs((slope[k] ?? Number.NaN) - expected)).toBeLessThan(0.02 * Math.abs(given.value));
   });
 
+  // Of two copies the first measures the Jacobian, along the projection that a single one would have, and the second the gradient.
+  it.each([
+    { term: 'jacobian', alone: 'jacobian', weight: { jacobianWeight: 1 } },
+    { term: 'inputGradient', alone: 'input-gradient', weight: { gradientWeight: 1 } },
+  ])('the finite difference of J-SIGR gives the $term that $alone gives alone', async ({ term, alone, weight }) => {
+    const difference = { estimator: 'finite-difference', ...weight };
+    const shared = await termAndSlope(engine, 'jsigr', difference, term, 2);
+    const expected = await termAndSlope(engine, alone, difference, term);
+    expect(shared.value).toBeCloseTo(expected.value, 2);
+    expected.slope.forEach((value, k) => {
+      expect(Math.abs((shared.slope[k] ?? Number.NaN) - value)).toBeLessThan(2e-3 * expected.value);
+    });
+  });
+
   it('both estimators of a projected Jacobian agree', async () => {
     const settings = { jacobianWeight: 1, projections: 2 };
     const exact = await termAndSlope(engine, 'jacobian', settings, 'jacobian');

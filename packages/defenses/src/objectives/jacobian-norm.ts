@@ -1,7 +1,7 @@
 import { l2 } from '@jsigr/attacks';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { slopeAlong } from './finite-differences.ts';
+import { slopeAlong } from './directional-slope.ts';
 import type { TracedBatch } from './objective.ts';
 import { meanSquaredNorm, projectionsOf, type SharedForward, TINY } from './penalties.ts';
 

@@ -3,7 +3,7 @@ import { float32, type NdArray, scalar, sizeOf, stopGradient } from '@jsigr/engi
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SaliencyPlan } from '../saliency-cache.ts';
-import { slopeAlong } from './finite-differences.ts';
+import { slopeAlong } from './directional-slope.ts';
 import type { BatchContext, TracedBatch } from './objective.ts';
 import {
   type GradientTarget,

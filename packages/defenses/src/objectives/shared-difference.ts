@@ -2,7 +2,7 @@ import { l2 } from '@jsigr/attacks';
 import { stopGradient } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { slopeAlong } from './finite-differences.ts';
+import { slopeAlong } from './directional-slope.ts';
 import { type JacobianSettings, jacobianOutputs } from './jacobian-norm.ts';
 import type { TracedBatch } from './objective.ts';
 import { projectionsOf, type SharedForward, targetFunctions } from './penalties.ts';

@@ -81,22 +81,22 @@ export const hiddenLayer = {
   },
 };
 
-/** One term of a loss on that network for the image X with label 0, and its derivative by the two hidden biases. */
+/** One term of a loss on that network for copies of the image X with label 0, and its derivative by the two hidden biases. */
 export async function termAndSlope(
   engine: Engine,
   name: string,
   settings: object,
   term: string,
-  seed = 4,
+  copies = 1,
 ): Promise<{ value: number; slope: readonly number[] }> {
   const objective = findObjective(name).bind(settings);
-  const context = { seed, step: 1, batchSize: 1, input: [1, 3, 1] as const, classes: 2, saliency: undefined };
+  const context = { seed: 4, step: 1, batchSize: copies, input: [1, 3, 1] as const, classes: 2, saliency: undefined };
   const inputs = {
     biases: float32(hiddenLayer.biases, [2]),
     batch: {
-      images: float32(X, [1, 1, 3, 1]),
-      labels: float32([1, 0], [1, 2]),
-      targets: float32([1, 0], [1, 2]),
+      images: float32(Array(copies).fill(X).flat(), [copies, 1, 3, 1]),
+      labels: float32(Array(copies).fill([1, 0]).flat(), [copies, 2]),
+      targets: float32(Array(copies).fill([1, 0]).flat(), [copies, 2]),
       ramp: float32([1], []),
       inputs: objective.inputs(context),
     },
