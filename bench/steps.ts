@@ -10,11 +10,13 @@ export interface StepCase {
   readonly dataset: Dataset;
 }
 
+const WITHOUT_MASKS = { rampEndEpoch: 0, maskWarmupEpochs: 10_000 };
 const OBJECTIVES = [
-  { name: 'standard', settings: {} },
+  { label: 'standard', name: 'standard', settings: {} },
   // The masks are an input of the step; what making them costs is measured beside it and shared out.
-  { name: 'jsigr', settings: { rampEndEpoch: 0, maskWarmupEpochs: 10_000 } },
-  { name: 'pgd-at', settings: { steps: 7 } },
+  { label: 'jsigr', name: 'jsigr', settings: WITHOUT_MASKS },
+  { label: 'pgd-at', name: 'pgd-at', settings: { steps: 7 } },
+  { label: 'jsigr fd', name: 'jsigr', settings: { ...WITHOUT_MASKS, estimator: 'finite-difference' } },
 ] as const;
 const { saliencyStride, maskRefreshEpochs } = findObjective('jsigr').parse({}) as Record<string, number>;
 
@@ -24,7 +26,7 @@ const { saliencyStride, maskRefreshEpochs } = findObjective('jsigr').parse({}) a
  */
 export async function benchSteps({ architecture, batchSize, dataset }: StepCase, rounds: number): Promise<void> {
   const engine = await createEngine();
-  const runs = OBJECTIVES.map(({ name, settings }) => {
+  const runs = OBJECTIVES.map(({ label, name, settings }) => {
     const config = {
       architecture,
       objective: { name, settings },
@@ -33,23 +35,25 @@ export async function benchSteps({ architecture, batchSize, dataset }: StepCase,
       seed: 1,
       heldOutFraction: 0,
     };
-    return { name, events: train(engine, config, dataset), times: [] as number[], first: 0 };
+    return { label, events: train(engine, config, dataset), times: [] as number[], first: 0 };
   });
   for (const run of runs) run.first = await timeStep(run.events);
   for (let round = 0; round < rounds; round++) for (const run of runs) run.times.push(await timeStep(run.events));
   for (const run of runs) await run.events.return();
 
   const saliency = (await timeSaliency(engine, architecture, dataset, batchSize)) / Number(maskRefreshEpochs);
-  const [standard = Number.NaN, jsigr = Number.NaN, adversarial = Number.NaN] = runs.map(({ times }) => median(times));
+  const medians = runs.map(({ times }) => median(times));
+  const [standard = Number.NaN, jsigr = Number.NaN, adversarial = Number.NaN, difference = Number.NaN] = medians;
   console.log(`\n${architecture}, batch ${batchSize}, ${engine.info.threads} threads`);
-  for (const { name, times, first } of runs)
+  for (const { label, times, first } of runs)
     console.log(
-      `  ${name.padEnd(9)} ${milliseconds(median(times)).padStart(9)} a step (best ${milliseconds(Math.min(...times))}); ` +
+      `  ${label.padEnd(9)} ${milliseconds(median(times)).padStart(9)} a step (best ${milliseconds(Math.min(...times))}); ` +
         `compiled in ${milliseconds(first - median(times))}`,
     );
   console.log(`  masks, refreshed every ${maskRefreshEpochs} epochs: ${milliseconds(saliency)} a step`);
   console.log(`  jsigr / standard   ${ratio((jsigr + saliency) / standard, 3.5)}`);
   console.log(`  jsigr / pgd-at-7   ${ratio((jsigr + saliency) / adversarial, 0.65)}`);
+  console.log(`  jsigr fd / standard ${ratio((difference + saliency) / standard, 2.5)}`);
   await engine.dispose();
 }
 

@@ -109,8 +109,8 @@ export interface Derivatives {
 /** The loss of a case, its gradient by every parameter and by the images, and the running statistics, from the engine. */
 export async function derivatives(engine: Engine, given: AgreementCase, inputs: CaseInputs): Promise<Derivatives> {
   const forward = forwardOfCase(given);
-  const settings = given.objective === 'jsigr' ? { ...WEIGHTS, mask: 'none' } : {};
-  const objective = findObjective(given.objective).bind(settings);
+  const { parse, bind } = findObjective(given.objective);
+  const objective = bind(given.objective === 'jsigr' ? { ...parse(WEIGHTS), mask: 'none' } : parse({}));
   const traced = (tree: Tree<Tensor>): Tree<Tensor> => {
     const { parameters, statistics, images, labels, projection0 } = tree as unknown as CaseInputs & Named<Tensor>;
     let next: Named<Tensor> = {};
@@ -124,6 +124,7 @@ export async function derivatives(engine: Engine, given: AgreementCase, inputs: 
           },
           images: at.images,
           labels: labels as unknown as Tensor,
+          targets: labels as unknown as Tensor,
           ramp: tf.scalar(1),
           inputs: { projection0: projection0 as unknown as Tensor },
         });

@@ -1,5 +1,12 @@
 import { crossEntropy, gradientStepOf, linf } from '@jsigr/attacks';
-import { type BoundOptimizer, findObjective, findOptimizer, initialState, trainingStep } from '@jsigr/defenses';
+import {
+  type BoundOptimizer,
+  findObjective,
+  findOptimizer,
+  initialState,
+  traceTechniques,
+  trainingStep,
+} from '@jsigr/defenses';
 import { type Compiled, type Engine, graphFlops, int32, type NdArray, scalar, type Tree } from '@jsigr/engine';
 import { forwardOf, specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
@@ -76,9 +83,10 @@ async function startTraining(
 ): Promise<RunningJob> {
   const model = modelOf(workload);
   const { jacobianWeight, gradientWeight, learningRate } = CONSTANTS;
-  const objective = findObjective(name).bind(
-    name === 'jsigr' ? { jacobianWeight, gradientWeight, mask: 'none', projections: 1 } : {},
-  );
+  // without masks, which the peers do not have either; as a setting of a run that is refused
+  const settings = name === 'jsigr' ? { jacobianWeight, gradientWeight, projections: 1 } : {};
+  const unmasked = name === 'jsigr' ? { mask: 'none' } : {};
+  const objective = findObjective(name).bind({ ...findObjective(name).parse(settings), ...unmasked });
   const optimizer = findOptimizer('adam').bind({ learningRate });
   const names = statisticNames(model);
   const fixed = { images, labels, extra: (name === 'jsigr' ? { projection0 } : {}) as Arrays };
@@ -86,7 +94,9 @@ async function startTraining(
     parameters: { ...parameters, ...statistics } as Arrays,
     optimizer: initialState(optimizer, { ...parameters, ...statistics }, names) as Arrays,
   };
-  const traced = trainingStep(trainingForwardOf(model), names, objective, optimizer);
+  const network = { forward: trainingForwardOf(model), statistics: names };
+  const techniques = traceTechniques({ labelSmoothing: 0, gradientClip: 0 }, undefined);
+  const traced = trainingStep(network, objective, optimizer, techniques);
   const specs = specsOf({ ...fixed, ...state, scalars: scalarsOf(optimizer, 1) } as unknown as Tree<NdArray>);
   const compiled = await engine.compile(traced, specs, { name });
   let done = 0;

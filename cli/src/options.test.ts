@@ -55,9 +55,9 @@ describe('other values of the command line', () => {
   it.each(['a', '=1', ''])('"%s" is no setting', (text) => expect(() => setting(text)).toThrow('key=value'));
 
   it.each([
-    ['flip', { cropPadding: 0, flip: true, noise: 0 }],
-    ['crop=2,flip', { cropPadding: 2, flip: true, noise: 0 }],
-    ['noise=8/255', { cropPadding: 0, flip: false, noise: 8 / 255 }],
+    ['flip', { cropPadding: 0, flip: true, noise: 0, cutout: 0 }],
+    ['crop=2,flip,cutout=8', { cropPadding: 2, flip: true, noise: 0, cutout: 8 }],
+    ['noise=8/255', { cropPadding: 0, flip: false, noise: 8 / 255, cutout: 0 }],
   ])('augmentation %s', (text, spec) => expect(augmentation(text)).toEqual(spec));
 
   it.each(['crop', 'crop=9', 'rotate', ''])('"%s" is no augmentation', (text) =>

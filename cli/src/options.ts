@@ -78,15 +78,23 @@ export function attack(text: string): AttackPlan {
   });
 }
 
-/** `crop=2,flip,noise=0.1`: random shifts by up to so many pixels, random left-right flips, uniform noise of up to so much. */
+/**
+ * `crop=2,flip,noise=0.1,cutout=8`: random shifts by up to so many pixels, random left-right flips, uniform noise of up to so much, squares of
+ * this side that are set to 0.
+ */
 export function augmentation(text: string): AugmentationSpec {
-  let spec: AugmentationSpec = { cropPadding: 0, flip: false, noise: 0 };
+  let spec: AugmentationSpec = { cropPadding: 0, flip: false, noise: 0, cutout: 0 };
   for (const part of text.split(',')) {
     const crop = /^crop=([0-8])$/.exec(part);
+    const cutout = /^cutout=(\d{1,2})$/.exec(part);
     if (crop) spec = { ...spec, cropPadding: Number(crop[1]) };
+    else if (cutout) spec = { ...spec, cutout: Number(cutout[1]) };
     else if (part === 'flip') spec = { ...spec, flip: true };
     else if (part.startsWith('noise=')) spec = { ...spec, noise: number(part.slice('noise='.length)) };
-    else throw new InvalidArgumentError(`"${part}" is none of crop=PIXELS (0..8), flip, noise=SIZE (0..1).`);
+    else
+      throw new InvalidArgumentError(
+        `"${part}" is none of crop=PIXELS (0..8), flip, noise=SIZE (0..1), cutout=PIXELS (0..64).`,
+      );
   }
   return spec;
 }

@@ -6,7 +6,9 @@ import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explainCommand } from './commands/explain.ts';
 import { modelsCommand } from './commands/models.ts';
+import { objectivesCommand } from './commands/objectives.ts';
 import { runsCommand } from './commands/runs.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { trainCommand } from './commands/train.ts';
 import { upCommand } from './commands/up.ts';
 import { type CommandGroup, type Context, examples } from './context.ts';
@@ -16,10 +18,12 @@ import { version } from './version.ts';
 const commands: readonly CommandGroup[] = [
   upCommand,
   trainCommand,
+  sweepCommand,
   evaluateCommand,
   explainCommand,
   runsCommand,
   modelsCommand,
+  objectivesCommand,
   datasetsCommand,
   demoCommand,
 ];

@@ -85,7 +85,7 @@ describe('train', () => {
     const seen: { created?: CreateTrainingRunRequest } = {};
     gateway = await startFakeGateway(services(() => succeeded, seen));
     const line =
-      'train --dataset mnist --architecture lenet --objective pgd-at --set epsilon=0.2 --epochs 2 --batch-size 32 --lr 0.01 --optimizer sgd --momentum 0.9 --schedule cosine --seed 7 --augment crop=2,flip --attack pgd:0.3:steps=5 --attack noise --epsilon 0.1 --samples 64 --surrogate abc --feedback none --name mine --label team=red';
+      'train --dataset mnist --architecture lenet --objective pgd-at --set epsilon=0.2 --epochs 2 --batch-size 32 --lr 0.01 --optimizer sgd --momentum 0.9 --schedule cosine --seed 7 --augment crop=2,flip --technique averageDecay=0.99 --teacher 12ab --initial models/34cd --training-surrogate 56ef --attack pgd:0.3:steps=5 --attack noise --epsilon 0.1 --samples 64 --surrogate abc --feedback none --name mine --label team=red';
     const { code, out, err } = await jsigr(line.split(' '), { gateway });
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(seen.created).toMatchObject({ displayName: 'mine', labels: { team: 'red' } });
@@ -99,7 +99,11 @@ describe('train', () => {
       batchSize: 32,
       seed: 7,
       checkpointEveryEpochs: 1,
-      augmentation: { cropPadding: 2, flip: true, noise: 0 },
+      augmentation: { cropPadding: 2, flip: true, noise: 0, cutout: 0 },
+      techniques: { averageDecay: '0.99' },
+      teacher: 'models/12ab',
+      initialModel: 'models/34cd',
+      surrogates: ['models/56ef'],
       loop: {
         enabled: true,
         feedback: Feedback.FEEDBACK_NONE,

@@ -11,7 +11,7 @@ import { failedPrecondition, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { checkEnd, follow } from '../follow.ts';
-import { augmentation, feedbacks, integer, number, resource, setting } from '../options.ts';
+import { augmentation, feedbacks, integer, number, repeated, resource, setting } from '../options.ts';
 import { type Output, outputOf } from '../output.ts';
 import { type PlanOptions, planOf, withPlanOptions } from '../plan.ts';
 import { findDataset } from '../resolve.ts';
@@ -24,6 +24,10 @@ interface TrainOptions extends GlobalOptions, PlanOptions {
   readonly architecture: string;
   readonly objective: string;
   readonly set?: Record<string, string>;
+  readonly technique?: Record<string, string>;
+  readonly teacher: string;
+  readonly initial: string;
+  readonly trainingSurrogate?: readonly string[];
   readonly epochs: number;
   readonly batchSize: number;
   readonly lr: number;
@@ -41,6 +45,8 @@ interface TrainOptions extends GlobalOptions, PlanOptions {
   readonly detach: boolean;
 }
 
+const model = (name: string) => resource('models', name);
+
 /** What the attacker of the loop tries at each checkpoint, unless --attack says otherwise. */
 const LOOP_ATTACKS: readonly string[] = ['pgd:steps=10', 'mi-fgsm'];
 
@@ -54,8 +60,35 @@ export const trainCommand: CommandGroup = (context) =>
         'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4 or vgg11',
         'smallcnn',
       )
-      .option('--objective <name>', 'standard, jacobian, input-gradient, jsigr or pgd-at', 'jsigr')
-      .addOption(new Option('--set <key=value>', 'a setting of the objective; repeat for more').argParser(setting))
+      .option('--objective <name>', 'what is minimised (jsigr objectives list)', 'jsigr')
+      .addOption(
+        new Option(
+          '--set <key=value>',
+          'a setting of the objective (jsigr objectives show NAME); repeat for more',
+        ).argParser(setting),
+      )
+      .addOption(
+        new Option(
+          '--technique <key=value>',
+          'what goes with any objective, e.g. averageDecay=0.999 (jsigr objectives list); repeat for more',
+        ).argParser(setting),
+      )
+      .addOption(
+        new Option('--teacher <model>', 'model whose saliency is used, with --set saliencySource=teacher')
+          .argParser(model)
+          .default('', 'none'),
+      )
+      .addOption(
+        new Option('--initial <model>', 'fine-tune this model instead of training a fresh one')
+          .argParser(model)
+          .default('', 'none'),
+      )
+      .addOption(
+        new Option(
+          '--training-surrogate <model>',
+          'model whose adversarial examples ensemble-at trains on; repeat for more',
+        ).argParser(repeated(model)),
+      )
       .addOption(new Option('--epochs <count>', '1..10000').argParser(integer(1)).default(10))
       .addOption(new Option('--batch-size <count>', '1..4096').argParser(integer(1)).default(64))
       .addOption(
@@ -73,7 +106,7 @@ export const trainCommand: CommandGroup = (context) =>
       .addOption(
         new Option('--checkpoint-every <epochs>', 'a checkpoint every so many epochs').argParser(integer(1)).default(1),
       )
-      .addOption(new Option('--augment <list>', 'crop=PIXELS,flip,noise=SIZE').argParser(augmentation))
+      .addOption(new Option('--augment <list>', 'crop=PIXELS,flip,noise=SIZE,cutout=PIXELS').argParser(augmentation))
       .option('--no-loop', 'train without an attacker')
       .addOption(
         new Option('--feedback <kind>', 'what the reports change: nothing, or which checkpoint is the best')
@@ -89,7 +122,8 @@ export const trainCommand: CommandGroup = (context) =>
       'after',
       examples(
         'jsigr train',
-        'jsigr train --objective pgd-at --epochs 20 --set epsilon=0.2 --seed 1',
+        'jsigr train --objective pgd-at --epochs 20 --set epsilon=0.2 --set epsilonWarmupEpochs=6 --seed 1',
+        'jsigr train --objective jsigr --teacher 3f9a1c20be --set saliencySource=teacher --technique averageDecay=0.999',
         'jsigr train --dataset mnist --architecture lenet --attack pgd:0.1,0.2:steps=20 --attack mi-fgsm:0.2',
         'jsigr train --no-loop -o json | jq .event',
       ),
@@ -165,6 +199,10 @@ export async function specOf(options: TrainOptions, session: Session): Promise<T
     architecture: options.architecture,
     objective: options.objective,
     objectiveSettings: options.set ?? {},
+    techniques: options.technique ?? {},
+    teacher: options.teacher,
+    initialModel: options.initial,
+    surrogates: [...(options.trainingSurrogate ?? [])],
     optimizer: {
       name: options.optimizer,
       learningRate: options.lr,

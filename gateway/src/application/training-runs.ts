@@ -1,8 +1,10 @@
+import { objectivesHelp, techniquesHelp } from '@jsigr/defenses';
 import {
   type CancelTrainingRunRequest,
   type CreateTrainingRunRequest,
   type Dataset,
   type GetTrainingRunRequest,
+  ListObjectivesResponse,
   type ListTrainingRunsRequest,
   ListTrainingRunsResponse,
   TrainingRun,
@@ -19,6 +21,7 @@ import { idOf } from './names.ts';
 import { requestOf } from './request-id.ts';
 import { checkSurrogates } from './surrogate-names.ts';
 import { checkSpec, completeSpec } from './training-spec.ts';
+import { checkUndertaking } from './undertaking.ts';
 import { Violations } from './violations.ts';
 import { watchRun } from './watch.ts';
 
@@ -49,8 +52,9 @@ export class TrainingRuns {
     violations.text('displayName', displayName, MOST_NAME_CHARACTERS);
     checkLabels(labels, violations);
     const dataset = await this.#dataset(request.spec?.dataset ?? '', violations);
-    const spec = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}), dataset);
-    checkSpec(spec, dataset, violations);
+    const complete = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}), dataset);
+    checkSpec(complete, dataset, violations);
+    const spec = await checkUndertaking(complete, dataset, this.#models, violations);
     if (spec.loop?.plan && needsSurrogates(spec.loop.plan))
       await checkSurrogates(spec.loop.plan.surrogates, 'spec.loop.plan.surrogates', dataset, this.#models, violations);
     const stored = TrainingSpec.toJSON(spec);
@@ -68,6 +72,14 @@ export class TrainingRuns {
   async list(request: ListTrainingRunsRequest): Promise<ListTrainingRunsResponse> {
     const { items, nextPageToken } = await this.#runs.list('training', request);
     return ListTrainingRunsResponse.fromPartial({ trainingRuns: items.map(trainingRun), nextPageToken });
+  }
+
+  /** What can be trained, from the registry. */
+  objectives(): ListObjectivesResponse {
+    return ListObjectivesResponse.fromPartial({
+      objectives: objectivesHelp().map((each) => ({ ...each, settings: [...each.settings] })),
+      techniques: [...techniquesHelp()],
+    });
   }
 
   async cancel({ name }: CancelTrainingRunRequest): Promise<TrainingRun> {

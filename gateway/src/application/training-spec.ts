@@ -1,4 +1,4 @@
-import { findObjective, findOptimizer, findSchedule } from '@jsigr/defenses';
+import { findObjective, findOptimizer, findSchedule, techniquesSchema } from '@jsigr/defenses';
 import { findArchitecture, MAX_SEED, parameterShapes } from '@jsigr/models';
 import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
 import { checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
@@ -9,6 +9,7 @@ const FIELD = 'spec';
 const MOST_EPOCHS = 10_000;
 const MOST_BATCH = 4096;
 const MOST_PADDING = 8;
+const MOST_CUTOUT = 64;
 const DEFAULT_BATCH = 64;
 /** Samples of a loop whose plan is left to the gateway. */
 const LOOP_SAMPLES = 200;
@@ -57,12 +58,8 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
   violations.integer(`${FIELD}.seed`, spec.seed, 0, MAX_SEED);
   violations.integer(`${FIELD}.checkpointEveryEpochs`, spec.checkpointEveryEpochs, 1, MOST_EPOCHS);
   violations.integer(`${FIELD}.augmentation.cropPadding`, augmentation?.cropPadding ?? 0, 0, MOST_PADDING);
-  violations.number(
-    `${FIELD}.augmentation.noise`,
-    augmentation?.noise ?? 0,
-    '0 to 1',
-    (value) => value >= 0 && value <= 1,
-  );
+  violations.integer(`${FIELD}.augmentation.cutout`, augmentation?.cutout ?? 0, 0, MOST_CUTOUT);
+  checkSettings(techniquesSchema, spec.techniques, `${FIELD}.techniques`, violations);
   const noise = augmentation?.noise ?? 0;
   violations.number(`${FIELD}.augmentation.noise`, noise, '0 to 1', (value) => value >= 0 && value <= 1);
   if (loop) checkLoop(loop, dataset, violations);

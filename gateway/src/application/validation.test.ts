@@ -90,6 +90,37 @@ describe('a training run is refused for', () => {
     ['a momentum of 1', { optimizer: { name: 'sgd', momentum: 1 } }, 'spec.optimizer.momentum', /below 1/],
     ['a weight decay below 0', { optimizer: { weightDecay: -1 } }, 'spec.optimizer.weightDecay', /0 or more/],
     ['shifts by too many pixels', { augmentation: { cropPadding: 9 } }, 'spec.augmentation.cropPadding', /0 to 8/],
+    ['a cutout of no size', { augmentation: { cutout: 65 } }, 'spec.augmentation.cutout', /from 0 to 64/],
+    ['a cutout of the whole image', { augmentation: { cutout: 28 } }, 'spec.augmentation.cutout', /sides of 28/],
+    ['an unknown technique', { techniques: { luck: '1' } }, 'spec.techniques.luck', /known: labelSmoothing/],
+    ['a decay of 1', { techniques: { averageDecay: '1' } }, 'spec.techniques.averageDecay', /^1 given/],
+    [
+      'weights of two classes of ten',
+      { techniques: { classWeights: '1,2' } },
+      'spec.techniques.classWeights',
+      /^2 numbers given, the dataset has 10 classes/,
+    ],
+    [
+      'settings that contradict each other',
+      { objectiveSettings: { mask: 'none' } },
+      'spec.objectiveSettings.mask',
+      /selective term needs saliency/,
+    ],
+    [
+      'saliency that never comes',
+      { objectiveSettings: { maskWarmupEpochs: '4' } },
+      'spec.objectiveSettings.maskWarmupEpochs',
+      /^4 given, but training ends after 3 epochs/,
+    ],
+    [
+      'a teacher that is missing',
+      { objectiveSettings: { saliencySource: 'teacher' } },
+      'spec.teacher',
+      /^is missing: jsigr takes its saliency from a teacher/,
+    ],
+    ['a teacher that is unknown', { teacher: 'models/00000000' }, 'spec.teacher', /models\/00000000/],
+    ['surrogates that are missing', { objective: 'ensemble-at' }, 'spec.surrogates', /^are missing/],
+    ['too many surrogates', { surrogates: Array(9).fill('models/00000000') }, 'spec.surrogates', /at most 8/],
     ['too many attacks', loop({ attacks: Array(33).fill(attack) }), 'spec.loop.plan.attacks', /^33 given, 1 to 32/],
     ['noise beyond the pixel range', { augmentation: { noise: 1.5 } }, 'spec.augmentation.noise', /^1.5 given, 0 to 1/],
     [
@@ -180,6 +211,17 @@ describe('a training run is refused for', () => {
       expect(Object.keys(await violationsOf(training(request)))).toEqual([field]);
     });
 
+  test('fixed networks that do not fit the run, each under its own field', async () => {
+    const other = await gateway.checkpoint(2, 'mlp');
+    await gateway.application.models.record(other.replace('models/', ''));
+    const spec = { ...usual, initialModel: other, teacher: other, surrogates: [other] };
+    expect(await violationsOf(training({ spec }))).toEqual({
+      'spec.teacher': expect.stringMatching(/(nothing uses it|is a mlp, a lenet is trained)/),
+      'spec.initialModel': `${other} is a mlp, a lenet is trained`,
+      'spec.surrogates': '1 given, but jsigr uses none: ensemble-at does',
+    });
+  });
+
   test('several things at once, and says all of them', async () => {
     const spec = { ...usual, epochs: 0, architecture: 'vit', optimizer: { name: 'lion' } };
     const violations = await violationsOf(training({ spec, displayName: 'x'.repeat(101) }));
@@ -263,6 +305,14 @@ describe('what is accepted', () => {
     const again = await training({ requestId: 'r1', labels: { b: '2', a: '1' }, spec: spelledOut });
     expect(again.name).toBe(first.name);
     await expect(training({ requestId: 'r1' })).rejects.toMatchObject({ reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('a teacher and surrogates may be named by the first digits too, and are stored by all of them', async () => {
+    const short = model.slice(0, 'models/'.length + 8);
+    const teaching = { ...usual, teacher: short, objectiveSettings: { saliencySource: 'teacher' } };
+    expect((await training({ spec: teaching })).spec?.teacher).toBe(model);
+    const ensemble = { ...usual, objective: 'ensemble-at', surrogates: [short], initialModel: short };
+    expect((await training({ spec: ensemble })).spec).toMatchObject({ surrogates: [model], initialModel: model });
   });
 
   test('a model may be named by the first digits of its digest', async () => {

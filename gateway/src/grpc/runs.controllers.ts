@@ -48,6 +48,11 @@ export class TrainingController {
     return handle(async () => ({ trainingRun: await this.#runs.cancel(request) }));
   }
 
+  @GrpcMethod('TrainingService', 'listObjectives')
+  objectives() {
+    return handle(async () => this.#runs.objectives());
+  }
+
   @GrpcStreamCall('TrainingService', 'watchTrainingRun')
   watch(call: ServerWritableStream<WatchTrainingRunRequest, WatchTrainingRunResponse>) {
     return pump(call, (signal) => this.#runs.watch(call.request, signal));

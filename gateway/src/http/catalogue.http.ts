@@ -11,6 +11,7 @@ import {
   ListDatasetsResponse,
   ListModelsRequest,
   ListModelsResponse,
+  ListObjectivesResponse,
 } from '@jsigr/proto';
 import { invalidArgument } from '@jsigr/service';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
@@ -23,6 +24,11 @@ export class CatalogueHttp {
 
   constructor(@Inject(APPLICATION) application: Application) {
     this.#application = application;
+  }
+
+  @Get('objectives')
+  objectives() {
+    return ListObjectivesResponse.toJSON(this.#application.trainingRuns.objectives());
   }
 
   @Get('models')

@@ -77,6 +77,18 @@ describe('the HTTP face', () => {
     });
   });
 
+  test('says what can be trained, with every setting', async () => {
+    const { objectives = [], techniques = [] } = (await get('objectives')).body;
+    const jsigr = objectives.find(({ name }: Json) => name === 'jsigr');
+    expect(jsigr?.settings).toContainEqual({
+      name: 'mask',
+      defaultValue: 'hard',
+      allowed: 'none, hard, soft',
+      description: expect.stringContaining('spares'),
+    });
+    expect(techniques.map(({ name }: Json) => name)).toContain('averageDecay');
+  });
+
   const refused: [string, () => Promise<{ status: number; body: Json }>, number, string][] = [
     ['an unknown path', () => get('nothing'), 404, 'PATH_NOT_FOUND'],
     ['an unknown run', () => get('trainingRuns/abc'), 404, 'TRAINING_RUN_NOT_FOUND'],

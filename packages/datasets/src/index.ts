@@ -1,6 +1,7 @@
 export { type Augmentation, addNoise, augmentBatch, drawTransforms, type Transform } from './augment.ts';
 export { type Batch, epochOrder, gatherBatch } from './batches.ts';
 export { decodeDataset, encodeDataset } from './codec.ts';
+export { cutOut } from './cutout.ts';
 export type { Dataset, Files, Split } from './dataset.ts';
 export { DatasetError, type DatasetErrorReason } from './errors.ts';
 export { type GlyphOptions, type GlyphVariant, glyphs } from './glyphs/glyphs.ts';

@@ -23,8 +23,16 @@ describe('a training configuration', () => {
       'standard',
       'jacobian',
       'input-gradient',
+      'finite-difference',
+      'selective',
       'jsigr',
+      'interpretation',
       'pgd-at',
+      'fgsm-rs',
+      'trades',
+      'mart',
+      'ensemble-at',
+      'jsigr-fgsm-rs',
     ]);
     expect(listOptimizers().map(({ name }) => name)).toEqual(['adam', 'sgd']);
   });
@@ -36,8 +44,8 @@ describe('a training configuration', () => {
   it.each([
     { config: { architecture: 'vgg' }, message: /no architecture "vgg"; known: mlp, lenet/ },
     {
-      config: objective('trades', {}),
-      message: /no objective "trades"; known: standard, jacobian, input-gradient, jsigr, pgd-at/,
+      config: objective('peace', {}),
+      message: /no objective "peace"; known: standard, jacobian, input-gradient, finite-difference, selective, jsigr,/,
     },
     { config: { optimizer: { name: 'lion' } }, message: /no optimizer "lion"; known: adam, sgd/ },
     { config: { schedule: { name: 'linear' } }, message: /no schedule "linear"; known: constant, cosine, step/ },
@@ -55,6 +63,51 @@ describe('a training configuration', () => {
       message: /^objective.settings.rampEndEpoch: must not be before rampStartEpoch/,
     },
     { config: objective('pgd-at', { epsilon: 2 }), message: /^objective.settings.epsilon: must be at most 1 for linf/ },
+    { config: objective('fgsm-rs', { stepFactor: 3 }), message: /^objective.settings.stepFactor: .*2/ },
+    {
+      config: objective('trades', { epsilon: 1.5 }),
+      message: /^objective.settings.epsilon: must be at most 1 for linf/,
+    },
+    { config: objective('jsigr', { maskQuantile: 1.5 }), message: /^objective.settings.maskQuantile: .*1/ },
+    {
+      config: objective('jsigr', { mask: 'soft', maskQuantile: 0.5 }),
+      message: /^objective.settings.maskQuantile: needs mask=hard/,
+    },
+    { config: objective('jsigr', { mask: 'none' }), message: /^objective.settings.mask: .*needs saliency/ },
+    { config: objective('selective', { mask: 'none' }), message: /^objective.settings.mask: .*needs saliency/ },
+    {
+      config: objective('input-gradient', { saliencySource: 'teacher' }),
+      message: /^objective.settings.saliencySource: may be teacher only where saliency is used/,
+    },
+    {
+      config: objective('jsigr', { estimator: 'finite-difference', projections: -1 }),
+      message: /^objective.settings.projections: must be 1 with estimator=finite-difference/,
+    },
+    {
+      config: objective('jacobian', { estimator: 'finite-difference', projections: -1 }),
+      message: /^objective.settings.projections: must be 1..16 with estimator=finite-difference/,
+    },
+    {
+      config: objective('selective', { estimator: 'finite-difference', imitationWeight: 1 }),
+      message: /^objective.settings.imitationWeight: must be 0 with estimator=finite-difference/,
+    },
+    {
+      config: objective('jacobian', { jacobianSquared: 'false' }),
+      message: /^objective.settings.jacobianSquared: /,
+    },
+    {
+      config: { objective: { name: 'jacobian', settings: { jacobianSquared: false } } },
+      message: /^objective.settings.jacobianSquared: may be false only with projections=-1/,
+    },
+    {
+      config: objective('jsigr', { saliencyMethod: 'tea' }),
+      message: /^objective.settings.saliencyMethod: .*perturbation/,
+    },
+    { config: { techniques: { averageDecay: 1 } }, message: /^techniques.averageDecay: .*1/ },
+    {
+      config: { techniques: { classWeights: '1,x' } },
+      message: /^techniques.classWeights: must be none, balanced, or/,
+    },
     { config: objective('standard', { surprise: 1 }), message: /surprise/ },
     { config: { optimizer: { settings: { learningRate: 0 } } }, message: /^optimizer.settings.learningRate: .*0/ },
   ])('$config is refused', ({ config, message }) => {

@@ -3,9 +3,11 @@ import * as z from 'zod';
 import { parseSettings } from './errors.ts';
 import type { BoundObjective } from './objectives/objective.ts';
 import { findObjective } from './objectives/registry.ts';
+import { averaged } from './optimizers/averaged.ts';
 import type { BoundOptimizer } from './optimizers/optimizer.ts';
 import { findOptimizer } from './optimizers/registry.ts';
 import { findSchedule, type ScheduleFactor } from './schedules.ts';
+import { techniquesSchema } from './techniques.ts';
 
 const named = (name: string, description: string) =>
   z
@@ -57,8 +59,15 @@ export const trainingConfigSchema = z.strictObject({
         .max(1)
         .default(0)
         .describe('uniform noise of up to so much on every pixel, then clipped to [0,1]; 0..1'),
+      cutout: z
+        .int()
+        .min(0)
+        .max(64)
+        .default(0)
+        .describe('side of a square that is set to 0 at a random place (DeVries and Taylor 2017), 0..64; 0: off'),
     })
     .prefault({}),
+  techniques: techniquesSchema.prefault({}),
   heldOutFraction: z
     .number()
     .min(0)
@@ -104,7 +113,7 @@ export function planTraining(input: TrainingConfig): TrainingPlan {
       schedule: complete(schedule, config.schedule),
     },
     objective: objective.bind(config.objective.settings),
-    optimizer: optimizer.bind(config.optimizer.settings),
+    optimizer: averaged(optimizer.bind(config.optimizer.settings), config.techniques.averageDecay),
     schedule: schedule.bind(config.schedule.settings),
   };
 }

@@ -7,7 +7,8 @@ export type TrainingErrorReason =
   | 'INVALID_SETTING'
   | 'INVALID_DATASET'
   | 'NOT_FINITE'
-  | 'DIVERGED';
+  | 'DIVERGED'
+  | 'CATASTROPHIC_OVERFITTING';
 
 /** Every error that training raises on purpose: `reason` is part of the interface, `field` names the setting, loss term or parameter at fault. */
 export class TrainingError extends Error {

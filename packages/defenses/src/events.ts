@@ -33,6 +33,8 @@ export interface EpochEvent {
   readonly trainAccuracy: number;
   /** Clean accuracy on the held-out part of the training images, 0..1; absent where nothing is held out. */
   readonly heldOutAccuracy?: number;
+  /** What the objective's probe measured, e.g. `pgdAccuracy`: fractions 0..1; empty for most objectives. */
+  readonly probe: Readonly<Record<string, number>>;
   /** Wall time of the epoch: saliency maps, steps and held-out accuracy. */
   readonly seconds: number;
   /** The part of it that making saliency maps took; 0 where none were made. */
@@ -44,10 +46,13 @@ export interface CheckpointEvent {
   readonly checkpoint: Checkpoint;
 }
 
-/** The last event. `stopped`: `shouldStop` said so. */
+/**
+ * The last event. `stopped`: `shouldStop` said so; `stopped-early`: the held-out accuracy did not rise any more. With early stopping the
+ * checkpoint of a training that came to its end is that of the best epoch.
+ */
 export interface FinishedEvent {
   readonly type: 'finished';
-  readonly reason: 'completed' | 'stopped';
+  readonly reason: 'completed' | 'stopped' | 'stopped-early';
   readonly step: number;
   /** The last checkpoint, which was an event of its own before. */
   readonly checkpoint: Checkpoint;

@@ -1,10 +1,13 @@
 import { type Compiled, type NdArray, scalar, type Tree } from '@jsigr/engine';
-import { argmax, specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
+import { specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
 import { makeBatch, type TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
-import type { BoundObjective } from './objectives/objective.ts';
-import { classifierOf, type TrainingRun, type TrainingState } from './run.ts';
+import type { BoundObjective, PreparedBatch } from './objectives/objective.ts';
+import { correctFraction } from './objectives/overfitting.ts';
+import type { TrainingRun } from './run.ts';
+import type { SaliencyMaps } from './saliency-cache.ts';
+import { classifierOf, type TrainingState } from './state.ts';
 import { type StepInputs, type StepOutputs, trainingStep } from './training-step.ts';
 
 /** How much an older step counts against a newer one in the throughput. */
@@ -21,12 +24,8 @@ export class Stepper {
   constructor(run: TrainingRun) {
     this.run = run;
     this.now = run.options.now ?? (() => performance.now());
-    this.traced = trainingStep(
-      trainingForwardOf(run.model),
-      statisticNames(run.model),
-      run.plan.objective,
-      run.plan.optimizer,
-    );
+    const network = { forward: trainingForwardOf(run.model), statistics: statisticNames(run.model) };
+    this.traced = trainingStep(network, run.plan.objective, run.plan.optimizer, run.techniques);
   }
 
   /**
@@ -36,7 +35,7 @@ export class Stepper {
    */
   async step(
     state: TrainingState,
-    maps: Uint8Array | undefined,
+    maps: SaliencyMaps | undefined,
     indices: Uint32Array,
   ): Promise<{ state: TrainingState; event: StepEvent }> {
     const { plan, engine } = this.run;
@@ -44,15 +43,15 @@ export class Stepper {
     const step = state.step + 1;
     const epoch = Math.floor(state.step / this.run.stepsPerEpoch);
     const batch = makeBatch(this.run, maps, indices, epoch);
-    const images = await this.preparedImages(state, batch, step);
+    const prepared = await this.prepared(state, batch, step);
     const learningRate = plan.optimizer.learningRate * plan.schedule(state.step / this.run.totalSteps);
     const inputs = {
       parameters: state.parameters,
       optimizer: state.optimizer,
-      images,
+      images: prepared.images,
       labels: batch.oneHot,
       scalars: this.scalars(learningRate, step),
-      extra: this.extra(batch, step),
+      extra: { ...this.extra(batch, step), ...prepared.inputs },
     } satisfies StepInputs as unknown as Tree<NdArray>;
     const first = this.compiled === undefined;
     this.compiled ??= await engine.compile(this.traced, specsOf(inputs), {
@@ -74,7 +73,7 @@ export class Stepper {
       learningRate,
       ...this.speed(step),
     };
-    return { state: { parameters, optimizer, step }, event };
+    return { state: { ...state, parameters, optimizer, step }, event };
   }
 
   async release(): Promise<void> {
@@ -82,10 +81,10 @@ export class Stepper {
     this.compiled = undefined;
   }
 
-  private async preparedImages(state: TrainingState, batch: TrainingBatch, step: number): Promise<NdArray> {
-    const { engine, plan, options } = this.run;
+  private async prepared(state: TrainingState, batch: TrainingBatch, step: number): Promise<PreparedBatch> {
+    const { engine, plan, options, surrogates, stepsPerEpoch } = this.run;
     const { images, labels, sampleIndices } = batch;
-    if (!plan.objective.prepare) return images;
+    if (!plan.objective.prepare) return { images };
     return plan.objective.prepare({
       engine,
       classifier: classifierOf(this.run, state),
@@ -93,6 +92,8 @@ export class Stepper {
       labels,
       seed: plan.config.seed,
       step,
+      epochs: (step - 1) / stepsPerEpoch,
+      surrogates,
       sampleIndices,
       ...(options.signal ? { signal: options.signal } : {}),
     });
@@ -134,13 +135,4 @@ export function rampAt(ramp: BoundObjective['ramp'], epochs: number): number {
   if (!ramp || epochs >= ramp.endEpoch) return 1;
   if (epochs <= ramp.startEpoch) return 0;
   return (epochs - ramp.startEpoch) / (ramp.endEpoch - ramp.startEpoch);
-}
-
-function correctFraction(logits: NdArray, labels: NdArray): number {
-  const [batch = 1, classes = 1] = logits.shape;
-  const data = logits.data as Float32Array;
-  let correct = 0;
-  for (let row = 0; row < batch; row++)
-    if (argmax(data.subarray(row * classes, (row + 1) * classes)) === labels.data[row]) correct++;
-  return correct / batch;
 }

@@ -1,10 +1,17 @@
 import { createEngine, type Engine, type NdArray } from '@jsigr/engine';
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint, listArchitectures } from '@jsigr/models';
+import {
+  type Checkpoint,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  initialParameters,
+  listArchitectures,
+  resolveModelSpec,
+} from '@jsigr/models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainingConfig } from './config.ts';
 import type { StepEvent, TrainingEvent } from './events.ts';
 import { listObjectives } from './objectives/registry.ts';
-import type { TrainingOptions } from './run.ts';
+import type { FixedNetwork, TrainingOptions } from './run.ts';
 import { rampAt } from './stepper.ts';
 import { bands } from './testing.ts';
 import { train, trainToEnd } from './train.ts';
@@ -32,7 +39,9 @@ const everything = listObjectives().flatMap(({ name: objective }) =>
 
 describe('every objective trains every architecture', () => {
   it.each(everything)('$objective on $architecture', async ({ objective, architecture }) => {
-    const settings: Record<string, number> = objective === 'jsigr' ? { maskWarmupEpochs: 0, rampEndEpoch: 0 } : {};
+    const settings: Record<string, number> = objective.startsWith('jsigr')
+      ? { maskWarmupEpochs: 0, rampEndEpoch: 0 }
+      : {};
     const config = {
       architecture,
       steps: 3,
@@ -40,7 +49,13 @@ describe('every objective trains every architecture', () => {
       heldOutFraction: 0.25,
       objective: { name: objective, settings },
     };
-    const seen = await events(config, {}, 12);
+    const model = resolveModelSpec({ architecture, input: [8, 8, 1], classes: 3 });
+    const fixed: FixedNetwork = { id: 'fixed', model, parameters: initialParameters(model, 8) };
+    const needs: Record<string, TrainingOptions> = {
+      interpretation: { teacher: fixed },
+      'ensemble-at': { surrogates: [fixed] },
+    };
+    const seen = await events(config, needs[objective] ?? {}, 12);
     // 9 images beside the held-out ones: two steps an epoch, and the third ends training within the second one.
     expect(seen.map(({ type }) => type).join(' ')).toBe('step step epoch checkpoint step epoch checkpoint finished');
     for (const { terms, loss } of steps(seen)) {
@@ -207,6 +222,48 @@ describe('training ends early', () => {
     };
     await expect(run()).rejects.toThrow('enough');
     expect(made).toBe(3);
+  });
+
+  it('with the last whole epoch kept when it breaks down, though no checkpoint was due', async () => {
+    const seen: TrainingEvent[] = [];
+    // A penalty far too strong, from the third epoch on.
+    const settings = { jacobianWeight: 100, rampStartEpoch: 2, rampEndEpoch: 2 };
+    const config: TrainingConfig = {
+      ...SMALL,
+      epochs: 40,
+      checkpointEveryEpochs: 40,
+      objective: { name: 'jacobian', settings },
+      optimizer: { name: 'sgd', settings: { learningRate: 0.05 } },
+    };
+    const run = trainToEnd(engine, config, bands(45), { onEvent: (event) => void seen.push(event) });
+    const { step = 0, field } = (await run.catch((error: unknown) => error)) as { step?: number; field?: string };
+    expect(field).toBe('jacobian');
+    const whole = Math.floor((step - 1) / 4) * 4;
+    expect(whole).toBeGreaterThanOrEqual(8);
+    expect(seen.filter(({ type }) => type === 'checkpoint')).toHaveLength(1);
+    expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: whole, epoch: whole / 4 } });
+  });
+
+  it('when it overfits catastrophically, with the epoch before kept', async () => {
+    const seen: TrainingEvent[] = [];
+    // Steps of two radii in a large ball: what withstands one FGSM step withstands nothing else.
+    const settings = { epsilon: 0.4, stepFactor: 2 };
+    const config: TrainingConfig = {
+      ...SMALL,
+      seed: 2,
+      epochs: 15,
+      heldOutFraction: 0.3,
+      checkpointEveryEpochs: 15,
+      objective: { name: 'fgsm-rs', settings },
+    };
+    const run = trainToEnd(engine, config, bands(90), { onEvent: (event) => void seen.push(event) });
+    const { reason, step = 0 } = (await run.catch((error: unknown) => error)) as { reason?: string; step?: number };
+    expect(reason).toBe('CATASTROPHIC_OVERFITTING');
+    const last = seen.findLast((event) => event.type === 'epoch');
+    expect(last?.probe.pgdAccuracy).toBeLessThan(0.02);
+    expect(last?.probe.fgsmAccuracy).toBeGreaterThan(0.4);
+    // 63 images beside the held-out ones: 7 steps an epoch.
+    expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: step - 7 } });
   });
 
   it('with an error naming step and term when the loss is no longer a number', async () => {

@@ -3,24 +3,28 @@ import { type Dataset, epochOrder } from '@jsigr/datasets';
 import type { Engine } from '@jsigr/engine';
 import { accuracy, type Checkpoint } from '@jsigr/models';
 import type { TrainingConfig } from './config.ts';
+import { TrainingError } from './errors.ts';
 import type { EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
+import { checkFinite } from './guards.ts';
+import { alarmOf, probed } from './probe.ts';
+import { refreshedMaps } from './refreshed-maps.ts';
+import { prepareRun, type TrainingOptions, type TrainingRun } from './run.ts';
+import type { SaliencyMaps } from './saliency-cache.ts';
 import {
+  bestCheckpoint,
   classifierOf,
+  evaluatedParameters,
   makeCheckpoint,
-  prepareRun,
   startState,
-  type TrainingOptions,
-  type TrainingRun,
   type TrainingState,
-} from './run.ts';
-import { perturbationMaps, refreshIsDue, saliencyOfSplit } from './saliency-cache.ts';
+} from './state.ts';
 import { Stepper } from './stepper.ts';
 
 /**
  * Trains a classifier, as a stream of events; the last one is `finished`. Equal configurations, data and engines (kind, version, threads)
  * give bit-identical weights. The test images are never read.
  * @throws ModelError or TrainingError before the first event for a bad configuration; TrainingError NOT_FINITE or DIVERGED naming step and
- * loss term; the signal's reason once it is aborted.
+ * loss term, or CATASTROPHIC_OVERFITTING, after a last checkpoint of the last good epoch; the signal's reason once it is aborted.
  */
 export async function* train(
   engine: Engine,
@@ -53,74 +57,146 @@ export async function trainToEnd(
   return finished.checkpoint;
 }
 
+/** Between two epochs. */
+interface Standing {
+  readonly state: TrainingState;
+  readonly maps: SaliencyMaps | undefined;
+  /** Of the epoch that was made last, for its checkpoint. */
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly last: Checkpoint | undefined;
+  /** Early stopping wants no further epoch. */
+  readonly early: boolean;
+}
+
 async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState): AsyncGenerator<TrainingEvent, void> {
-  const { plan, options, stepsPerEpoch, totalSteps } = run;
-  const { batchSize, seed, checkpointEveryEpochs } = plan.config;
-  const now = options.now ?? (() => performance.now());
+  const { options, totalSteps } = run;
   const stopping = latch(() => options.shouldStop?.() ?? false);
-  let state = start;
-  let maps: Uint8Array | undefined;
-  let last = options.resume;
-  for (let epoch = Math.floor(state.step / stepsPerEpoch); state.step < totalSteps && !stopping(); epoch++) {
-    const started = now();
-    maps = await refreshedMaps(run, state, epoch, maps);
-    const maskSeconds = (now() - started) / 1000;
-    const order = epochOrder(run.train.length, seed, epoch).map((position) => run.train[position] ?? 0);
-    const steps: StepEvent[] = [];
-    for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
-      const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
-      state = made.state;
-      steps.push(made.event);
-      yield made.event;
-      // The engine's runs are synchronous: without a turn of the event loop no signal, timer or request would ever get in.
-      await setImmediate();
-      options.signal?.throwIfAborted();
-    }
-    if (steps.length === 0) break;
-    const heldOut = await heldOutAccuracy(run, state);
-    const event = epochEvent(epoch + 1, steps, heldOut, { maskSeconds, seconds: (now() - started) / 1000 });
-    yield event;
-    if (state.step >= totalSteps || stopping() || (epoch + 1) % checkpointEveryEpochs === 0) {
-      last = makeCheckpoint(run, state, metricsOf(event));
-      yield { type: 'checkpoint', checkpoint: last };
-    }
+  let standing: Standing = {
+    state: start,
+    maps: undefined,
+    metrics: {},
+    last: options.resume,
+    early: isStale(run, start),
+  };
+  try {
+    while (standing.state.step < totalSteps && !standing.early && !stopping())
+      standing = yield* oneEpoch(run, stepper, standing, stopping);
+  } catch (error) {
+    // The last epoch at which all was well is kept, though its checkpoint may not have been due.
+    const { state, metrics, last } = standing;
+    if (error instanceof TrainingError && state.step > 0 && last?.step !== state.step)
+      yield { type: 'checkpoint', checkpoint: makeCheckpoint(run, state, metrics) };
+    throw error;
   }
+  const { state, early } = standing;
+  const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
+  const best = reason === 'stopped' ? undefined : state.best; // what was told to stop may go on later, from its last step
+  let { last } = standing;
   if (last?.step !== state.step) {
     last = makeCheckpoint(run, state, {});
     yield { type: 'checkpoint', checkpoint: last };
   }
-  const reason = state.step >= totalSteps ? 'completed' : 'stopped';
+  if (best && best.step !== state.step) {
+    last = bestCheckpoint(run, best);
+    yield { type: 'checkpoint', checkpoint: last };
+  }
   yield { type: 'finished', reason, step: state.step, checkpoint: last };
 }
 
-/** The saliency maps of this epoch: new ones where they are due, or lost by an interruption, else the ones of before. */
-async function refreshedMaps(
+/** An epoch, or what is left of it, to its end or until training is to stop. */
+async function* oneEpoch(
   run: TrainingRun,
-  state: TrainingState,
-  epoch: number,
-  maps: Uint8Array | undefined,
-): Promise<Uint8Array | undefined> {
-  const { engine, plan, options, dataset, train } = run;
-  const wanted = plan.objective.saliency;
-  if (!wanted || epoch < wanted.warmupEpochs || (maps && !refreshIsDue(wanted, epoch))) return maps;
-  return saliencyOfSplit(
-    { engine, classifier: classifierOf(run, state), estimate: options.saliency ?? perturbationMaps },
-    dataset.train,
-    train,
-    { stride: wanted.stride, ...(options.signal ? { signal: options.signal } : {}) },
-  );
+  stepper: Stepper,
+  before: Standing,
+  stopping: () => boolean,
+): AsyncGenerator<TrainingEvent, Standing> {
+  const { plan, options, stepsPerEpoch, totalSteps } = run;
+  const now = options.now ?? (() => performance.now());
+  const started = now();
+  const epoch = Math.floor(before.state.step / stepsPerEpoch);
+  const { maps, state: mapped } = await refreshedMaps(run, before.state, epoch, before.maps);
+  const maskSeconds = (now() - started) / 1000;
+  const { state: trained, steps } = yield* stepsOf(run, stepper, mapped, { epoch, maps, stopping });
+  if (steps.length === 0) return before;
+  checkFinite(trained.parameters, trained.step);
+  const { state, heldOut, measured, alarm } = await judged(run, trained);
+  const event = epochEvent(epoch + 1, steps, { measured, heldOut }, { maskSeconds, seconds: (now() - started) / 1000 });
+  yield event;
+  if (alarm) throw new TrainingError('CATASTROPHIC_OVERFITTING', 'objective', alarm, { step: state.step });
+  const metrics = metricsOf(event);
+  const early = isStale(run, state);
+  const after = { state, maps, metrics, early };
+  const isDue = (epoch + 1) % plan.config.checkpointEveryEpochs === 0;
+  if (!early && !isDue && state.step < totalSteps && !stopping()) return { ...after, last: before.last };
+  const last = makeCheckpoint(run, state, metrics);
+  yield { type: 'checkpoint', checkpoint: last };
+  return { ...after, last };
+}
+
+async function* stepsOf(
+  run: TrainingRun,
+  stepper: Stepper,
+  start: TrainingState,
+  { epoch, maps, stopping }: { epoch: number; maps: SaliencyMaps | undefined; stopping: () => boolean },
+): AsyncGenerator<StepEvent, { readonly state: TrainingState; readonly steps: readonly StepEvent[] }> {
+  const { plan, options, stepsPerEpoch, totalSteps, train } = run;
+  const { batchSize, seed } = plan.config;
+  const order = epochOrder(train.length, seed, epoch).map((position) => train[position] ?? 0);
+  const steps: StepEvent[] = [];
+  let state = start;
+  for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
+    const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
+    state = made.state;
+    steps.push(made.event);
+    yield made.event;
+    // The engine's runs are synchronous: without a turn of the event loop no signal, timer or request would ever get in.
+    await setImmediate();
+    options.signal?.throwIfAborted();
+  }
+  return { state, steps };
+}
+
+/**
+ * What is to be said of the network after an epoch, and the state that remembers it. After a part of an epoch nothing is remembered: a run
+ * that was interrupted there must judge as one that was not.
+ */
+async function judged(run: TrainingRun, state: TrainingState) {
+  const { stepsPerEpoch, totalSteps } = run;
+  const heldOut = await heldOutAccuracy(run, state);
+  const { measured, peaks } = await probed(run, state);
+  if (state.step % stepsPerEpoch > 0 && state.step < totalSteps) return { state, heldOut, measured };
+  return {
+    state: withBest(run, { ...state, peaks }, heldOut),
+    heldOut,
+    measured,
+    alarm: alarmOf(run, state, measured),
+  };
 }
 
 async function heldOutAccuracy(run: TrainingRun, state: TrainingState): Promise<number | undefined> {
   const { engine, heldOut, options } = run;
   if (heldOut.count === 0) return undefined;
-  return accuracy(engine, classifierOf(run, state), heldOut, options.signal ? { signal: options.signal } : {});
+  const classifier = classifierOf(run, { parameters: evaluatedParameters(run, state) });
+  return accuracy(engine, classifier, heldOut, options.signal ? { signal: options.signal } : {});
+}
+
+/** Early stopping: the state with this epoch as the best one, if it is. Of equal epochs the first stays. */
+function withBest(run: TrainingRun, state: TrainingState, heldOut: number | undefined): TrainingState {
+  if (run.plan.config.techniques.earlyStoppingPatience === 0 || heldOut === undefined) return state;
+  if (state.best && heldOut <= state.best.heldOutAccuracy) return state;
+  const parameters = evaluatedParameters(run, state);
+  return { ...state, best: { parameters, step: state.step, heldOutAccuracy: heldOut } };
+}
+
+function isStale({ plan, stepsPerEpoch }: TrainingRun, { best, step }: TrainingState): boolean {
+  const patience = plan.config.techniques.earlyStoppingPatience;
+  return patience > 0 && best !== undefined && step - best.step >= patience * stepsPerEpoch;
 }
 
 function epochEvent(
   epoch: number,
   steps: readonly StepEvent[],
-  heldOutAccuracy: number | undefined,
+  { measured, heldOut }: { readonly measured: EpochEvent['probe']; readonly heldOut: number | undefined },
   times: { readonly seconds: number; readonly maskSeconds: number },
 ): EpochEvent {
   const mean = (of: (step: StepEvent) => number) => steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
@@ -133,14 +209,15 @@ function epochEvent(
     trainLoss: mean(({ loss }) => loss),
     trainTerms: Object.fromEntries(names.map((name) => [name, mean(({ terms }) => terms[name] ?? 0)])),
     trainAccuracy: mean(({ accuracy }) => accuracy),
-    ...(heldOutAccuracy === undefined ? {} : { heldOutAccuracy }),
+    ...(heldOut === undefined ? {} : { heldOutAccuracy: heldOut }),
+    probe: measured,
     ...times,
   };
 }
 
-function metricsOf({ trainLoss, trainAccuracy, heldOutAccuracy, seconds }: EpochEvent): Record<string, number> {
+function metricsOf({ trainLoss, trainAccuracy, heldOutAccuracy, probe, seconds }: EpochEvent): Record<string, number> {
   const heldOut: Record<string, number> = heldOutAccuracy === undefined ? {} : { heldOutAccuracy };
-  return { trainLoss, trainAccuracy, ...heldOut, epochSeconds: seconds };
+  return { trainLoss, trainAccuracy, ...heldOut, ...probe, epochSeconds: seconds };
 }
 
 /** Once true, true for good: a caller's flag is not read as several answers. */

@@ -29,6 +29,7 @@ function lossFunctions(spec: ModelSpec, objective: BoundObjective) {
       forward: (x) => forward(parameters, x).logits,
       images,
       labels,
+      targets: labels,
       ramp: tf.scalar(1),
       inputs: extra,
     });
@@ -50,6 +51,13 @@ describe('the parameter gradient of a smooth network agrees with finite differen
     { name: 'input-gradient', settings: { gradientWeight: 5 } },
     { name: 'jsigr', settings: { jacobianWeight: 1, gradientWeight: 5, mask: 'soft' } },
     { name: 'jsigr', settings: { jacobianWeight: 1, gradientWeight: 5, gradientTarget: 'probability', mask: 'hard' } },
+    { name: 'jacobian', settings: { jacobianWeight: 1, projections: -1, jacobianOutput: 'probabilities' } },
+    { name: 'jacobian', settings: { jacobianWeight: 1, projections: 2, jacobianOutput: 'probabilities' } },
+    { name: 'jacobian', settings: { jacobianWeight: 1, projections: -1, jacobianSquared: false } },
+    { name: 'interpretation', settings: { cosineWeight: 1, normWeight: 1 } },
+    { name: 'trades', settings: { divergenceWeight: 6 } },
+    { name: 'mart', settings: { divergenceWeight: 5 } },
+    { name: 'ensemble-at', settings: {} },
     // The absolute value in this term has kinks; the logit's gradient crosses none of them on this step.
     { name: 'input-gradient', settings: { gradientWeight: 0, gradientTarget: 'logit', imitationWeight: 1 } },
   ])('$name with $settings', async ({ name, settings }) => {
@@ -64,10 +72,19 @@ describe('the parameter gradient of a smooth network agrees with finite differen
       8,
       1,
     ]);
+    const neighbours = float32(images.data.map((x, i) => x + 0.5 + 0.1 * (-1) ** i) as Float32Array, images.shape);
     const fixed = {
       images: float32(images.data.map((x) => x + 0.5) as Float32Array, images.shape),
       labels: float32([1, 0, 0, 0, 1, 0, 0, 0, 1], [BATCH, 3]),
-      extra: objective.inputs({ seed: 1, step: 1, batchSize: BATCH, input: [8, 8, 1], classes: 3, saliency }),
+      extra: {
+        // What an attack would have made of the images.
+        ...Object.fromEntries(
+          ['trades', 'mart', 'ensemble-at'].includes(name)
+            ? [[name === 'trades' ? 'adversarial' : 'clean', neighbours]]
+            : [],
+        ),
+        ...objective.inputs({ seed: 1, step: 1, batchSize: BATCH, input: [8, 8, 1], classes: 3, saliency }),
+      },
     };
     const at = async (values: Readonly<Record<string, NdArray>>) => {
       const inputs = { ...fixed, parameters: values } as unknown as Tree<NdArray>;

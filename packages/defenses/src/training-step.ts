@@ -4,6 +4,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { BoundObjective, TracedLoss } from './objectives/objective.ts';
 import type { BoundOptimizer } from './optimizers/optimizer.ts';
+import type { TracedTechniques } from './techniques.ts';
 
 type Named<Value> = Readonly<Record<string, Value>>;
 
@@ -30,24 +31,29 @@ export interface StepOutputs<Value = NdArray> {
   readonly logits: Value;
 }
 
-/**
- * One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out.
- * The loss sees the network in training mode; each of its forward passes moves the running statistics, the parameters named `statistics`,
- * which the optimiser leaves alone.
- */
+/** What is trained, in training mode. */
+export interface TrainedNetwork {
+  readonly forward: TrainingForward;
+  /** Names of the parameters that are running statistics: each forward pass moves them, and the optimiser leaves them alone. */
+  readonly statistics: ReadonlySet<string>;
+}
+
+/** One whole step as a traced function: forward, all derivatives, and the optimiser. State goes in and comes out. */
 export function trainingStep(
-  forward: TrainingForward,
-  statistics: ReadonlySet<string>,
+  { forward, statistics }: TrainedNetwork,
   objective: BoundObjective,
   optimizer: BoundOptimizer,
+  techniques: TracedTechniques,
 ) {
   return (tree: Tree<Tensor>): Tree<Tensor> => {
     const inputs = tree as unknown as StepInputs<Tensor>;
     const { ramp, ...scalars } = inputs.scalars;
     const trained = pick(inputs.parameters, (name) => !statistics.has(name));
     let running = pick(inputs.parameters, (name) => statistics.has(name));
+    const weights = techniques.weights(inputs.labels);
+    const targets = techniques.targets(inputs.labels);
     let loss: TracedLoss | undefined;
-    const { gradient } = valueAndGrad((parameters: Named<Tensor>) => {
+    const { gradient: whole } = valueAndGrad((parameters: Named<Tensor>) => {
       loss = objective.loss({
         forward: (images) => {
           const passed = forward({ ...parameters, ...running }, images);
@@ -56,11 +62,14 @@ export function trainingStep(
         },
         images: inputs.images,
         labels: inputs.labels,
+        targets,
+        ...(weights ? { weights } : {}),
         ramp: ramp ?? tf.scalar(1),
         inputs: inputs.extra,
       });
       return Object.values(loss.terms).reduce((sum, term) => tf.add(sum, term));
     }, trained);
+    const gradient = techniques.clip(whole);
     const updates = Object.entries(trained).map(([name, parameter]) => {
       const slope = gradient[name];
       if (!loss || !slope) throw new Error(`the reverse pass gave no gradient of ${name}`);

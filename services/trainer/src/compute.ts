@@ -1,11 +1,11 @@
 /** The trainer's compute thread. */
 import { attackNamed, attacks } from '@jsigr/attacks';
 import { decodeDataset } from '@jsigr/datasets';
-import { planTraining, type TrainingEvent, train } from '@jsigr/defenses';
+import { type FixedNetwork, planTraining, type TrainingEvent, train } from '@jsigr/defenses';
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
-import { encodeCheckpoint } from '@jsigr/models';
+import { decodeCheckpoint, encodeCheckpoint } from '@jsigr/models';
 import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
-import type { TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
+import type { NetworkFiles, TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
 import { ProgressMeter } from './progress.ts';
 
 let stopping = false;
@@ -20,10 +20,19 @@ serveCompute<TrainerMethods>({
   async stop() {
     stopping = true;
   },
-  async train({ run, config, datasetDigest, dataset, compute }: TrainArgument, context) {
+  async train({ run, config, datasetDigest, dataset, networks, compute }: TrainArgument, context) {
     stopping = false;
     engine ??= createAnnouncedEngine(compute);
-    const options = { run, datasetDigest, signal: context.signal, shouldStop: () => stopping };
+    const { initial, teacher, surrogates } = networks;
+    const options = {
+      run,
+      datasetDigest,
+      signal: context.signal,
+      shouldStop: () => stopping,
+      ...(initial ? { initial: fixedNetwork(initial) } : {}),
+      ...(teacher ? { teacher: fixedNetwork(teacher) } : {}),
+      surrogates: surrogates.map(fixedNetwork),
+    };
     const tell = teller(context);
     for await (const event of train(await engine, config, decodeDataset(dataset), options)) {
       tell(event);
@@ -32,6 +41,11 @@ serveCompute<TrainerMethods>({
     throw new Error('training ended without its last event');
   },
 });
+
+function fixedNetwork({ name, files }: NetworkFiles): FixedNetwork {
+  const { model, parameters } = decodeCheckpoint(files);
+  return { id: name, model, parameters };
+}
 
 /** A model is selected by transferred examples: some attack must make them. */
 function checkSelection(names: readonly string[]): void {
@@ -53,7 +67,7 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
     if (event.type === 'step') tellProgress(meter.add(event, now));
     else tellProgress(meter.flush(now));
     if (event.type === 'epoch') {
-      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, seconds, maskSeconds } = event;
+      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, probe, seconds, maskSeconds } = event;
       emit({
         type: 'epoch',
         epoch,
@@ -62,6 +76,7 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
           ...trainTerms,
           train_accuracy: trainAccuracy,
           ...(heldOutAccuracy === undefined ? {} : { held_out_accuracy: heldOutAccuracy }),
+          ...probe,
           mask_seconds: maskSeconds,
         },
         seconds,

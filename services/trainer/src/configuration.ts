@@ -25,7 +25,9 @@ export function trainingConfig(spec: TrainingSpec): TrainingConfig {
       cropPadding: augmentation?.cropPadding ?? 0,
       flip: augmentation?.flip ?? false,
       noise: augmentation?.noise ?? 0,
+      cutout: augmentation?.cutout ?? 0,
     },
+    techniques: settingsFromText(spec.techniques),
   };
 }
 
@@ -36,6 +38,7 @@ const contractFields: readonly (readonly [string, string])[] = [
   ['optimizer.settings', 'spec.optimizer'],
   ['optimizer.name', 'spec.optimizer.name'],
   ['schedule', 'spec.optimizer.schedule'],
+  ['initial', 'spec.initialModel'],
 ];
 
 /** What the training loop says of its configuration, said of the spec. */

@@ -7,12 +7,26 @@ export interface CheckArgument {
   readonly selectingAttacks?: readonly string[];
 }
 
+/** The checkpoint of a network that is not trained itself. */
+export interface NetworkFiles {
+  /** models/{digest} */
+  readonly name: string;
+  readonly files: Files;
+}
+
+export interface FixedNetworks {
+  readonly initial?: NetworkFiles;
+  readonly teacher?: NetworkFiles;
+  readonly surrogates: readonly NetworkFiles[];
+}
+
 export interface TrainArgument {
   /** trainingRuns/{id}, written into checkpoints. */
   readonly run: string;
   readonly config: TrainingConfig;
   readonly datasetDigest: string;
   readonly dataset: Files;
+  readonly networks: FixedNetworks;
   readonly compute: ComputeOptions;
 }
 
@@ -48,7 +62,11 @@ export type TrainerMethods = {
   /** Is the configuration one that can be trained, and does a loop that selects measure what it selects by? Throws what is wrong. */
   check: { argument: CheckArgument; result: undefined };
   /** Trains to the end, or until `stop`. */
-  train: { argument: TrainArgument; result: { reason: 'completed' | 'stopped'; step: number }; event: TrainEvent };
+  train: {
+    argument: TrainArgument;
+    result: { reason: 'completed' | 'stopped' | 'stopped-early'; step: number };
+    event: TrainEvent;
+  };
   /** The training in progress ends after its step, with a last checkpoint. */
   stop: { argument: undefined; result: undefined };
 };

@@ -11,12 +11,13 @@ import { type Files, movable } from '@jsigr/service/compute';
 import { Checkpoints, type SavedCheckpoint } from './checkpoints.ts';
 import { trainingConfig } from './configuration.ts';
 import { EventLog } from './event-log.ts';
-import type { CheckpointMade, TrainEvent, TrainerMethods } from './methods.ts';
+import type { CheckpointMade, FixedNetworks, TrainEvent, TrainerMethods } from './methods.ts';
 import { checkReport, isBetter, type Score, scoreOf } from './reports.ts';
 
 export interface SessionOptions {
   readonly request: StartTrainingRequest;
   readonly dataset: Files;
+  readonly networks: FixedNetworks;
   readonly thread: ComputeThread<TrainerMethods>;
   readonly context: WorkerContext;
   /** How long the end of training waits for a follower to come, and for one that is gone to come back, in milliseconds. */
@@ -94,6 +95,11 @@ export class Session {
       if (request.spec?.loop?.enabled && !this.#stopped)
         await this.#checkpoints.lastReport({ attachMs, graceMs, signal: context.signal });
       if (reason === 'completed') this.#end(RunState.RUN_STATE_SUCCEEDED, `trained ${step} steps`);
+      else if (reason === 'stopped-early')
+        this.#end(
+          RunState.RUN_STATE_SUCCEEDED,
+          `stopped early after step ${step}: held-out accuracy did not rise any more`,
+        );
       else this.#end(RunState.RUN_STATE_CANCELLED, `stopped after step ${step}`);
     } catch (error) {
       const cause = this.#failed.signal.aborted ? this.#failed.signal.reason : error;
@@ -104,13 +110,13 @@ export class Session {
   }
 
   #compute(): Promise<TrainerMethods['train']['result']> {
-    const { thread, context, request, dataset } = this.#options;
+    const { thread, context, request, dataset, networks } = this.#options;
     const { run, spec, datasetDigest } = request;
     if (!spec) throw invalidArgument('spec', 'is missing');
     const { files, buffers } = movable(dataset);
     return thread.call(
       'train',
-      { run, config: trainingConfig(spec), datasetDigest, dataset: files, compute: context.compute },
+      { run, config: trainingConfig(spec), datasetDigest, dataset: files, networks, compute: context.compute },
       {
         signal: AbortSignal.any([context.signal, this.#failed.signal]),
         onEvent: (event) => this.#note(event),

@@ -132,6 +132,33 @@ describe('a training run', () => {
     expect(other).not.toBe(first);
   });
 
+  test('may begin with a model, learn from a teacher, and average its weights', async () => {
+    const { events } = await watch(await start());
+    const saved = events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value.model] : []));
+    const model = saved.at(-1) ?? '';
+    const run = await start({
+      objective: 'selective',
+      objectiveSettings: { saliencySource: 'teacher', saliencyMethod: 'gradient', maskWarmupEpochs: '0' },
+      teacher: model,
+      initialModel: model,
+      techniques: { averageDecay: '0.9', labelSmoothing: '0.1' },
+      epochs: 1,
+    });
+    const { events: tuned, outcome } = await watch(run);
+    expect(outcome).toMatchObject({ state: RunState.RUN_STATE_SUCCEEDED });
+    const [result = ''] = tuned.flatMap(({ payload }) =>
+      payload?.$case === 'checkpointSaved' ? [payload.value.model] : [],
+    );
+    const { configuration, optimizer } = decodeCheckpoint(
+      await environment.artefacts.get('models', result.replace('models/', '')),
+    );
+    expect(configuration).toMatchObject({
+      techniques: { averageDecay: 0.9, labelSmoothing: 0.1 },
+      networks: { teacher: model },
+    });
+    expect(Object.keys(optimizer).some((slot) => slot.startsWith('trained/'))).toBe(true);
+  });
+
   test('stops after the step in progress when it is told to', async () => {
     const run = await start({ epochs: 1000 });
     await unary(trainer, 'stopTraining', { run });
@@ -159,6 +186,7 @@ describe('starting', () => {
     ['an unknown objective', { objective: 'peace' }, 'spec.objective'],
     ['no epoch', { epochs: 0 }, 'spec.epochs'],
     ['a setting that the objective does not have', { objectiveSettings: { sugar: '1' } }, 'spec.objectiveSettings'],
+    ['a technique out of range', { techniques: { averageDecay: '2' } }, 'spec.techniques.averageDecay'],
     ['selection without transferred examples', { loop: withAttack('pgd') }, 'spec.loop.plan.attacks'],
   ])('with %s is refused by name', async (_name, change, field) => {
     const error = await failureOf(start(change));

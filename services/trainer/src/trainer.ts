@@ -2,6 +2,7 @@ import type {
   ReportRobustnessRequest,
   StartTrainingRequest,
   StreamCheckpointsRequest,
+  TrainingSpec,
   WatchTrainingRequest,
 } from '@jsigr/proto';
 import {
@@ -14,7 +15,7 @@ import {
   type WorkerContext,
 } from '@jsigr/service';
 import { inTermsOfSpec, selectingAttacks, trainingConfig } from './configuration.ts';
-import type { TrainerMethods } from './methods.ts';
+import type { FixedNetworks, TrainerMethods } from './methods.ts';
 import { Session } from './session.ts';
 
 /** Trains one run at a time; the last one stays here, for those who watch it, until the next begins. */
@@ -51,7 +52,8 @@ export class Trainer {
         throw inTermsOfSpec(error);
       });
       const dataset = await this.#context.artefacts.get('datasets', datasetDigest);
-      this.#session = new Session({ request, dataset, thread: this.#thread, context: this.#context });
+      const networks = await this.#networks(spec);
+      this.#session = new Session({ request, dataset, networks, thread: this.#thread, context: this.#context });
     } finally {
       this.#starting = false;
     }
@@ -76,6 +78,19 @@ export class Trainer {
 
   close(): Promise<void> {
     return this.#thread.close();
+  }
+
+  /** The checkpoints that the spec names. @throws JsigrError MODEL_NOT_FOUND */
+  async #networks({ initialModel, teacher, surrogates }: TrainingSpec): Promise<FixedNetworks> {
+    const load = async (name: string) => ({
+      name,
+      files: await this.#context.artefacts.get('models', name.replace('models/', '')),
+    });
+    return {
+      ...(initialModel ? { initial: await load(initialModel) } : {}),
+      ...(teacher ? { teacher: await load(teacher) } : {}),
+      surrogates: await Promise.all(surrogates.map(load)),
+    };
   }
 
   #find(run: string): Session {

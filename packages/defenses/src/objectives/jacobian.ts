@@ -1,26 +1,44 @@
 import { vjp } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
-import * as z from 'zod';
+import { jacobianPenalty, jacobianPenaltyByDifferences } from './jacobian-norm.ts';
 import { defineObjective } from './objective.ts';
-import { crossEntropy, jacobianPenalty, projectionInputs } from './penalties.ts';
-import { jacobianSettings, RAMP_ORDER, rampInOrder, rampOf, rampSettings } from './settings.ts';
+import { meanCrossEntropy, projectionInputs } from './penalties.ts';
+import {
+  estimatorSettings,
+  jacobianEstimatorRule,
+  jacobianRule,
+  jacobianSettings,
+  rampOf,
+  rampRule,
+  rampSettings,
+  withRules,
+} from './settings.ts';
 
 /** Hoffman et al., "Robust Learning with Jacobian Regularization", arXiv 1908.02729. */
 export const jacobian = defineObjective({
   name: 'jacobian',
   summary: 'cross-entropy and the norm of the Jacobian of the logits (Hoffman et al. 2019): one half of J-SIGR',
-  settings: z.strictObject({ ...jacobianSettings, ...rampSettings }).refine(rampInOrder, RAMP_ORDER),
+  source: 'Hoffman et al. 2019, arXiv 1908.02729; not squared: Jakubovitz and Giryes 2018, arXiv 1803.08680',
+  settings: withRules({ ...jacobianSettings, ...estimatorSettings, ...rampSettings() }, [
+    rampRule,
+    jacobianRule,
+    jacobianEstimatorRule,
+  ]),
   bind: (settings) => ({
     ramp: rampOf(settings),
     inputs: (batch) => projectionInputs(settings.projections, batch),
-    loss: ({ forward, images, labels, ramp, inputs }) => {
-      const { value: logits, pullback } = vjp(forward, images);
-      const norm = jacobianPenalty({ logits, pullback }, settings.projections, inputs);
+    loss: (batch) => {
+      const { value: logits, pullback } = vjp(batch.forward, batch.images);
+      const shared = { logits, pullback };
+      const norm =
+        settings.estimator === 'exact'
+          ? jacobianPenalty(shared, settings, batch.inputs)
+          : jacobianPenaltyByDifferences(shared, settings, batch, settings.differenceStep);
       return {
         logits,
         terms: {
-          crossEntropy: tf.mean(crossEntropy(logits, labels)),
-          jacobian: tf.mul(norm, tf.mul(ramp, settings.jacobianWeight)),
+          crossEntropy: meanCrossEntropy(logits, batch),
+          jacobian: tf.mul(norm, tf.mul(batch.ramp, settings.jacobianWeight)),
         },
       };
     },

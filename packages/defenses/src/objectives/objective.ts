@@ -29,9 +29,13 @@ export interface TracedBatch {
   readonly images: Tensor;
   /** One-hot `[batch, classes]`. */
   readonly labels: Tensor;
+  /** What cross-entropies are taken against, `[batch, classes]`: the labels, smoothed where label smoothing is on. */
+  readonly targets: Tensor;
+  /** Weight of each sample's cross-entropy, `[batch]`; absent where classes are not weighted. */
+  readonly weights?: Tensor;
   /** Scalar 0..1 by which penalties are multiplied: they start softly. */
   readonly ramp: Tensor;
-  /** What `inputs` returned. */
+  /** What `inputs` and `prepare` returned. */
   readonly inputs: Readonly<Record<string, Tensor>>;
 }
 
@@ -52,9 +56,31 @@ export interface PrepareContext {
   readonly labels: NdArray;
   readonly seed: number;
   readonly step: number;
+  /** Epochs made before this step, with fractions. */
+  readonly epochs: number;
+  /** Fixed networks whose examples transfer; empty where none were given. */
+  readonly surrogates: readonly Classifier[];
   /** `[batch]`: index of each sample in the training split. */
   readonly sampleIndices: readonly number[];
   readonly signal?: AbortSignal;
+}
+
+/** A batch after `prepare`. */
+export interface PreparedBatch {
+  /** Images to train on, in place of the batch's own. */
+  readonly images: NdArray;
+  /** More inputs of the compiled step; the same names and shapes at every step. */
+  readonly inputs?: Readonly<Record<string, NdArray>>;
+}
+
+/** What is measured after every epoch, and when it ends the training. */
+export interface Probe {
+  /** Images that are looked at: held-out ones, or where there are none training images. */
+  readonly samples: number;
+  /** Named fractions 0..1 of the network as it is now. */
+  readonly measure: (context: PrepareContext) => Promise<Readonly<Record<string, number>>>;
+  /** Why training must end, from the measurements of all epochs so far, the newest last; undefined: it goes on. */
+  readonly alarm: (history: readonly Readonly<Record<string, number>>[]) => string | undefined;
 }
 
 /** An objective with its settings: what the training loop runs. */
@@ -67,8 +93,13 @@ export interface BoundObjective {
   readonly inputs: (batch: BatchContext) => Readonly<Record<string, NdArray>>;
   /** Traced, differentiated by the parameters. */
   readonly loss: (batch: TracedBatch) => TracedLoss;
-  /** Images to train on instead of the batch's own. */
-  readonly prepare?: (context: PrepareContext) => Promise<NdArray>;
+  /** Changes the batch before the step, e.g. by an attack. */
+  readonly prepare?: (context: PrepareContext) => Promise<PreparedBatch>;
+  /** Images that a batch needs at least; 1 by default. */
+  readonly leastBatch?: number;
+  /** It trains on examples of surrogates, which must be given. */
+  readonly needsSurrogates?: boolean;
+  readonly probe?: Probe;
 }
 
 /** A training objective as a row of the registry. */
@@ -76,6 +107,8 @@ export interface Objective {
   readonly name: string;
   /** One sentence for lists and help. */
   readonly summary: string;
+  /** The paper, by authors, year and arXiv number or venue; `ours` where it is our own. */
+  readonly source: string;
   /** Settings with defaults, ranges and descriptions: help texts, forms and the documentation are made from it. */
   readonly settings: z.ZodObject;
   /** @throws TrainingError INVALID_SETTING */
@@ -86,13 +119,21 @@ export interface Objective {
 interface Definition<Schema extends z.ZodObject> {
   readonly name: string;
   readonly summary: string;
+  readonly source: string;
   readonly settings: Schema;
   readonly bind: (settings: z.output<Schema>) => BoundObjective;
 }
 
 /** An objective from its definition: settings are checked here, once, for all. */
 export function defineObjective<Schema extends z.ZodObject>(definition: Definition<Schema>): Objective {
-  const { name, summary, settings: schema } = definition;
+  const { name, summary, source, settings: schema } = definition;
   const parse = (settings: unknown, field = 'objective.settings') => parseSettings(schema, settings, field);
-  return { name, summary, settings: schema, parse, bind: (settings, field) => definition.bind(parse(settings, field)) };
+  return {
+    name,
+    summary,
+    source,
+    settings: schema,
+    parse,
+    bind: (settings, field) => definition.bind(parse(settings, field)),
+  };
 }

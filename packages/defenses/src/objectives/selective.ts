@@ -1,7 +1,9 @@
-import { float32, type NdArray, scalar, sizeOf } from '@jsigr/engine';
+import { l2 } from '@jsigr/attacks';
+import { float32, type NdArray, scalar, sizeOf, stopGradient } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SaliencyPlan } from '../saliency-cache.ts';
+import { slopeAlong } from './directional-slope.ts';
 import type { BatchContext, TracedBatch } from './objective.ts';
 import {
   type GradientTarget,
@@ -9,8 +11,9 @@ import {
   inputGradient,
   meanSquaredNorm,
   type SharedForward,
+  targetFunctions,
 } from './penalties.ts';
-import type { MaskKind } from './settings.ts';
+import type { Estimator, MaskKind, Rule, SaliencySource } from './settings.ts';
 
 /** The settings of the selective input-gradient term (see `settings.ts`). */
 export interface SelectiveSettings {
@@ -18,17 +21,57 @@ export interface SelectiveSettings {
   readonly gradientTarget: GradientTarget;
   readonly mask: MaskKind;
   readonly maskThreshold: number;
+  readonly maskQuantile?: number | undefined;
   readonly maskWarmupEpochs: number;
   readonly maskRefreshEpochs: number;
+  readonly saliencyMethod: string;
+  readonly saliencySource: SaliencySource;
   readonly saliencyStride: number;
   readonly imitationWeight: number;
+  readonly estimator: Estimator;
+  readonly differenceStep: number;
 }
+
+const usesSaliency = ({ mask, imitationWeight }: SelectiveSettings) => mask !== 'none' || imitationWeight > 0;
+
+/** What may not stand together. */
+export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
+  {
+    field: 'maskQuantile',
+    message: 'needs mask=hard: other masks have no threshold',
+    holds: ({ mask, maskQuantile }) => maskQuantile === undefined || mask === 'hard',
+  },
+  {
+    field: 'saliencySource',
+    message: 'may be teacher only where saliency is used: mask=hard or soft, or imitationWeight above 0',
+    holds: (settings) => settings.saliencySource === 'self' || usesSaliency(settings),
+  },
+  {
+    field: 'imitationWeight',
+    message: 'must be 0 with estimator=finite-difference: the direction of a gradient needs second derivatives',
+    holds: ({ imitationWeight, estimator }) => estimator === 'exact' || imitationWeight === 0,
+  },
+];
+
+/** For objectives that are nothing without saliency. */
+export const saliencyRule: Rule<SelectiveSettings> = {
+  field: 'mask',
+  message:
+    'must be hard or soft, or imitationWeight above 0: the selective term needs saliency (input-gradient does without)',
+  holds: (settings) => usesSaliency(settings) || settings.gradientWeight === 0,
+};
 
 /** Saliency maps are made only where a mask or the imitation term uses them. */
 export function saliencyPlan(settings: SelectiveSettings): SaliencyPlan | undefined {
-  if (settings.mask === 'none' && settings.imitationWeight === 0) return undefined;
-  const { maskWarmupEpochs, maskRefreshEpochs, saliencyStride } = settings;
-  return { warmupEpochs: maskWarmupEpochs, refreshEpochs: maskRefreshEpochs, stride: saliencyStride };
+  if (!usesSaliency(settings)) return undefined;
+  const { maskWarmupEpochs, maskRefreshEpochs, saliencyStride, saliencyMethod, saliencySource } = settings;
+  return {
+    warmupEpochs: maskWarmupEpochs,
+    refreshEpochs: maskRefreshEpochs,
+    stride: saliencyStride,
+    method: saliencyMethod,
+    source: saliencySource,
+  };
 }
 
 /** `penalised` is 1 - M, which is 1 everywhere while there is no map; the imitation term is off until there is one. */
@@ -53,13 +96,16 @@ export function selectiveInputs(settings: SelectiveSettings, batch: BatchContext
 export function selectiveTerms(
   settings: SelectiveSettings,
   shared: SharedForward,
-  { labels, ramp, inputs }: TracedBatch,
+  batch: TracedBatch,
 ): Record<string, Tensor> {
-  const gradient = inputGradient(settings.gradientTarget, shared, labels);
+  const { ramp, inputs } = batch;
+  const gradient = inputGradient(settings.gradientTarget, shared, batch);
   const { penalised, saliency, imitate } = inputs;
   const selected = penalised ? tf.mul(gradient, penalised) : gradient;
+  const norm =
+    settings.estimator === 'exact' ? meanSquaredNorm(selected) : normByDifference(settings, shared, batch, selected);
   return {
-    inputGradient: tf.mul(meanSquaredNorm(selected), tf.mul(ramp, settings.gradientWeight)),
+    inputGradient: tf.mul(norm, tf.mul(ramp, settings.gradientWeight)),
     ...(saliency && imitate
       ? {
           imitation: tf.mul(
@@ -71,15 +117,48 @@ export function selectiveTerms(
   };
 }
 
+/**
+ * ||(1 - M) dg/dx|| is the slope of g along (1 - M) u, u the unit vector of (1 - M) dg/dx: the same norm without second derivatives.
+ */
+function normByDifference(
+  { gradientTarget, differenceStep }: SelectiveSettings,
+  { logits }: SharedForward,
+  batch: TracedBatch,
+  selected: Tensor,
+): Tensor {
+  const { value } = targetFunctions[gradientTarget];
+  const unit = l2.normalize(stopGradient(selected));
+  const direction = batch.inputs.penalised ? tf.mul(unit, batch.inputs.penalised) : unit;
+  const slope = slopeAlong(
+    (images) => value(batch.forward(images), batch),
+    value(logits, batch),
+    { images: batch.images, direction },
+    { step: differenceStep, scheme: 'one-sided' },
+  );
+  return tf.mean(tf.square(slope));
+}
+
 function penalisedPixels(
-  { mask, maskThreshold }: SelectiveSettings,
+  settings: SelectiveSettings,
   saliency: NdArray | undefined,
   shape: readonly number[],
 ): NdArray {
   if (!saliency) return float32(new Float32Array(sizeOf(shape)).fill(1), shape);
-  const spare = mask === 'hard' ? (s: number) => (s >= maskThreshold ? 1 : 0) : (s: number) => s;
-  return float32(
-    Float32Array.from(saliency.data, (s) => 1 - spare(s)),
-    shape,
-  );
+  const { mask, maskThreshold, maskQuantile } = settings;
+  const pixels = sizeOf(shape.slice(1));
+  const penalised = new Float32Array(sizeOf(shape));
+  for (let from = 0; from < penalised.length; from += pixels) {
+    const map = (saliency.data as Float32Array).subarray(from, from + pixels);
+    const threshold = maskQuantile === undefined ? maskThreshold : quantile(map, maskQuantile);
+    map.forEach((s, i) => {
+      penalised[from + i] = 1 - (mask === 'soft' ? s : s >= threshold ? 1 : 0);
+    });
+  }
+  return float32(penalised, shape);
+}
+
+/** The smallest value that is at least as large as this part of the values; 0: the least of them. */
+export function quantile(values: Float32Array, part: number): number {
+  const sorted = Float32Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
 }

@@ -1,17 +1,17 @@
-import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
 import { defineObjective } from './objective.ts';
-import { crossEntropy } from './penalties.ts';
+import { meanCrossEntropy } from './penalties.ts';
 
 export const standard = defineObjective({
   name: 'standard',
   summary: 'cross-entropy alone: the undefended baseline',
+  source: 'textbook',
   settings: z.strictObject({}),
   bind: () => ({
     inputs: () => ({}),
-    loss: ({ forward, images, labels }) => {
-      const logits = forward(images);
-      return { logits, terms: { crossEntropy: tf.mean(crossEntropy(logits, labels)) } };
+    loss: (batch) => {
+      const logits = batch.forward(batch.images);
+      return { logits, terms: { crossEntropy: meanCrossEntropy(logits, batch) } };
     },
   }),
 });

@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { status } from '@grpc/grpc-js';
+import {
+  CreateTrainingRunResponse,
+  EvaluationSpec,
+  GetEvaluationResponse,
+  GetTrainingRunResponse,
+  type RobustnessReport,
+  type RunEvent,
+  RunState,
+  type TrainingRun,
+} from '@jsigr/proto';
+import { JsigrError, notFound, unary } from '@jsigr/service/client';
+import { Command } from 'commander';
+import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
+import { secondsPerEpoch } from '../demo/train-models.ts';
+import { fromFileError } from '../files.ts';
+import { checkEnd } from '../follow.ts';
+import { fleeting, type Output, outputOf } from '../output.ts';
+import { type Session, withSession } from '../session.ts';
+import type { SweepRun } from '../sweep/matrix.ts';
+import { type SweepResult, summaryText } from '../sweep/summary.ts';
+import { readSweep, type SweepFile } from '../sweep/sweep-file.ts';
+import { isFinal, stateName } from '../terminal/format.ts';
+import { table } from '../terminal/table.ts';
+import { followEvaluation } from './evaluate.ts';
+import { followRun } from './train.ts';
+
+interface SweepOptions extends GlobalOptions {
+  readonly file: string;
+  readonly dryRun: boolean;
+}
+
+const FILE = `
+The file (YAML or JSON):
+  training:                    what all runs share, with the contract's names
+    dataset: glyphs
+    epochs: 4
+  matrix:                      every combination is a run; a mapping is merged into it
+    objective:
+      - standard
+      - { objective: jsigr, objectiveSettings: { gradientWeight: 5 } }
+    architecture: [mlp, smallcnn]
+    seed: [1, 2]
+  evaluation:                  attacks on every finished model; leave it out to train only
+    attacks: [pgd:0.1:steps=20, mi-fgsm:0.1]
+    samples: 200`;
+
+export const sweepCommand: CommandGroup = (context) =>
+  new Command('sweep')
+    .description('train (and attack) every combination of a matrix of settings, and compare them in a table')
+    .requiredOption('-f, --file <path>', 'what to run')
+    .option('--dry-run', 'only say which runs there would be', false)
+    .addHelpText('after', FILE)
+    .addHelpText('after', examples('jsigr sweep -f sweep.yaml --dry-run', 'jsigr sweep -f sweep.yaml -o json'))
+    .action(async (_: unknown, command: Command) => sweep(command.optsWithGlobals<SweepOptions>(), context));
+
+async function sweep(options: SweepOptions, context: Context): Promise<void> {
+  const path = pathOf(options.file, context.terminal);
+  const file = readSweep(await readFile(path, 'utf8').catch((error) => Promise.reject(fromFileError(error, path))));
+  const { axes, runs } = file;
+  if (options.dryRun) {
+    const titles = axes.map((axis) => ({ title: axis.toUpperCase() }));
+    context.terminal.out(
+      `${table(
+        titles,
+        runs.map(({ values }) => values),
+        context.terminal.bold,
+      )}${runs.length} runs\n`,
+    );
+    return;
+  }
+  await withSession(options, context, async (session) => {
+    const output = outputOf(options, context);
+    const results = await perform(file, session, output, context);
+    output.say(`\n${summaryText(axes, results, context.terminal.bold).trimEnd()}`);
+    const failed = results.filter(({ run }) => run.state !== RunState.RUN_STATE_SUCCEEDED).length;
+    if (failed > 0)
+      throw new JsigrError({
+        code: status.UNKNOWN,
+        reason: 'RUNS_FAILED',
+        message: `${failed} of ${results.length} runs did not succeed`,
+        hint: 'the same command again makes only those anew; `jsigr runs list` names them',
+      });
+  });
+}
+
+/** All runs are handed over first: the gateway trains as many at once as its machine allows. Then each is followed, and attacked. */
+async function perform(file: SweepFile, session: Session, output: Output, context: Context): Promise<SweepResult[]> {
+  const created = await createAll(file.runs, session, output);
+  const results: SweepResult[] = [];
+  for (const [i, { values }] of file.runs.entries()) {
+    const run = created[i];
+    if (!run) continue;
+    const events: RunEvent[] = [];
+    const end = await followRun(run, session, fleeting(output), context, false, (event) => events.push(event));
+    if (!isFinal(end.state)) checkEnd(run.name, end);
+    const { trainingRun: after = run } = await unary(session.training, 'getTrainingRun', { name: run.name });
+    output.line(GetTrainingRunResponse, { trainingRun: after });
+    const report = await reportOn(after, file, session, output, context);
+    output.say(`${i + 1}/${file.runs.length} ${values.join(' ')}: ${stateName(after.state)} ${after.stateReason}`);
+    results.push({
+      values,
+      run: after,
+      report,
+      secondsPerEpoch: secondsPerEpoch(events),
+      heldOutAccuracy: heldOutAccuracy(events),
+    });
+  }
+  return results;
+}
+
+/** Either all runs are accepted or none stays: what is wrong with one is said before any training has got far. */
+async function createAll(runs: readonly SweepRun[], session: Session, output: Output): Promise<TrainingRun[]> {
+  const created: TrainingRun[] = [];
+  for (const [i, run] of runs.entries()) {
+    try {
+      const response = await createOrFind(run, session);
+      output.line(CreateTrainingRunResponse, response);
+      if (response.trainingRun) created.push(response.trainingRun);
+    } catch (caught) {
+      const queued = created.filter(({ state }) => state === RunState.RUN_STATE_QUEUED);
+      for (const { name } of queued)
+        await unary(session.training, 'cancelTrainingRun', { name }).catch(() => undefined); // it may have ended by itself
+      const { code, reason, message, violations, hint } = JsigrError.from(caught);
+      const where = `run ${i + 1} of ${runs.length} (${run.values.join(' ')}): ${message}`;
+      throw new JsigrError({ code, reason, message: where, violations, ...(hint ? { hint } : {}), cause: caught });
+    }
+  }
+  return created;
+}
+
+const GONE: readonly RunState[] = [RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED];
+const MOST_ATTEMPTS = 100;
+
+/** The run that the same sweep made before; where that failed or was cancelled, another one. */
+async function createOrFind(
+  { values, spec, requestId }: SweepRun,
+  session: Session,
+): Promise<CreateTrainingRunResponse> {
+  for (let attempt = 1; ; attempt++) {
+    const created = await unary(session.training, 'createTrainingRun', {
+      spec,
+      displayName: `sweep: ${values.join(' ')}`.slice(0, 100),
+      requestId: attempt === 1 ? requestId : `${requestId}-${attempt}`,
+      labels: {},
+    });
+    if (attempt >= MOST_ATTEMPTS || !created.trainingRun || !GONE.includes(created.trainingRun.state)) return created;
+  }
+}
+
+async function reportOn(
+  run: TrainingRun,
+  { plan }: SweepFile,
+  session: Session,
+  output: Output,
+  context: Context,
+): Promise<RobustnessReport | undefined> {
+  const model = run.bestModel || run.latestModel;
+  if (!plan || run.state !== RunState.RUN_STATE_SUCCEEDED || !model) return undefined;
+  const spec = { model, dataset: '', plan };
+  const text = JSON.stringify(EvaluationSpec.toJSON(spec));
+  const requestId = `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+  const created = await unary(session.evaluations, 'createEvaluation', { spec, requestId });
+  const name = created.evaluation?.name ?? '';
+  checkEnd(name, await followEvaluation(name, session, fleeting(output), context, false));
+  const { evaluation } = await unary(session.evaluations, 'getEvaluation', { name });
+  if (!evaluation) throw notFound('evaluation', name);
+  output.line(GetEvaluationResponse, { evaluation });
+  return evaluation.report;
+}
+
+function heldOutAccuracy(events: readonly RunEvent[]): number | undefined {
+  return events
+    .flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value.heldOutAccuracy] : []))
+    .at(-1);
+}

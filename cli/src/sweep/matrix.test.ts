@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { expandMatrix, type JsonObject } from './matrix.ts';
+
+const training = {
+  dataset: 'glyphs',
+  architecture: 'mlp',
+  objective: 'jsigr',
+  epochs: 2,
+  objectiveSettings: { mask: 'soft' },
+};
+
+describe('a matrix', () => {
+  it('gives every combination, the last axis fastest', () => {
+    const { axes, runs } = expandMatrix(training, { architecture: ['mlp', 'lenet'], seed: [1, 2, 3] });
+    expect(axes).toEqual(['architecture', 'seed']);
+    expect(runs.map(({ values }) => values.join(' '))).toEqual([
+      'mlp 1',
+      'mlp 2',
+      'mlp 3',
+      'lenet 1',
+      'lenet 2',
+      'lenet 3',
+    ]);
+    expect(runs.map(({ spec }) => [spec.architecture, spec.seed])).toEqual(
+      ['mlp', 'lenet'].flatMap((architecture) => [1, 2, 3].map((seed) => [architecture, seed])),
+    );
+    expect(new Set(runs.map(({ requestId }) => requestId)).size).toBe(6);
+  });
+
+  it('without axes is one run', () => {
+    const { runs } = expandMatrix(training, {});
+    expect(runs).toHaveLength(1);
+    expect(runs[0]?.spec).toMatchObject({ dataset: 'datasets/glyphs', objectiveSettings: { mask: 'soft' } });
+  });
+
+  it('reaches into settings by dots, and merges mappings', () => {
+    const { runs } = expandMatrix(training, {
+      'objectiveSettings.gradientWeight': [1, 0.5],
+      objective: ['jsigr', { label: 'two', objective: 'selective', objectiveSettings: { mask: 'hard' }, epochs: 9 }],
+    });
+    expect(runs.map(({ values, spec }) => [...values, spec.objective, spec.epochs, spec.objectiveSettings])).toEqual([
+      ['1', 'jsigr', 'jsigr', 2, { mask: 'soft', gradientWeight: '1' }],
+      ['1', 'two', 'selective', 9, { mask: 'hard', gradientWeight: '1' }],
+      ['0.5', 'jsigr', 'jsigr', 2, { mask: 'soft', gradientWeight: '0.5' }],
+      ['0.5', 'two', 'selective', 9, { mask: 'hard', gradientWeight: '0.5' }],
+    ]);
+  });
+
+  it('gives the same run the same request id, however it is written', () => {
+    const [a] = expandMatrix(training, { seed: [7] }).runs;
+    const [b] = expandMatrix({ ...training, seed: 7, dataset: 'datasets/glyphs' }, {}).runs;
+    expect(a?.requestId).toBe(b?.requestId);
+  });
+
+  const refused: readonly { readonly what: string; readonly matrix: JsonObject; readonly field: string }[] = [
+    { what: 'no list', matrix: { seed: 1 }, field: 'matrix.seed' },
+    { what: 'an empty list', matrix: { seed: [] }, field: 'matrix.seed' },
+    { what: 'an unknown field', matrix: { sead: [1] }, field: 'training.sead' },
+    { what: 'an unknown part of a field', matrix: { 'optimizer.rate': [1] }, field: 'training.optimizer.rate' },
+    { what: 'too many', matrix: { seed: Array(30).fill(1), epochs: Array(30).fill(1) }, field: 'matrix' },
+  ];
+  it.each(refused)('with $what is refused', ({ matrix, field }) => {
+    expect(() => expandMatrix(training, matrix)).toThrow(
+      expect.objectContaining({ violations: [expect.objectContaining({ field })] }),
+    );
+  });
+});

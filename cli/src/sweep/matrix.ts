@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { TrainingSpec } from '@jsigr/proto';
+import { invalidArgument } from '@jsigr/service/client';
+import { resource } from '../options.ts';
+
+/** What YAML and JSON are made of. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };
+
+/** One run of a sweep. */
+export interface SweepRun {
+  /** What sets it apart, axis by axis: `jsigr`, `lenet`, `1`. */
+  readonly values: readonly string[];
+  readonly spec: TrainingSpec;
+  /** The same for the same spec: a sweep that is run again finds its runs. */
+  readonly requestId: string;
+}
+
+export interface Sweep {
+  /** Names of the axes of the matrix. */
+  readonly axes: readonly string[];
+  readonly runs: readonly SweepRun[];
+}
+
+const MOST_RUNS = 500;
+
+/**
+ * Every combination of the axes' values, in the order of the file, the last axis fastest. An axis is a field of the run (`seed`,
+ * `objectiveSettings.jacobianWeight`); a value that is a mapping is merged into the run instead, so that what belongs together changes together.
+ * @param training the run that they share, with the contract's names
+ * @throws JsigrError INVALID_ARGUMENT naming the field of the file
+ */
+export function expandMatrix(training: JsonObject, matrix: JsonObject): Sweep {
+  const axes = Object.entries(matrix).map(([name, values]) => ({ name, values: valuesOf(name, values) }));
+  const count = axes.reduce((product, { values }) => product * values.length, 1);
+  if (count > MOST_RUNS) throw invalidArgument('matrix', `${count} combinations, at most ${MOST_RUNS} allowed`);
+  const combinations = axes.reduce<{ spec: JsonObject; values: readonly string[] }[]>(
+    (found, { name, values }) =>
+      found.flatMap(({ spec, values: before }) =>
+        values.map((value) => ({ spec: withValue(spec, name, value), values: [...before, labelOf(value, name)] })),
+      ),
+    [{ spec: training, values: [] }],
+  );
+  return { axes: axes.map(({ name }) => name), runs: combinations.map(({ spec, values }) => runOf(spec, values)) };
+}
+
+function valuesOf(name: string, values: Json): readonly Json[] {
+  if (Array.isArray(values) && values.length > 0) return values;
+  throw invalidArgument(`matrix.${name}`, 'must be a list of at least one value');
+}
+
+function withValue(spec: JsonObject, name: string, value: Json): JsonObject {
+  if (!isObject(value)) return merged(spec, nested(name.split('.'), value));
+  const { label: _, ...change } = value;
+  return merged(spec, change);
+}
+
+/** `a.b` and 1 as `{ a: { b: 1 } }`. */
+function nested([head = '', ...rest]: readonly string[], value: Json): JsonObject {
+  return { [head]: rest.length > 0 ? nested(rest, value) : value };
+}
+
+function merged(base: JsonObject, change: JsonObject): JsonObject {
+  const both = { ...base };
+  for (const [name, value] of Object.entries(change)) {
+    const before = both[name];
+    both[name] = isObject(before) && isObject(value) ? merged(before, value) : value;
+  }
+  return both;
+}
+
+/** What a value is called in tables: its `label`, the value of its own axis in it, or all of it. */
+function labelOf(value: Json, axis: string): string {
+  if (!isObject(value)) return String(value);
+  const { label, [axis]: own } = value;
+  return String(label ?? own ?? JSON.stringify(value));
+}
+
+function runOf(given: JsonObject, values: readonly string[]): SweepRun {
+  const spec = specOf(given);
+  const text = JSON.stringify(TrainingSpec.toJSON(spec));
+  return { values, spec, requestId: `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
+}
+
+/** @throws JsigrError INVALID_ARGUMENT for what a run does not have */
+function specOf(given: JsonObject): TrainingSpec {
+  const known: JsonObject = TrainingSpec.toJSON(EXAMPLE) as JsonObject;
+  checkNames(given, known, 'training');
+  const texts = (settings: Json | undefined) =>
+    Object.fromEntries(
+      Object.entries(isObject(settings) ? settings : {}).map(([name, value]) => [name, String(value)]),
+    );
+  return TrainingSpec.fromJSON({
+    ...given,
+    dataset: resource('datasets', String(given.dataset ?? '')),
+    objectiveSettings: texts(given.objectiveSettings),
+    techniques: texts(given.techniques),
+  });
+}
+
+/** A run that has everything a sweep may change; the attacker of the loop is not part of it. */
+const EXAMPLE = TrainingSpec.fromPartial({
+  dataset: 'd',
+  architecture: 'a',
+  objective: 'o',
+  objectiveSettings: { any: '' },
+  optimizer: { name: 'n', learningRate: 1, momentum: 1, weightDecay: 1, schedule: 's' },
+  epochs: 1,
+  batchSize: 1,
+  seed: 1,
+  checkpointEveryEpochs: 1,
+  augmentation: { cropPadding: 1, flip: true, noise: 1, cutout: 1 },
+  techniques: { any: '' },
+  teacher: 't',
+  surrogates: ['s'],
+  initialModel: 'm',
+});
+
+function checkNames(given: JsonObject, known: JsonObject, field: string): void {
+  for (const [name, value] of Object.entries(given)) {
+    const like = known[name];
+    if (like === undefined)
+      throw invalidArgument(`${field}.${name}`, `is not known; known: ${Object.keys(known).join(', ')}`);
+    // Settings have names of their own: the gateway knows them.
+    if (isObject(like) && !('any' in like)) checkNames(isObject(value) ? value : {}, like, `${field}.${name}`);
+  }
+}
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,84 @@
+import { MaskingVerdict, Proportion, RobustnessReport, RunState, TrainingRun } from '@jsigr/proto';
+import { describe, expect, it } from 'vitest';
+import { front, type Point, summaryText } from './summary.ts';
+
+describe('the Pareto front', () => {
+  it.each<{ what: string; points: (Point | undefined)[]; best: boolean[] }>([
+    { what: 'one point', points: [[1, 1, 1]], best: [true] },
+    {
+      what: 'a point that is worse in everything',
+      points: [
+        [1, 1, 1],
+        [2, 2, 2],
+      ],
+      best: [false, true],
+    },
+    {
+      what: 'points that trade one for the other',
+      points: [
+        [1, 2, 1],
+        [2, 1, 1],
+      ],
+      best: [true, true],
+    },
+    {
+      what: 'worse in one thing and equal in the rest',
+      points: [
+        [1, 1, 1],
+        [1, 1, 2],
+      ],
+      best: [false, true],
+    },
+    {
+      what: 'equal points',
+      points: [
+        [1, 1, 1],
+        [1, 1, 1],
+      ],
+      best: [true, true],
+    },
+    { what: 'a run without figures', points: [undefined, [0, 0, 0]], best: [false, true] },
+  ])('of $what', ({ points, best }) => {
+    expect(front(points)).toEqual(best);
+  });
+});
+
+const share = (successes: number) =>
+  Proportion.fromPartial({ successes, trials: 100, value: successes / 100, lower: 0.1, upper: 0.9 });
+const result = (objective: string, clean: number, robust: number) => ({
+  values: [objective],
+  run: TrainingRun.fromPartial({ state: RunState.RUN_STATE_SUCCEEDED, bestModel: `models/${'ab'.repeat(32)}` }),
+  secondsPerEpoch: 2,
+  heldOutAccuracy: 0.875,
+  report: RobustnessReport.fromPartial({
+    cleanAccuracy: share(clean),
+    epsilons: [{ norm: 'linf', epsilon: 0.2, whiteBox: share(robust) }],
+    masking: MaskingVerdict.MASKING_VERDICT_NOT_ASSESSED,
+  }),
+});
+
+describe('the summary', () => {
+  it('gives every figure with its interval, samples and the verdict on masking, and marks the front', () => {
+    const lines = summaryText(
+      ['objective'],
+      [result('standard', 90, 0), result('jsigr', 80, 40), result('bad', 70, 30)],
+    )
+      .trimEnd()
+      .split('\n');
+    expect(lines[0]).toMatch(
+      /^OBJECTIVE +STATE +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT 0.2 +TRANSFERRED AT 0.2 +MASKING +PARETO/,
+    );
+    expect(lines[1]).toMatch(
+      /^standard +succeeded +87.5 % +2.0 +90.0 % \[10.0, 90.0\] +0.0 % .* - +not assessed +\* +models\/abab/,
+    );
+    expect(lines[2]).toMatch(/^jsigr .*40.0 % \[10.0, 90.0\] .*not assessed +\* +models/);
+    expect(lines[3]).not.toContain('*');
+    expect(lines[4]).toContain('100 samples each, 95 % intervals');
+  });
+
+  it('has no robustness columns where nothing was attacked', () => {
+    const text = summaryText(['seed'], [{ ...result('1', 1, 1), report: undefined, heldOutAccuracy: undefined }]);
+    expect(text).not.toMatch(/MASKING|CLEAN|PARETO/);
+    expect(text).toMatch(/^1 +succeeded +- +2.0 +models/m);
+  });
+});

@@ -1,0 +1,66 @@
+import { type Proportion, type RobustnessReport, type TrainingRun } from '@jsigr/proto';
+import { decimal, maskingName, percent, proportion, shortName, stateName } from '../terminal/format.ts';
+import { type Column, type Paint, table } from '../terminal/table.ts';
+
+/** What became of one run. */
+export interface SweepResult {
+  readonly values: readonly string[];
+  readonly run: TrainingRun;
+  /** Median wall seconds of an epoch. */
+  readonly secondsPerEpoch: number;
+  /** Of the newest checkpoint, 0..1. */
+  readonly heldOutAccuracy: number | undefined;
+  readonly report: RobustnessReport | undefined;
+}
+
+/** One row a run. Runs that no other one beats in accuracy, robustness and cost at once are marked. */
+export function summaryText(axes: readonly string[], results: readonly SweepResult[], paint?: Paint): string {
+  const attacked = results.some(({ report }) => report);
+  const best = front(results.map(pointOf));
+  const epsilon = results.flatMap(({ report }) => report?.epsilons.at(-1)?.epsilon ?? []).at(0);
+  const at = epsilon === undefined ? '' : ` AT ${decimal(epsilon)}`;
+  const titles = ['HELD-OUT', 'S/EPOCH', ...(attacked ? ['CLEAN', `WHITE-BOX${at}`, `TRANSFERRED${at}`] : [])];
+  const columns: Column[] = [
+    ...axes.map((axis) => ({ title: axis.toUpperCase() })),
+    { title: 'STATE' },
+    ...titles.map((title): Column => ({ title, align: 'right' })),
+    ...(attacked ? [{ title: 'MASKING' }, { title: 'PARETO' }] : []),
+    { title: 'MODEL' },
+  ];
+  const rows = results.map(({ values, run, report, heldOutAccuracy, secondsPerEpoch }, i) => [
+    ...values,
+    stateName(run.state),
+    heldOutAccuracy === undefined ? '-' : percent(heldOutAccuracy),
+    secondsPerEpoch.toFixed(1),
+    ...(attacked ? robustCells(report) : []),
+    ...(attacked ? [report ? maskingName(report.masking) : '-', best[i] ? '*' : ''] : []),
+    shortName(run.bestModel || run.latestModel) || '-',
+  ]);
+  const counts = [...new Set(results.flatMap(({ report }) => report?.cleanAccuracy?.trials ?? []))].join(', ');
+  const note = attacked
+    ? `${counts} samples each, 95 % intervals; * no other run is better in clean accuracy, robust accuracy and seconds at once\n`
+    : '';
+  return `${table(columns, rows, paint)}${note}`;
+}
+
+function robustCells(report: RobustnessReport | undefined): string[] {
+  const last = report?.epsilons.at(-1);
+  return [report?.cleanAccuracy, last?.whiteBox, last?.transferred].map((share) => proportion(share));
+}
+
+/** Larger is better: clean accuracy, accuracy in the worst case at the largest radius, and minus the cost. */
+export type Point = readonly [clean: number, robust: number, speed: number];
+
+function pointOf({ report, secondsPerEpoch }: SweepResult): Point | undefined {
+  const last = report?.epsilons.at(-1);
+  const shares = [last?.whiteBox, last?.transferred].filter((share): share is Proportion => share !== undefined);
+  if (!report?.cleanAccuracy || shares.length === 0) return undefined;
+  return [report.cleanAccuracy.value, Math.min(...shares.map(({ value }) => value)), -secondsPerEpoch];
+}
+
+/** Which of the points no other one beats: at least as good in everything and better in something. */
+export function front(points: readonly (Point | undefined)[]): boolean[] {
+  const beats = (a: Point, b: Point) =>
+    a.every((value, i) => value >= (b[i] ?? 0)) && a.some((value, i) => value > (b[i] ?? 0));
+  return points.map((point) => point !== undefined && !points.some((other) => other && beats(other, point)));
+}

@@ -1,0 +1,59 @@
+import { EvaluationPlan } from '@jsigr/proto';
+import { invalidArgument } from '@jsigr/service/client';
+import { parse } from 'yaml';
+import { attack } from '../options.ts';
+import { expandMatrix, isObject, type Json, type Sweep } from './matrix.ts';
+
+export interface SweepFile extends Sweep {
+  /** Attacks on every finished model, on held-out samples unless it says otherwise; absent: nothing is attacked. */
+  readonly plan: EvaluationPlan | undefined;
+}
+
+const PARTS = ['training', 'matrix', 'evaluation'];
+const EVALUATION = ['attacks', 'samples', 'part', 'surrogates', 'seed'];
+
+/**
+ * A sweep from the text of its file (YAML or JSON).
+ * @throws JsigrError INVALID_ARGUMENT naming the field of the file
+ */
+export function readSweep(text: string): SweepFile {
+  const file = document(text);
+  if (!isObject(file)) throw invalidArgument('file', `must be a mapping of ${PARTS.join(', ')}`);
+  refuseUnknown(file, PARTS, 'file');
+  const { training = {}, matrix = {}, evaluation } = file;
+  if (!isObject(training)) throw invalidArgument('training', 'must be a mapping: what all runs share');
+  if (!isObject(matrix)) throw invalidArgument('matrix', 'must be a mapping of fields to lists');
+  return { ...expandMatrix(training, matrix), plan: evaluation === undefined ? undefined : planOf(evaluation) };
+}
+
+function document(text: string): Json {
+  try {
+    return parse(text) as Json;
+  } catch (cause) {
+    const [line = ''] = (cause instanceof Error ? cause.message : 'unreadable').split('\n');
+    throw invalidArgument('file', `is not YAML: ${line}`);
+  }
+}
+
+/** Attacks are written as on the command line: `pgd:0.1:steps=20`. */
+function planOf(evaluation: Json): EvaluationPlan {
+  if (!isObject(evaluation)) throw invalidArgument('evaluation', `must be a mapping of ${EVALUATION.join(', ')}`);
+  refuseUnknown(evaluation, EVALUATION, 'evaluation');
+  const { attacks = [], ...rest } = evaluation;
+  if (!Array.isArray(attacks)) throw invalidArgument('evaluation.attacks', 'must be a list, e.g. [pgd:0.1:steps=20]');
+  return EvaluationPlan.fromPartial({
+    ...EvaluationPlan.fromJSON({ part: 'held-out', samples: 200, ...rest }),
+    attacks: attacks.map((written: Json, i: number) => {
+      try {
+        return attack(String(written));
+      } catch (error) {
+        throw invalidArgument(`evaluation.attacks[${i}]`, error instanceof Error ? error.message : String(error));
+      }
+    }),
+  });
+}
+
+function refuseUnknown(given: object, known: readonly string[], field: string): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw invalidArgument(`${field}.${unknown}`, `is not known; known: ${known.join(', ')}`);
+}

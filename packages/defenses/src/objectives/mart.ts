@@ -1,0 +1,61 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import { adversarialExamples, attackSettings, ballRule } from './inner-attack.ts';
+import { defineObjective } from './objective.ts';
+import { divergence, meanCrossEntropy } from './penalties.ts';
+import { rampOf, rampRule, rampSettings, weight, withRules } from './settings.ts';
+
+/**
+ * Wang et al., "Improving Adversarial Robustness Requires Revisiting Misclassified Examples", ICLR 2020, equation 10:
+ * boosted cross-entropy of the adversarial examples, and beta mean KL(p(x) || p(x')) (1 - p_y(x)), which looks at what is misclassified.
+ */
+export const mart = defineObjective({
+  name: 'mart',
+  summary:
+    'boosted cross-entropy of adversarial examples, and a divergence that weighs misclassified images more (Wang et al. 2020)',
+  source: 'Wang et al., ICLR 2020',
+  settings: withRules(
+    {
+      ...attackSettings,
+      divergenceWeight: weight(5).describe(
+        'beta (lambda in the paper), the weight of the divergence, 0..10000; usual: 5 to 6',
+      ),
+      ...rampSettings(0),
+    },
+    [ballRule, rampRule],
+  ),
+  bind: (settings) => ({
+    ramp: rampOf(settings),
+    inputs: () => ({}),
+    prepare: async (context) => ({
+      images: await adversarialExamples({ ...settings, randomStart: true }, context),
+      inputs: { clean: context.images },
+    }),
+    loss: (batch) => {
+      const logits = batch.forward(batch.images);
+      const clean = batch.forward(batch.inputs.clean ?? batch.images);
+      const doubt = tf.sub(1, tf.sum(tf.mul(tf.softmax(clean), batch.labels), 1));
+      return {
+        logits,
+        terms: {
+          crossEntropy: meanCrossEntropy(logits, batch),
+          margin: tf.mean(marginTerm(logits, batch.labels)),
+          divergence: tf.mul(
+            tf.mean(tf.mul(divergence(clean, logits), doubt)),
+            tf.mul(batch.ramp, settings.divergenceWeight),
+          ),
+        },
+      };
+    },
+  }),
+});
+
+/** Keeps the logarithm finite where another class has probability 1 (the authors' constant). */
+const SPARE = 1.0001;
+
+/** -log(1.0001 - the largest probability of another class), `[batch]`: what boosts the cross-entropy. */
+function marginTerm(logits: Tensor, labels: Tensor): Tensor {
+  // Probabilities are at most 1: minus 2 the label's is never the largest.
+  const others = tf.sub(tf.softmax(logits), tf.mul(labels, 2));
+  return tf.neg(tf.log(tf.sub(SPARE, tf.max(others, 1))));
+}

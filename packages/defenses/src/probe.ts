@@ -1,0 +1,38 @@
+import { gatherBatch } from '@jsigr/datasets';
+import type { TrainingRun } from './run.ts';
+import { classifierOf, evaluatedParameters, type TrainingState } from './state.ts';
+
+type Measurements = Readonly<Record<string, number>>;
+
+/** What the objective's probe measures of the network after an epoch, and the largest of everything so far. */
+export async function probed(
+  run: TrainingRun,
+  state: TrainingState,
+): Promise<{ readonly measured: Measurements; readonly peaks: Measurements }> {
+  const { engine, plan, options, dataset, heldOut, model, surrogates, stepsPerEpoch, train } = run;
+  const { probe } = plan.objective;
+  if (!probe) return { measured: {}, peaks: state.peaks };
+  const split = heldOut.count > 0 ? heldOut : dataset.train;
+  const pool = heldOut.count > 0 ? Uint32Array.from({ length: heldOut.count }, (_, index) => index) : train;
+  const sampleIndices = [...pool.subarray(0, probe.samples)];
+  const { images, labels } = gatherBatch(split, sampleIndices, model.input);
+  const measured = await probe.measure({
+    engine,
+    classifier: classifierOf(run, { parameters: evaluatedParameters(run, state) }),
+    images,
+    labels,
+    seed: plan.config.seed,
+    step: state.step,
+    epochs: state.step / stepsPerEpoch,
+    surrogates,
+    sampleIndices,
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  const peaks = Object.entries(measured).map(([name, value]) => [name, Math.max(value, state.peaks[name] ?? 0)]);
+  return { measured, peaks: { ...state.peaks, ...Object.fromEntries(peaks) } };
+}
+
+/** Why the probe wants training to end, from the epochs before (their peaks) and this one. */
+export function alarmOf({ plan }: TrainingRun, before: TrainingState, measured: Measurements): string | undefined {
+  return plan.objective.probe?.alarm(Object.keys(before.peaks).length > 0 ? [before.peaks, measured] : [measured]);
+}

@@ -1,0 +1,39 @@
+import type { Classifier } from '@jsigr/models';
+import { TrainingError } from './errors.ts';
+import type { TrainingRun } from './run.ts';
+import { refreshIsDue, type SaliencyMaps, saliencyOfSplit } from './saliency-cache.ts';
+import { classifierOf, type TrainingState } from './state.ts';
+
+/** The saliency maps of this epoch: new ones where they are due, those of before else, or after an interruption those made again. */
+export async function refreshedMaps(
+  run: TrainingRun,
+  state: TrainingState,
+  epoch: number,
+  maps: SaliencyMaps | undefined,
+): Promise<{ maps: SaliencyMaps | undefined; state: TrainingState }> {
+  const { plan, stepsPerEpoch, teacher } = run;
+  const wanted = plan.objective.saliency;
+  if (!wanted || epoch < wanted.warmupEpochs) return { maps, state };
+  const due = refreshIsDue(wanted, epoch) && state.step % stepsPerEpoch === 0;
+  if (maps && !due) return { maps, state };
+  if (teacher) return { maps: await mapsOf(run, teacher), state };
+  const mapped = due ? state.parameters : state.mapped;
+  if (!mapped)
+    throw new TrainingError(
+      'INVALID_SETTING',
+      'resume',
+      `the checkpoint of step ${state.step} lacks the network that its saliency maps were made with`,
+    );
+  return { maps: await mapsOf(run, classifierOf(run, { parameters: mapped })), state: { ...state, mapped } };
+}
+
+function mapsOf(run: TrainingRun, classifier: Classifier): Promise<SaliencyMaps> {
+  const { engine, plan, options, dataset, train, estimate } = run;
+  const { stride = 1, signedThreshold } = plan.objective.saliency ?? {};
+  return saliencyOfSplit({ engine, classifier, estimate }, dataset.train, train, {
+    stride,
+    seed: plan.config.seed,
+    signed: signedThreshold !== undefined,
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}

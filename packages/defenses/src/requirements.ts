@@ -1,0 +1,113 @@
+import type { ImageShape } from '@jsigr/models';
+import type { TrainingPlan } from './config.ts';
+import { classWeightsProblem } from './techniques.ts';
+
+/** What is known of a network before its weights are read. */
+export interface NetworkDescription {
+  readonly id: string;
+  readonly architecture: string;
+  /** Absent where it is not known, which is no mistake. */
+  readonly activation?: string;
+  readonly input: ImageShape;
+  readonly classes: number;
+}
+
+/** A training run as far as it can be judged before it begins. */
+export interface Undertaking {
+  readonly plan: Pick<TrainingPlan, 'config' | 'objective'>;
+  /** The network to be trained. */
+  readonly model: Omit<NetworkDescription, 'id'>;
+  readonly initial?: NetworkDescription | undefined;
+  readonly teacher?: NetworkDescription | undefined;
+  readonly surrogates: readonly NetworkDescription[];
+}
+
+export interface Problem {
+  /** A field of the configuration (`objective.settings.maskWarmupEpochs`), or `initial`, `teacher`, `surrogates[0]`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+type Check = (undertaking: Undertaking) => readonly Problem[];
+
+/** What no setting shows alone: all that does not fit together, in the order of these checks. */
+export function problemsOf(undertaking: Undertaking): readonly Problem[] {
+  return CHECKS.flatMap((check) => check(undertaking));
+}
+
+const CHECKS: readonly Check[] = [
+  ({ plan: { objective, config }, teacher }) => {
+    const wanted = objective.saliency?.source === 'teacher';
+    if (wanted && !teacher)
+      return [{ field: 'teacher', message: `is missing: ${config.objective.name} takes its saliency from a teacher` }];
+    if (!wanted && teacher)
+      return [{ field: 'teacher', message: `${teacher.id} given, but nothing uses it: set saliencySource=teacher` }];
+    return [];
+  },
+  ({ plan: { objective, config }, surrogates }) => {
+    if (objective.needsSurrogates && surrogates.length === 0)
+      return [
+        { field: 'surrogates', message: `are missing: ${config.objective.name} trains on their adversarial examples` },
+      ];
+    if (!objective.needsSurrogates && surrogates.length > 0)
+      return [
+        {
+          field: 'surrogates',
+          message: `${surrogates.length} given, but ${config.objective.name} uses none: ensemble-at does`,
+        },
+      ];
+    return [];
+  },
+  ({ model, teacher }) => (teacher ? differences('teacher', teacher, model) : []),
+  ({ model, initial }) => (initial ? differences('initial', initial, model) : []),
+  ({ model, surrogates }) =>
+    surrogates.flatMap((surrogate, i) =>
+      differences(`surrogates[${i}]`, surrogate, { ...model, architecture: surrogate.architecture }, false),
+    ),
+  ({ plan: { objective, config } }) => {
+    const warmup = objective.saliency?.warmupEpochs ?? 0;
+    if (config.steps !== undefined || warmup <= config.epochs) return [];
+    const message = `${warmup} given, but training ends after ${config.epochs} epochs: there would never be saliency`;
+    return [{ field: 'objective.settings.maskWarmupEpochs', message }];
+  },
+  ({ plan: { config }, model }) => {
+    const message = classWeightsProblem(config.techniques.classWeights, model.classes);
+    return message ? [{ field: 'techniques.classWeights', message }] : [];
+  },
+  ({ plan: { config } }) =>
+    config.techniques.earlyStoppingPatience > 0 && config.heldOutFraction === 0
+      ? [{ field: 'techniques.earlyStoppingPatience', message: 'needs held-out images: heldOutFraction is 0' }]
+      : [],
+  ({ plan: { config, objective } }) => {
+    const least = objective.leastBatch ?? 1;
+    if (config.batchSize >= least) return [];
+    return [{ field: 'batchSize', message: `${config.batchSize} given, ${config.objective.name} needs ${least}` }];
+  },
+  ({ plan: { config }, model }) => {
+    const { cutout } = config.augmentation;
+    const side = Math.min(model.input[0], model.input[1]);
+    return cutout < side
+      ? []
+      : [{ field: 'augmentation.cutout', message: `${cutout} given, images have sides of ${side}` }];
+  },
+];
+
+function differences(
+  field: string,
+  network: NetworkDescription,
+  model: Omit<NetworkDescription, 'id'>,
+  sameActivation = true,
+): Problem[] {
+  const { architecture, input, classes, activation } = network;
+  const wrong = (message: string) => ({ field, message: `${network.id} ${message}` });
+  return [
+    ...(architecture === model.architecture ? [] : [wrong(`is a ${architecture}, a ${model.architecture} is trained`)]),
+    ...(input.join() === model.input.join()
+      ? []
+      : [wrong(`takes images of [${input.join(', ')}], the dataset's are [${model.input.join(', ')}]`)]),
+    ...(classes === model.classes ? [] : [wrong(`tells ${classes} classes apart, the dataset has ${model.classes}`)]),
+    ...(sameActivation && activation && model.activation && activation !== model.activation
+      ? [wrong(`has the activation ${activation}, ${model.activation} is trained`)]
+      : []),
+  ];
+}

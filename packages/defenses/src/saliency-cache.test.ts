@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { gatherMaps, keepOutliers, refreshIsDue } from './saliency-cache.ts';
+
+describe('maps are made', () => {
+  it.each([
+    { source: 'self' as const, due: [2, 5, 8] },
+    { source: 'teacher' as const, due: [2] },
+  ])('before the epochs $due, of $source', ({ source, due }) => {
+    const plan = { warmupEpochs: 2, refreshEpochs: 3, stride: 1, method: 'gradient', source };
+    expect([...Array(10).keys()].filter((epoch) => refreshIsDue(plan, epoch))).toEqual(due);
+  });
+});
+
+describe('a stored map', () => {
+  it.each([
+    { signed: false, bytes: [0, 51, 255], values: [0, 0.2, 1] },
+    { signed: true, bytes: [1, 128, 255], values: [-1, 0, 1] },
+  ])('is read as $values, signed: $signed', ({ signed, bytes, values }) => {
+    const { data, shape } = gatherMaps({ bytes: Uint8Array.from([9, 9, 9, ...bytes]), signed }, [1], 1, 3);
+    expect(shape).toEqual([1, 1, 3, 1]);
+    for (const [i, value] of values.entries()) expect(data[i]).toBeCloseTo(value, 6);
+  });
+});
+
+describe('outliers of a map', () => {
+  // Mean 1, standard deviation sqrt((1 + 1 + 9 + 9 + 0) / 5) = 2.
+  it.each([
+    { threshold: 1, expected: [0, 0, 4, -2, 0] },
+    { threshold: 0, expected: [2, 0, 4, -2, 0] },
+    { threshold: 2, expected: [0, 0, 0, 0, 0] },
+  ])('are what lies further than $threshold deviations from the mean', ({ threshold, expected }) => {
+    const map = Float32Array.of(2, 0, 4, -2, 1);
+    keepOutliers(map, threshold);
+    expect([...map]).toEqual(expected);
+  });
+});
