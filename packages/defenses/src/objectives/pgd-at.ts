@@ -34,21 +34,20 @@ export const pgdAdversarialTraining = defineObjective({
   settings,
   bind: ({ epsilon, norm, ...attack }) => ({
     ...standard.bind({}),
-    prepare: ({ engine, classifier, images, labels, seed, step, sampleIndices, signal }) =>
-      pgd.run(
-        {
-          engine,
-          source: classifier,
-          images,
-          labels,
-          norm: normNamed(norm, 'objective.settings.norm'),
-          epsilon,
-          seed,
-          restart: step,
-          sampleIndices,
-          ...(signal ? { signal } : {}),
-        },
-        { ...attack, restarts: 1, loss: 'ce', keep: 'last' },
-      ),
+    prepare: async ({ engine, classifier, images, labels, seed, step, sampleIndices, signal }) => {
+      const context = {
+        engine,
+        source: classifier,
+        images,
+        labels,
+        norm: normNamed(norm, 'objective.settings.norm'),
+        epsilons: sampleIndices.map(() => epsilon),
+        seed,
+        attempts: sampleIndices.map(() => step),
+        sampleIndices,
+        ...(signal ? { signal } : {}),
+      };
+      return (await pgd.run(context, { ...attack, restarts: 1, loss: 'ce', keep: 'last' })).adversarial;
+    },
   }),
 });
