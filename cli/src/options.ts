@@ -70,6 +70,13 @@ export function attack(text: string): AttackPlan {
   });
 }
 
+/** `autoattack` or `autoattack@l2`; which there are is the gateway's business. */
+export function profile(text: string): string {
+  if (!/^[a-z][a-z0-9-]*(@[a-z0-9]+)?$/.test(text))
+    throw new InvalidArgumentError('write NAME[@NORM], such as autoattack or autoattack@l2.');
+  return text;
+}
+
 /** `crop=2,flip,noise=0.1`: random shifts by up to so many pixels, random left-right flips, uniform noise of up to so much. */
 export function augmentation(text: string): AugmentationSpec {
   let spec: AugmentationSpec = { cropPadding: 0, flip: false, noise: 0 };

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
+import { attacksCommand } from './commands/attacks.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -17,6 +18,7 @@ const commands: readonly CommandGroup[] = [
   upCommand,
   trainCommand,
   evaluateCommand,
+  attacksCommand,
   explainCommand,
   runsCommand,
   modelsCommand,

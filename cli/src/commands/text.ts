@@ -107,6 +107,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
       right('EPSILON'),
       right('ROBUST ACCURACY'),
       right('ATTACK SUCCESS'),
+      right('FORWARDS'),
       right('SECONDS'),
     ],
     report.attacks.map(attackRow),
@@ -128,6 +129,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
   const tail = properties([
     ['masking', maskingName(report.masking)],
     ['intervals', confidence],
+    ...report.flags.map((flag): [string, string] => ['note', flag]),
     ['again', report.command],
   ]);
   return [head, attacks, worst, tail].join('\n');
@@ -209,13 +211,23 @@ export function datasetsText(datasets: readonly Dataset[], paint?: Paint): strin
   );
 }
 
-function attackRow({ attack, norm, access, epsilon, robustAccuracy, attackSuccess, seconds }: AttackResult): string[] {
+function attackRow({
+  attack,
+  norm,
+  access,
+  epsilon,
+  robustAccuracy,
+  attackSuccess,
+  forwards,
+  seconds,
+}: AttackResult): string[] {
   return [
     `${attack} ${norm}`,
     accessName(access),
     decimal(epsilon),
     proportion(robustAccuracy),
     proportion(attackSuccess),
+    count(forwards),
     seconds.toFixed(1),
   ];
 }

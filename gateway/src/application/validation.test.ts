@@ -94,9 +94,9 @@ describe('a training run is refused for', () => {
     ['noise beyond the pixel range', { augmentation: { noise: 1.5 } }, 'spec.augmentation.noise', /^1.5 given, 0 to 1/],
     [
       'an unknown attack',
-      loop({ attacks: [attack, { attack: 'deepfool', epsilons: [0.1] }] }),
+      loop({ attacks: [attack, { attack: 'shouting', epsilons: [0.1] }] }),
       'spec.loop.plan.attacks[1].attack',
-      /"deepfool" is none of noise, fgsm, pgd, mi-fgsm/,
+      /"shouting" is none of noise, gaussian-noise, fgsm/,
     ],
     [
       'a norm that the attack does not know',

@@ -1,5 +1,6 @@
 export type { Access, Attack, AttackContext, Cost, Goal, Outcome } from './attack.ts';
 export { toBytes } from './bytes.ts';
+export { type Capability, capabilities, type Setting } from './capabilities.ts';
 export { AttackError, type AttackErrorReason } from './errors.ts';
 export { evaluate } from './evaluation.ts';
 export type { Budget, EvaluationOptions, EvaluationProgress } from './evaluation-options.ts';
@@ -10,6 +11,7 @@ export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targ
 export { l1, l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
 export { pgd } from './pgd.ts';
 export { defaultPlan, type PlanEntry, type Source } from './plan.ts';
+export { type Profile, profilePlan, profiles } from './profiles.ts';
 export { type RandomisedClassifier, randomised } from './randomised.ts';
 export { attackNamed, attacks } from './registry.ts';
 export type { AttackResult, EvaluationReport, WorstCase } from './report.ts';

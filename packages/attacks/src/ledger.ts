@@ -32,10 +32,11 @@ export interface Ledger {
   readonly units: readonly Unit[];
 }
 
-/** The files of a ledger: the manifest says what the rows of the tensors are. */
+/** The files of a ledger: the manifest says what the rows of the tensors are. Equal evaluations give equal bytes, but for the seconds. */
 export interface LedgerFiles {
   readonly 'manifest.json': Uint8Array;
   readonly 'ledger.safetensors': Uint8Array;
+  readonly 'seconds.json': Uint8Array;
 }
 
 const VERSION = 1;
@@ -49,7 +50,6 @@ const manifestSchema = z.object({
     z.object({
       cell: z.number().int().min(0),
       block: z.number().int().min(0),
-      seconds: z.number(),
       /** Where the unit's rows lie in the tensors. */
       rows: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
     }),
@@ -60,17 +60,16 @@ const INTEGERS = ['sample', 'attempt', 'forwards', 'backwards', 'labelBefore', '
 const REALS = ['loss', 'distance'] as const;
 const CLEAN = ['sample', 'prediction', 'label'] as const;
 
-/** Equal ledgers but for their seconds give equal tensors. */
 export function encodeLedger({ units, clean, ...head }: Ledger): LedgerFiles {
   const rows = units.flatMap((unit) => unit.rows);
   let at = 0;
   const manifest = {
     version: VERSION,
     ...head,
-    units: units.map(({ cell, block, seconds, rows: own }) => {
+    units: units.map(({ cell, block, rows: own }) => {
       const from = at;
       at += own.length;
-      return { cell, block, seconds, rows: [from, at] };
+      return { cell, block, rows: [from, at] };
     }),
   };
   const column = (values: readonly number[]): StoredTensor => int32([...values], [values.length]);
@@ -89,14 +88,16 @@ export function encodeLedger({ units, clean, ...head }: Ledger): LedgerFiles {
     ...CLEAN.map((name) => [`clean.${name}`, column(clean.map((row) => row[name]))] as const),
   ]);
   return {
-    'manifest.json': new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 1)}\n`),
+    'manifest.json': asJson(manifest),
+    'seconds.json': asJson(units.map((unit) => unit.seconds)),
     'ledger.safetensors': writeSafetensors(tensors),
   };
 }
 
-/** @throws AttackError LEDGER_DAMAGED, EngineError MALFORMED_FILE */
+/** `seconds.json` may be missing: the units then took no time. @throws AttackError LEDGER_DAMAGED, EngineError MALFORMED_FILE */
 export function decodeLedger(files: Readonly<Record<string, Uint8Array>>): Ledger {
-  const manifest = manifestOf(files['manifest.json']);
+  const manifest = parsed('manifest.json', manifestSchema, files['manifest.json']);
+  const seconds = files['seconds.json'] ? parsed('seconds.json', z.array(z.number()), files['seconds.json']) : [];
   const bytes = files['ledger.safetensors'];
   if (!bytes) throw damaged('ledger.safetensors', 'is missing');
   const { tensors } = readSafetensors(bytes);
@@ -139,17 +140,21 @@ export function decodeLedger(files: Readonly<Record<string, Uint8Array>>): Ledge
           success: labelBefore !== labelAfter,
         };
       });
-      return { ...unit, rows };
+      return { ...unit, seconds: seconds[i] ?? 0, rows };
     }),
   };
 }
 
-function manifestOf(bytes: Uint8Array | undefined) {
-  if (!bytes) throw damaged('manifest.json', 'is missing');
+function asJson(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`);
+}
+
+function parsed<T>(file: string, schema: z.ZodType<T>, bytes: Uint8Array | undefined): T {
+  if (!bytes) throw damaged(file, 'is missing');
   try {
-    return manifestSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return schema.parse(JSON.parse(new TextDecoder().decode(bytes)));
   } catch (cause) {
-    throw new AttackError('LEDGER_DAMAGED', 'manifest.json', 'is not the manifest of a ledger', { cause });
+    throw new AttackError('LEDGER_DAMAGED', file, 'is not that of a ledger', { cause });
   }
 }
 

@@ -1,10 +1,10 @@
 /** The attacker's compute thread. */
 import { workerData } from 'node:worker_threads';
-import { evaluate } from '@jsigr/attacks';
+import { encodeLedger, evaluate } from '@jsigr/attacks';
 import { type Dataset, decodeDataset, holdOut, type Split } from '@jsigr/datasets';
 import { createEngine, type Engine } from '@jsigr/engine';
 import { type Checkpoint, type Classifier, createClassifier, decodeCheckpoint } from '@jsigr/models';
-import { type ComputeContext, ComputeError, Lru, serveCompute, transferring } from '@jsigr/service/compute';
+import { type ComputeContext, ComputeError, Lru, movable, serveCompute, transferring } from '@jsigr/service/compute';
 import { ExampleKeeper } from './examples.ts';
 import type { AttackerMethods, AttackerThreadData, EvaluateArgument, EvaluateResult, Progress } from './methods.ts';
 
@@ -37,7 +37,7 @@ async function evaluateLoaded(
   argument: EvaluateArgument,
   { emit, signal }: ComputeContext<Progress>,
 ): Promise<EvaluateResult> {
-  const { plan, keepExamples, seed, samples } = argument;
+  const { plan, cascade, keepExamples, seed, samples } = argument;
   const { threads } = workerData as AttackerThreadData;
   engine ??= createEngine(threads === undefined ? {} : { threads });
   const { checkpoint, classifier } = loaded(models, argument.model);
@@ -53,13 +53,16 @@ async function evaluateLoaded(
     indices,
     input: dataset.input,
     plan,
+    cascade,
     seed,
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
     onExample: (row, image) => keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image),
     signal,
   });
-  const lines = new TextEncoder().encode(ledger.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  // Without its seconds, equal evaluations have the same ledger.
+  const { 'seconds.json': _, ...stored } = encodeLedger(ledger);
+  const { files, buffers } = movable(stored);
   return transferring(
     {
       report,
@@ -67,9 +70,9 @@ async function evaluateLoaded(
       epoch: checkpoint.epoch,
       input: classifier.input,
       examples: keeper.all(),
-      ledger: lines,
+      ledger: files,
     },
-    [lines.buffer],
+    buffers,
   );
 }
 

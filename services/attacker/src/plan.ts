@@ -22,6 +22,7 @@ export function evaluateArgument(
     part,
     samples: plan.samples,
     seed: plan.seed,
+    cascade: plan.cascade,
     keepExamples: plan.attacks.map(({ keepExamples }) => keepExamples),
     // Names are checked where the registries are: by the attacks, in the thread.
     plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {

@@ -16,6 +16,8 @@ const access: Record<Result['access'], AttackAccess> = {
   'white-box': AttackAccess.ATTACK_ACCESS_WHITE_BOX,
   transfer: AttackAccess.ATTACK_ACCESS_TRANSFER,
   control: AttackAccess.ATTACK_ACCESS_CONTROL,
+  score: AttackAccess.ATTACK_ACCESS_SCORE,
+  decision: AttackAccess.ATTACK_ACCESS_DECISION,
 };
 
 export interface ReportNames {
@@ -47,11 +49,12 @@ export function robustnessReport(
     seconds: report.seconds,
     ledger,
     examples: examples.map((example) => adversarialExample(example, input)),
+    flags: report.flags.map(({ message }) => message),
   });
 }
 
 function attackResult(result: Result): AttackResult {
-  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds } = result;
+  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds, attempts } = result;
   return AttackResult.fromPartial({
     attack,
     norm,
@@ -62,6 +65,7 @@ function attackResult(result: Result): AttackResult {
     forwards,
     backwards,
     seconds,
+    attempts,
   });
 }
 
