@@ -170,6 +170,9 @@ function* firstAdversarial(
   return undefined;
 }
 
+/** The paper's tolerance is meant for real images; that of a tiny one would be coarse. */
+const COARSEST = 1e-3;
+
 /** The nearest adversarial point on the way to the image, by halving. */
 function* toBoundary(
   { between, tolerance }: Geometry,
@@ -177,7 +180,7 @@ function* toBoundary(
   adversarial: Float32Array,
 ): Generator<readonly Float32Array[], Float32Array, readonly boolean[]> {
   let [low, high] = [0, 1];
-  const enough = Math.max(tolerance(image.length), 1e-7);
+  const enough = Math.min(Math.max(tolerance(image.length), 1e-7), COARSEST);
   while (high - low > enough) {
     const middle = (low + high) / 2;
     const [wrong] = yield [between(image, adversarial, middle)];

@@ -8,6 +8,13 @@ export type { Flag } from './flags.ts';
 export { classify } from './judge.ts';
 export { type Cell, decodeLedger, encodeLedger, type Ledger, type LedgerFiles, type Unit } from './ledger.ts';
 export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targetedDlr } from './losses.ts';
+export {
+  assessMasking,
+  type MaskingAssessment,
+  type MaskingOptions,
+  type MaskingSignal,
+  type MaskingVerdict,
+} from './masking.ts';
 export { l1, l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
 export { pgd } from './pgd.ts';
 export { defaultPlan, type PlanEntry, type Source } from './plan.ts';
@@ -16,11 +23,14 @@ export { type RandomisedClassifier, randomised } from './randomised.ts';
 export { attackNamed, attacks } from './registry.ts';
 export type { AttackResult, EvaluationReport, WorstCase } from './report.ts';
 export { type AttackJob, type LedgerRow, runAttack } from './runner.ts';
+export { curveOf, type SmallestEpsilon, type SmallestEpsilonJob, smallestEpsilons } from './smallest-epsilon.ts';
+export { type Certificate, certify, type SmoothingOptions } from './smoothing.ts';
 export {
   clopperPearson,
   type Interval,
   incompleteBeta,
   mcnemar,
+  normalQuantile,
   type Proportion,
   proportion,
   wilson,

@@ -33,11 +33,7 @@ export interface Ledger {
 }
 
 /** The files of a ledger: the manifest says what the rows of the tensors are. Equal evaluations give equal bytes, but for the seconds. */
-export interface LedgerFiles {
-  readonly 'manifest.json': Uint8Array;
-  readonly 'ledger.safetensors': Uint8Array;
-  readonly 'seconds.json': Uint8Array;
-}
+export type LedgerFiles = Readonly<Record<'manifest.json' | 'ledger.safetensors' | 'seconds.json', Uint8Array>>;
 
 const VERSION = 1;
 

@@ -7,6 +7,7 @@ import { decodeLedger, encodeLedger, type Ledger } from './ledger.ts';
 import { type AttackLoss, losses } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
 import { randomised } from './randomised.ts';
+import type { EvaluationReport } from './report.ts';
 import { greySplit, linearClassifier } from './testing/linear.ts';
 
 let engine: Engine;
@@ -21,14 +22,13 @@ const ROWS = [
   [0, 1, -0.5, 0.3, 0, 0.4],
   [-0.5, 0.2, 0.3, 1, -0.3, 0],
 ];
-const target = linearClassifier(ROWS, [0.02, 0, 0.01]);
+const BIAS = [0.02, 0, 0.01];
+const target = linearClassifier(ROWS, BIAS);
 const split = (() => {
   const grey = greySplit(40, 6, 8);
   const labels = Uint8Array.from({ length: 40 }, (_, i) => {
     const image = grey.images.subarray(i * 6, (i + 1) * 6);
-    const logits = ROWS.map((row, k) =>
-      row.reduce((sum, w, j) => sum + (w * (image[j] ?? 0)) / 255, [0.02, 0, 0.01][k]),
-    );
+    const logits = ROWS.map((row, k) => row.reduce((sum, w, j) => sum + (w * (image[j] ?? 0)) / 255, BIAS[k] ?? 0));
     return logits.indexOf(Math.max(...logits));
   });
   return { ...grey, labels };
@@ -99,7 +99,7 @@ test('a ledger comes back from its files as it was; a damaged one is refused by 
 
 test('shards that are cut between blocks give together exactly what one evaluation gives', async () => {
   const whole = await evaluate(engine, base);
-  const shards = [];
+  const shards: { report: EvaluationReport; ledger: Ledger }[] = [];
   for (const [from, to] of [
     [0, 16],
     [16, 24],
