@@ -8,7 +8,7 @@ export const fgsm = defineAttack({
   name: 'fgsm',
   summary: 'One gradient step of length epsilon: PGD with one step and no random start (Goodfellow et al. 2015)',
   access: 'white-box',
-  norms: ['linf', 'l2', 'l1'],
+  norms: ['linf', 'l2'],
   targeted: true,
   settings: z.strictObject({ loss: lossSetting, target: targetSetting, eot: eotSetting }),
   cost: () => ({ forwards: 1, backwards: 1 }),

@@ -11,6 +11,8 @@ export interface Norm {
   readonly project: (delta: tf.Tensor, epsilon: tf.Tensor) => tf.Tensor;
   /** The step of length 1 along which a loss with this gradient rises fastest; zero where the gradient is zero. */
   readonly normalize: (gradient: tf.Tensor) => tf.Tensor;
+  /** Does a step move only a few numbers? Then those that the box stops must not be chosen. */
+  readonly isSparse: boolean;
   /** Length `[batch]` of each perturbation. */
   readonly distance: (delta: tf.Tensor) => tf.Tensor;
   /** Length of one perturbation outside a traced function. */
@@ -27,6 +29,7 @@ export interface Norm {
 
 export const linf: Norm = {
   name: 'linf',
+  isSparse: false,
   project: (delta, epsilon) => {
     const limit = perSample(epsilon, delta);
     return tf.minimum(tf.maximum(delta, tf.neg(limit)), limit);
@@ -45,6 +48,7 @@ export const linf: Norm = {
 
 export const l2: Norm = {
   name: 'l2',
+  isSparse: false,
   project: (delta, epsilon) => {
     const length = perSample(euclidean(flat(delta)), delta);
     const limit = perSample(epsilon, delta);
@@ -80,6 +84,7 @@ const SPARSITY = 0.05;
 
 export const l1: Norm = {
   name: 'l1',
+  isSparse: true,
   // Soft thresholding (Duchi et al., ICML 2008): the threshold solves sum max(|d| - t, 0) = epsilon, which is convex and piecewise linear, so
   // Newton's method reaches it from below in finitely many steps. What float32 leaves over is scaled away.
   project: (delta, epsilon) => {

@@ -64,8 +64,16 @@ export function isWrong(logits: tf.Tensor, labels: tf.Tensor): tf.Tensor {
 
 /** A step along the gradient, then back into the ball and the box. Source: Madry et al., arXiv 1706.06083. */
 export function move(norm: Norm, inputs: MoveInputs): tf.Tensor {
-  const { images, points, gradient, stepSize } = inputs;
+  const { images, points, stepSize } = inputs;
+  const gradient = norm.isSparse ? unstopped(inputs) : inputs.gradient;
   return confine(norm, images, tf.add(points, tf.mul(norm.normalize(gradient), perSample(stepSize, points))), inputs);
+}
+
+/** The gradient, zero where the box stops the point. */
+function unstopped({ points, gradient, lower, upper }: MoveInputs): tf.Tensor {
+  const up = tf.mul(asNumber(tf.less(points, upper)), tf.relu(gradient));
+  const down = tf.mul(asNumber(tf.greater(points, lower)), tf.relu(tf.neg(gradient)));
+  return tf.sub(up, down);
 }
 
 export type StepInputs = LookInputs & Omit<MoveInputs, 'gradient'>;
