@@ -7,6 +7,7 @@ export interface PlanOptions {
   readonly attack?: readonly AttackPlan[];
   readonly profile?: string;
   readonly cascade?: boolean;
+  readonly assessMasking?: boolean;
   readonly epsilon?: readonly number[];
   readonly samples: number;
   readonly surrogate?: readonly string[];
@@ -61,6 +62,7 @@ export function planOf(
     part: rest.part,
     surrogates: [...(options.surrogate ?? [])],
     seed: rest.seed,
+    assessMasking: options.assessMasking ?? false,
   };
   if (options.profile) {
     const own = options.attack ? { attacks: [...options.attack] } : {}; // for the gateway to refuse
@@ -74,12 +76,14 @@ export function planOf(
   });
 }
 
-/** Adds --profile, for commands that attack a finished model. */
+/** Adds --profile and --assess-masking, for commands that attack a finished model. */
 export function withProfileOption(command: Command): Command {
-  return command.addOption(
-    new Option(
-      '--profile <name>',
-      'attacks by a name instead of --attack: smoke, rapid, standard, autoattack or transfer, NAME[@NORM]',
-    ).argParser(profile),
-  );
+  return command
+    .option('--assess-masking', 'look for masked gradients too, and say what was found')
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'attacks by a name instead of --attack: smoke, rapid, standard, autoattack or transfer, NAME[@NORM]',
+      ).argParser(profile),
+    );
 }

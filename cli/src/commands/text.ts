@@ -1,4 +1,12 @@
-import type { AttackResult, Dataset, Evaluation, Model, RobustnessReport, TrainingRun } from '@jsigr/proto';
+import {
+  type AttackResult,
+  type Dataset,
+  type Evaluation,
+  MaskingVerdict,
+  type Model,
+  type RobustnessReport,
+  type TrainingRun,
+} from '@jsigr/proto';
 import {
   accessName,
   bytes,
@@ -128,6 +136,9 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     : '';
   const tail = properties([
     ['masking', maskingName(report.masking)],
+    ...report.maskingSignals
+      .filter(({ verdict }) => verdict !== MaskingVerdict.MASKING_VERDICT_NO_SIGN)
+      .map(({ name, evidence }): [string, string] => [name, evidence]),
     ['intervals', confidence],
     ...report.flags.map((flag): [string, string] => ['note', flag]),
     ['again', report.command],

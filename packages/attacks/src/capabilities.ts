@@ -47,6 +47,17 @@ export function capabilities(): Capability[] {
   });
 }
 
+/** The table as Markdown, for the README; a test holds it there. */
+export function capabilityMarkdown(): string {
+  const rows = capabilities().map(({ name, access, goal, norms, attempts, cost, settings }) => {
+    const presets = settings.map((setting) => `\`${setting.name}\`${setting.preset ? ` ${setting.preset}` : ''}`);
+    const price = `${attempts} x ${cost.forwards} / ${cost.backwards}`;
+    return `| \`${name}\` | ${access} | ${goal} | ${norms.join(' ')} | ${price} | ${presets.join(', ')} |`;
+  });
+  const head = ['attack', 'sees', 'looks for', 'norms', 'attempts x forwards / backwards', 'settings (defaults)'];
+  return [`| ${head.join(' | ')} |`, `| ${head.map(() => '---').join(' | ')} |`, ...rows].join('\n');
+}
+
 function settingsOf({ settings, parse }: Attack): Setting[] {
   const presets = parse({});
   return Object.entries(settings.shape).map(([name, schema]) => ({

@@ -26,6 +26,8 @@ export interface EvaluationOptions {
    * evaluation gives. Results are bit-identical for equal batch sizes, and equal up to rounding otherwise.
    */
   readonly batchSize?: number;
+  /** Look for masked gradients, at the largest radius of the plan's first norm, on the first samples (128 at most). It costs about 200 passes a sample and 500 queries. */
+  readonly assessMasking?: boolean;
   /** No new work is begun once it is spent; what was not attempted is counted and said. */
   readonly budget?: Budget;
   /** An earlier evaluation of the same that was interrupted: what it holds is not done again. */

@@ -7,6 +7,8 @@ import { type Budget, checkedPlan, type EvaluationOptions } from './evaluation-o
 import { type Finding, flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
+import { assessMasking, type MaskingAssessment } from './masking.ts';
+import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { looksLikeProbabilities, recovered } from './probabilities.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
@@ -40,6 +42,7 @@ export async function evaluate(
   );
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
   const results = await attackAll(engine, progress, cells, correct);
+  const assessment = options.assessMasking ? await assess(engine, progress.options, plan) : undefined;
   return {
     report: reportOf({
       ...options,
@@ -47,6 +50,7 @@ export async function evaluate(
       info: engine.info,
       flags: flagsOf(options, plan, clean.findings, results),
       results,
+      assessment,
       correct: clean.correct.size,
     }),
     ledger: progress.ledger,
@@ -73,6 +77,16 @@ function fingerprintOf(
   ]);
   const models = [target.id, ...surrogates.map(({ id }) => id)];
   return JSON.stringify({ models, attacks, cascade, seed, batchSize, engine: engine.info, indices });
+}
+
+/** Samples on which masked gradients are looked for, at most. */
+const MASKING_SAMPLES = 128;
+
+function assess(engine: Engine, options: Resolved, plan: readonly PlannedAttack[]): Promise<MaskingAssessment> {
+  const norm = plan[0]?.norm ?? linf;
+  const radii = plan.filter((planned) => planned.norm === norm).flatMap(({ epsilons }) => epsilons);
+  const indices = options.indices.slice(0, MASKING_SAMPLES);
+  return assessMasking(engine, { ...options, indices, norm, epsilon: Math.max(...radii) });
 }
 
 async function classifyAll(

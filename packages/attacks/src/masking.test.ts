@@ -2,6 +2,7 @@ import { createEngine, type Engine, float32, normal, stopGradient, type Tree } f
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { evaluate } from './evaluation.ts';
 import { assessMasking } from './masking.ts';
 import { linf } from './norms.ts';
 import { randomised } from './randomised.ts';
@@ -77,6 +78,22 @@ test('an honest network shows no sign', async () => {
   const { verdict, samples, signals } = await assess(honest);
   expect(signals.filter((signal) => signal.verdict !== 'no_sign')).toEqual([]);
   expect([verdict, samples, signals.length]).toEqual(['no_sign', COUNT, 11]);
+});
+
+test('an evaluation looks for masking where it is told to, at its largest radius', async () => {
+  const options = {
+    target: honest,
+    surrogates: [],
+    split: await labelled(),
+    indices: Array.from({ length: COUNT }, (_, i) => i),
+    input: honest.input,
+    plan: [{ attack: 'fgsm', norm: 'linf' as const, epsilons: [0.02, 0.05] }],
+    seed: 2,
+  };
+  expect((await evaluate(engine, options)).report.masking).toBe('not assessed');
+  const { masking } = (await evaluate(engine, { ...options, assessMasking: true })).report;
+  // Without surrogates nothing is transferred.
+  expect(masking).toMatchObject({ verdict: 'no_sign', samples: COUNT, signals: { length: 10 } });
 });
 
 describe('planted maskers are caught', () => {

@@ -101,7 +101,7 @@ const signals = {
   'one-step-beats-many': {
     suspected: 0.03,
     evident: 0.1,
-    value: ({ fgsm, pgd }) => fgsm - pgd,
+    value: ({ fgsm, pgd }) => Math.max(fgsm - pgd, 0),
     words: (value) => `one gradient step turns ${value} more of the samples than many steps do`,
   },
   'noise-as-good-as-gradients': {

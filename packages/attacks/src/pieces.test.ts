@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { createEngine, type Engine, float32, int32, type NdArray } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkpoints } from './apgd.ts';
-import { capabilities } from './capabilities.ts';
+import { capabilities, capabilityMarkdown } from './capabilities.ts';
 import { runCompiled } from './compiled.ts';
 import { dlr, margin, targetedDlr } from './losses.ts';
 import { checkPlan } from './plan.ts';
@@ -143,6 +144,10 @@ describe('profiles', () => {
     );
     expect(() => checkPlan(profilePlan('autoattack@l1', [0.1]).plan, 10, 0)).toThrow('attack "apgd" knows linf, l2');
   });
+});
+
+test('the table of the README is the one of the registry', () => {
+  expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(capabilityMarkdown());
 });
 
 test('the capability table has every attack, and says of every setting what it does', () => {

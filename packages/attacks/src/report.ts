@@ -3,6 +3,7 @@ import type { Access } from './attack.ts';
 import { type CellResult, sum } from './cells.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import type { Flag } from './flags.ts';
+import type { MaskingAssessment } from './masking.ts';
 import type { NormName } from './norms.ts';
 import type { Source } from './plan.ts';
 import { type Proportion, proportion } from './statistics.ts';
@@ -57,8 +58,8 @@ export interface EvaluationReport {
   readonly seconds: number;
   readonly forwards: number;
   readonly backwards: number;
-  /** A high robust accuracy may be due to masked gradients; nothing here has looked for them. */
-  readonly masking: 'not assessed';
+  /** A high robust accuracy may be due to masked gradients. Unless it was asked for, nobody has looked for them. */
+  readonly masking: 'not assessed' | MaskingAssessment;
 }
 
 interface Findings extends EvaluationOptions {
@@ -66,6 +67,7 @@ interface Findings extends EvaluationOptions {
   readonly info: Engine['info'];
   readonly flags: readonly Flag[];
   readonly results: readonly CellResult[];
+  readonly assessment: MaskingAssessment | undefined;
   /** Samples that are correctly classified without attack. */
   readonly correct: number;
 }
@@ -89,7 +91,7 @@ export function reportOf(findings: Findings): EvaluationReport {
     seconds: sum(attacks.map(({ seconds }) => seconds)),
     forwards: samples + sum(attacks.map(({ forwards }) => forwards)),
     backwards: sum(attacks.map(({ backwards }) => backwards)),
-    masking: 'not assessed',
+    masking: findings.assessment ?? 'not assessed',
   };
 }
 

@@ -37,7 +37,7 @@ async function evaluateLoaded(
   argument: EvaluateArgument,
   { emit, signal }: ComputeContext<Progress>,
 ): Promise<EvaluateResult> {
-  const { plan, cascade, keepExamples, seed, samples } = argument;
+  const { plan, cascade, assessMasking, keepExamples, seed, samples } = argument;
   const { threads } = workerData as AttackerThreadData;
   engine ??= createEngine(threads === undefined ? {} : { threads });
   const { checkpoint, classifier } = loaded(models, argument.model);
@@ -54,6 +54,7 @@ async function evaluateLoaded(
     input: dataset.input,
     plan,
     cascade,
+    assessMasking,
     seed,
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),

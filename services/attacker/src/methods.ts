@@ -13,6 +13,7 @@ export interface EvaluateArgument {
   readonly samples: number;
   readonly plan: readonly PlanEntry[];
   readonly cascade: boolean;
+  readonly assessMasking: boolean;
   /** For each entry of the plan: keep the images of so many samples. */
   readonly keepExamples: readonly number[];
   readonly seed: number;

@@ -8,12 +8,13 @@ test('a plan of the contract becomes one of the attacks: typed settings, default
   const plan = EvaluationPlan.fromPartial({
     attacks: [{ attack: 'pgd', epsilons: [0.1], settings: { steps: '10', loss: 'margin' }, keepExamples: 2 }],
     samples: 5,
-    cascade: false,
     seed: 3,
   });
   expect(evaluateArgument(plan, 'held-out')).toEqual({
     part: 'held-out',
     samples: 5,
+    cascade: false,
+    assessMasking: false,
     seed: 3,
     keepExamples: [2],
     plan: [{ attack: 'pgd', norm: 'linf', epsilons: [0.1], settings: { steps: 10, loss: 'margin' } }],
