@@ -8,7 +8,7 @@ import { type Norm, perSample } from './norms.ts';
 import { rankedTargets, targetCount } from './ranked-targets.ts';
 import { type RowState, type Stride, type View, walk } from './rows.ts';
 import { countSetting, eotSetting, lossSetting } from './settings.ts';
-import { type Bounds, confine } from './step.ts';
+import { type Bounds, confine, finite } from './step.ts';
 
 const steps = countSetting(1000, 100, 'Gradient steps of each restart');
 const restarts = countSetting(100, 1, 'Random starts tried on a sample that resists');
@@ -189,7 +189,7 @@ interface StrideInputs extends Bounds {
 /** A gradient step, then partly on in the direction of the last one (algorithm 1, lines 7 and 8). */
 const strideOf = memoise((norm: Norm) => (inputs: StrideInputs) => {
   const { images, points, previous, gradient, stepSize, share } = inputs;
-  const step = tf.mul(norm.normalize(gradient), perSample(stepSize, points));
+  const step = tf.mul(norm.normalize(finite(gradient)), perSample(stepSize, points));
   const ahead = confine(norm, images, tf.add(points, step), inputs);
   const kept = tf.mul(tf.sub(tf.scalar(1), share), tf.sub(points, previous));
   const next = tf.add(points, tf.add(tf.mul(share, tf.sub(ahead, points)), kept));

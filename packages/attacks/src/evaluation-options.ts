@@ -39,6 +39,7 @@ export interface EvaluationOptions {
   /** What gradient attacks raise instead of their settings' loss: the hook of adaptive attacks. */
   readonly loss?: AttackLoss;
   readonly onProgress?: (progress: EvaluationProgress) => void;
+  /** Every adversarial image as it is made; not those of a ledger that is resumed. */
   readonly onExample?: (row: LedgerRow, image: Float32Array) => void;
   readonly signal?: AbortSignal;
 }

@@ -111,6 +111,13 @@ describe('planted maskers are caught', () => {
       by: ['zero-gradients', 'black-box-beats-white-box'],
     },
     {
+      what: 'gradients that are not numbers',
+      target: changed('not-finite', (parameters, images) =>
+        tf.add(network(parameters, images), tf.sum(tf.sqrt(tf.relu(tf.sub(images, tf.scalar(2)))))),
+      ),
+      by: ['non-finite-gradients', 'transfer-beats-white-box', 'unbounded-attack-fails'],
+    },
+    {
       what: 'saturated logits',
       target: changed('saturated', (parameters, images) => tf.mul(network(parameters, images), tf.scalar(1e3))),
       by: ['zero-gradients', 'loss-matters'],

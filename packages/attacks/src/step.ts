@@ -65,8 +65,15 @@ export function isWrong(logits: tf.Tensor, labels: tf.Tensor): tf.Tensor {
 /** A step along the gradient, then back into the ball and the box. Source: Madry et al., arXiv 1706.06083. */
 export function move(norm: Norm, inputs: MoveInputs): tf.Tensor {
   const { images, points, stepSize } = inputs;
-  const gradient = norm.isSparse ? unstopped(inputs) : inputs.gradient;
+  const known = finite(inputs.gradient);
+  const gradient = norm.isSparse ? unstopped({ ...inputs, gradient: known }) : known;
   return confine(norm, images, tf.add(points, tf.mul(norm.normalize(gradient), perSample(stepSize, points))), inputs);
+}
+
+/** The gradient, zero where it is not a number: an attack goes on as well as it can, and the masking verdict counts such gradients. */
+export function finite(gradient: tf.Tensor): tf.Tensor {
+  // Not a number is less than nothing.
+  return tf.where(tf.less(tf.abs(gradient), tf.scalar(3e38)), gradient, tf.zerosLike(gradient));
 }
 
 /** The gradient, zero where the box stops the point. */
