@@ -19,7 +19,7 @@ const allowed: Record<string, readonly string[]> = {
   'services/attacker': ['proto', 'service', 'attacks', 'models', 'datasets', 'engine'],
   'services/explainer': ['proto', 'service', 'saliency', 'models', 'datasets', 'engine'],
   gateway: ['proto', 'service', 'defenses', 'attacks', 'saliency', 'models', 'datasets'],
-  cli: ['proto', 'service', 'gateway'],
+  cli: ['attacks', 'proto', 'service', 'gateway'],
 };
 
 function sources(folder: string): string[] {

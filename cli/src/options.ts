@@ -78,6 +78,13 @@ export function attack(text: string): AttackPlan {
   });
 }
 
+/** `autoattack` or `autoattack@l2`; which there are is the gateway's business. */
+export function profile(text: string): string {
+  if (!/^[a-z][a-z0-9-]*(@[a-z0-9]+)?$/.test(text))
+    throw new InvalidArgumentError('write NAME[@NORM], such as autoattack or autoattack@l2.');
+  return text;
+}
+
 /**
  * `crop=2,flip,noise=0.1,cutout=8`: random shifts by up to so many pixels, random left-right flips, uniform noise of up to so much, squares of
  * this side that are set to 0.

@@ -1,24 +1,28 @@
 import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
 import { type Command, Option } from 'commander';
-import { attack, integer, numbers, repeated, resource } from './options.ts';
+import { attack, integer, numbers, profile, repeated, resource } from './options.ts';
 
 /** Options of a command that attacks something. */
 export interface PlanOptions {
   readonly attack?: readonly AttackPlan[];
+  readonly profile?: string;
+  readonly cascade?: boolean;
+  readonly assessMasking?: boolean;
   readonly epsilon?: readonly number[];
   readonly samples: number;
   readonly surrogate?: readonly string[];
 }
 
-/** Adds --attack, --epsilon, --samples and --surrogate. */
+/** Adds --attack, --cascade, --epsilon, --samples and --surrogate. */
 export function withPlanOptions(command: Command, samples: number): Command {
   return command
     .addOption(
       new Option(
         '--attack <plan>',
-        'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (noise, fgsm, pgd, mi-fgsm)',
+        'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (`jsigr attacks list` has them all)',
       ).argParser(repeated(attack)),
     )
+    .option('--cascade', 'each attack meets only what the ones before it left standing')
     .addOption(
       new Option(
         '--epsilon <list>',
@@ -53,12 +57,33 @@ export function planOf(
   rest: { readonly attacks: readonly string[]; readonly part: string; readonly seed: number },
 ): EvaluationPlan {
   const epsilons = options.epsilon ?? usualEpsilons(dataset?.input[2] ?? 1);
-  const named = options.attack ?? rest.attacks.map(attack);
-  return EvaluationPlan.fromPartial({
-    attacks: named.map((plan) => ({ ...plan, epsilons: plan.epsilons.length > 0 ? plan.epsilons : [...epsilons] })),
+  const common = {
     samples: options.samples,
     part: rest.part,
     surrogates: [...(options.surrogate ?? [])],
     seed: rest.seed,
+    assessMasking: options.assessMasking ?? false,
+  };
+  if (options.profile) {
+    const own = options.attack ? { attacks: [...options.attack] } : {}; // for the gateway to refuse
+    return EvaluationPlan.fromPartial({ ...common, ...own, profile: options.profile, epsilons: [...epsilons] });
+  }
+  const named = options.attack ?? rest.attacks.map(attack);
+  return EvaluationPlan.fromPartial({
+    attacks: named.map((plan) => ({ ...plan, epsilons: plan.epsilons.length > 0 ? plan.epsilons : [...epsilons] })),
+    ...common,
+    cascade: options.cascade ?? false,
   });
+}
+
+/** Adds --profile and --assess-masking, for commands that attack a finished model. */
+export function withProfileOption(command: Command): Command {
+  return command
+    .option('--assess-masking', 'look for masked gradients too, and say what was found')
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'attacks by a name instead of --attack: smoke, rapid, standard, autoattack or transfer, NAME[@NORM]',
+      ).argParser(profile),
+    );
 }

@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { DEVICE_CHOICES, ENGINE_CHOICES, exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
+import { attacksCommand } from './commands/attacks.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -20,6 +21,7 @@ const commands: readonly CommandGroup[] = [
   trainCommand,
   sweepCommand,
   evaluateCommand,
+  attacksCommand,
   explainCommand,
   runsCommand,
   modelsCommand,

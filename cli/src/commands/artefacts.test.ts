@@ -10,6 +10,7 @@ import {
   ExplainResponse,
   type GetModelRequest,
   type ImportDatasetRequest,
+  MaskingVerdict,
   Model,
   type ReadModelFileRequest,
   RunState,
@@ -149,6 +150,72 @@ describe('evaluate', () => {
     expect(out).toMatch(/pgd linf +white-box +0\.1 +20\.4 % \[16\.9, 23\.9\]/);
     expect(out).toMatch(/^masking +not assessed$/m);
     expect(out).toMatch(/^clean accuracy +98\.2 % \[97\.0, 99\.4\]$/m);
+  });
+
+  it('asks for a profile by its name, at fractions of 255, and for a look at masking', async () => {
+    let created: CreateEvaluationRequest | undefined;
+    const flagged = Evaluation.fromPartial({
+      ...evaluation,
+      report: {
+        ...report,
+        flags: ['the model gives probabilities'],
+        masking: MaskingVerdict.MASKING_VERDICT_SUSPECTED,
+        maskingSignals: [
+          {
+            name: 'one-step-beats-many',
+            verdict: MaskingVerdict.MASKING_VERDICT_SUSPECTED,
+            evidence: 'one step turns 5.0 % more',
+          },
+          { name: 'restarts-matter', verdict: MaskingVerdict.MASKING_VERDICT_NO_SIGN, evidence: 'nothing' },
+        ],
+      },
+    });
+    const { out } = await run('evaluate abababab --profile autoattack@l2 --epsilon 128/255 --assess-masking', {
+      models,
+      datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
+      evaluations: {
+        createEvaluation: answers((request: CreateEvaluationRequest) => {
+          created = request;
+          return { evaluation: flagged };
+        }),
+        getEvaluation: answers(() => ({ evaluation: flagged })),
+        watchEvaluation: streams(() => [done]),
+      },
+    });
+    const plan = { profile: 'autoattack@l2', epsilons: [128 / 255], attacks: [], assessMasking: true };
+    expect(created?.spec?.plan).toMatchObject(plan);
+    expect(out).toMatch(/^masking +suspected$/m);
+    expect(out).toMatch(/^one-step-beats-many +one step turns 5\.0 % more$/m);
+    expect(out).not.toMatch(/restarts-matter/);
+    expect(out).toMatch(/^note +the model gives probabilities$/m);
+  });
+});
+
+describe('attacks', () => {
+  it('lists every attack with what it sees and what it costs', async () => {
+    const { code, out } = await jsigr(['attacks', 'list']);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^ATTACK +SEES +NORMS +TARGETED +LOOKS FOR +ATTEMPTS +FORWARDS +BACKWARDS$/m);
+    expect(out).toMatch(/^apgd-t +white-box +linf l2 +yes +worst in ball +9 +102 +101$/m);
+    expect(out).toMatch(/^square +score +linf l2 +no +worst in ball +1 +5001 +0$/m);
+  });
+
+  it('shows the settings of one, as text and as JSON', async () => {
+    expect((await jsigr(['attacks', 'list', 'pgd'])).out).toMatch(
+      /^steps +20 +Gradient steps of each restart, 1\.\.1000$/m,
+    );
+    const [pgd] = JSON.parse((await jsigr(['attacks', 'list', 'pgd', '-o', 'json'])).out);
+    expect(pgd).toMatchObject({
+      name: 'pgd',
+      access: 'white-box',
+      settings: [{ name: 'steps', preset: '20' }, {}, {}, {}, {}, {}, {}, {}],
+    });
+  });
+
+  it('names the known ones where there is none of that name', async () => {
+    const { code, err } = await jsigr(['attacks', 'list', 'shout']);
+    expect(code).toBe(2);
+    expect(err).toMatch(/"shout" is none of noise, gaussian-noise, fgsm/);
   });
 });
 

@@ -12,7 +12,7 @@ import { type CommandGroup, type Context, examples, type GlobalOptions } from '.
 import { checkEnd, follow } from '../follow.ts';
 import { integer, resource } from '../options.ts';
 import { fleeting, type Output, outputOf } from '../output.ts';
-import { type PlanOptions, planOf, withPlanOptions } from '../plan.ts';
+import { type PlanOptions, planOf, withPlanOptions, withProfileOption } from '../plan.ts';
 import { findDataset, findModel } from '../resolve.ts';
 import { type Session, withSession } from '../session.ts';
 import type { Progress } from '../terminal/progress.ts';
@@ -27,22 +27,27 @@ interface EvaluateOptions extends GlobalOptions, PlanOptions {
 const ATTACKS: readonly string[] = ['noise', 'fgsm', 'pgd', 'mi-fgsm'];
 
 export const evaluateCommand: CommandGroup = (context) =>
-  withPlanOptions(
-    new Command('evaluate')
-      .description('attack a model and say with intervals what is left of its accuracy')
-      .argument(
-        '<model>',
-        'models/DIGEST, the first digits of the digest, or trainingRuns/ID for the best model of a run',
-      )
-      .option('--dataset <name>', 'what to attack it on (default: what it was trained on)')
-      .addOption(new Option('--part <name>', 'part of the dataset').choices(['test', 'held-out']).default('test'))
-      .addOption(new Option('--seed <number>', 'seed of the attacks, 0..4294967295').argParser(integer(0)).default(0)),
-    1000,
+  withProfileOption(
+    withPlanOptions(
+      new Command('evaluate')
+        .description('attack a model and say with intervals what is left of its accuracy')
+        .argument(
+          '<model>',
+          'models/DIGEST, the first digits of the digest, or trainingRuns/ID for the best model of a run',
+        )
+        .option('--dataset <name>', 'what to attack it on (default: what it was trained on)')
+        .addOption(new Option('--part <name>', 'part of the dataset').choices(['test', 'held-out']).default('test'))
+        .addOption(
+          new Option('--seed <number>', 'seed of the attacks, 0..4294967295').argParser(integer(0)).default(0),
+        ),
+      1000,
+    ),
   )
     .addHelpText(
       'after',
       examples(
         'jsigr evaluate trainingRuns/ID',
+        'jsigr evaluate trainingRuns/ID --profile autoattack --epsilon 8/255 --samples 200',
         'jsigr evaluate 3f9a1c20be --attack pgd:8/255:steps=40,restarts=5 --samples 0',
         'jsigr evaluate 3f9a1c20be --epsilon 0.1,0.2,0.3 --surrogate 77aa01c9d2 -o json',
       ),

@@ -1,4 +1,12 @@
-import type { AttackResult, Dataset, Evaluation, Model, RobustnessReport, TrainingRun } from '@jsigr/proto';
+import {
+  type AttackResult,
+  type Dataset,
+  type Evaluation,
+  MaskingVerdict,
+  type Model,
+  type RobustnessReport,
+  type TrainingRun,
+} from '@jsigr/proto';
 import {
   accessName,
   bytes,
@@ -111,6 +119,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
       right('EPSILON'),
       right('ROBUST ACCURACY'),
       right('ATTACK SUCCESS'),
+      right('FORWARDS'),
       right('SECONDS'),
     ],
     report.attacks.map(attackRow),
@@ -131,7 +140,11 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     : '';
   const tail = properties([
     ['masking', maskingName(report.masking)],
+    ...report.maskingSignals
+      .filter(({ verdict }) => verdict !== MaskingVerdict.MASKING_VERDICT_NO_SIGN)
+      .map(({ name, evidence }): [string, string] => [name, evidence]),
     ['intervals', confidence],
+    ...report.flags.map((flag): [string, string] => ['note', flag]),
     ['again', report.command],
   ]);
   return [head, attacks, worst, tail].join('\n');
@@ -217,13 +230,23 @@ export function datasetsText(datasets: readonly Dataset[], paint?: Paint): strin
   );
 }
 
-function attackRow({ attack, norm, access, epsilon, robustAccuracy, attackSuccess, seconds }: AttackResult): string[] {
+function attackRow({
+  attack,
+  norm,
+  access,
+  epsilon,
+  robustAccuracy,
+  attackSuccess,
+  forwards,
+  seconds,
+}: AttackResult): string[] {
   return [
     `${attack} ${norm}`,
     accessName(access),
     decimal(epsilon),
     proportion(robustAccuracy),
     proportion(attackSuccess),
+    count(forwards),
     seconds.toFixed(1),
   ];
 }

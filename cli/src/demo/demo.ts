@@ -1,5 +1,5 @@
 import { arch, cpus, platform } from 'node:os';
-import type { RobustnessReport } from '@jsigr/proto';
+import { EvaluationPlan, type RobustnessReport } from '@jsigr/proto';
 import { runEvaluation } from '../commands/evaluate.ts';
 import type { Context } from '../context.ts';
 import { checkEnd } from '../follow.ts';
@@ -97,7 +97,7 @@ async function evaluate(model: string, { plan, seed, session, output, context }:
   const spec = {
     model,
     dataset: '',
-    plan: {
+    plan: EvaluationPlan.fromPartial({
       attacks: [
         every('noise'),
         every('fgsm'),
@@ -106,9 +106,8 @@ async function evaluate(model: string, { plan, seed, session, output, context }:
       ],
       samples: plan.samples,
       part: 'test',
-      surrogates: [],
       seed,
-    },
+    }),
   };
   const { evaluation, end } = await runEvaluation(spec, session, output, context);
   checkEnd(evaluation.name, end);

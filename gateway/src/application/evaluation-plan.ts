@@ -1,4 +1,13 @@
-import { attackNamed, attacks, defaultPlan, type NormName, normNamed } from '@jsigr/attacks';
+import {
+  attackNamed,
+  attacks,
+  defaultPlan,
+  type NormName,
+  normNamed,
+  type PlanEntry,
+  profilePlan,
+  profiles,
+} from '@jsigr/attacks';
 import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
 import { idOf } from './names.ts';
 import { checkSettings } from './settings.ts';
@@ -25,8 +34,9 @@ export function completePlan(
   part: 'test' | 'held-out',
   dataset: Dataset | undefined,
 ): EvaluationPlan {
-  const given = plan ?? EvaluationPlan.fromPartial({});
-  const attacks = given.attacks.length > 0 ? given.attacks : defaultAttacks(dataset);
+  const given = withoutProfile(plan ?? EvaluationPlan.fromPartial({}), dataset);
+  // A profile that is still there is a mistake, which the check names; nothing is to be put in its place.
+  const attacks = given.attacks.length > 0 || given.profile ? given.attacks : defaultAttacks(dataset);
   return {
     ...given,
     part: given.part || part,
@@ -34,15 +44,34 @@ export function completePlan(
   };
 }
 
+/** The plan with its profile written out as attacks; one that is unknown, or that stands beside attacks, stays. */
+function withoutProfile(plan: EvaluationPlan, dataset: Dataset | undefined): EvaluationPlan {
+  const { profile, epsilons, attacks: given } = plan;
+  if (!profile || given.length > 0 || !Object.hasOwn(profiles, nameOf(profile))) return plan;
+  const written = profilePlan(profile, epsilons.length > 0 ? epsilons : [defaultEpsilon(dataset)]);
+  return { ...plan, profile: '', epsilons: [], attacks: written.plan.map(attackPlan), cascade: written.cascade };
+}
+
+function nameOf(profile: string): string {
+  return profile.split('@')[0] ?? '';
+}
+
+function defaultEpsilon(dataset: Dataset | undefined): number {
+  return dataset && dataset.input[2] !== 1 ? DEFAULT_EPSILON.colour : DEFAULT_EPSILON.grey;
+}
+
 function defaultAttacks(dataset: Dataset | undefined): AttackPlan[] {
-  const epsilon = dataset && dataset.input[2] !== 1 ? DEFAULT_EPSILON.colour : DEFAULT_EPSILON.grey;
-  return defaultPlan([epsilon]).map(({ attack, norm, epsilons, settings = {} }) => ({
+  return defaultPlan([defaultEpsilon(dataset)]).map(attackPlan);
+}
+
+function attackPlan({ attack, norm, epsilons, settings = {} }: PlanEntry): AttackPlan {
+  return {
     attack,
     norm,
     epsilons: [...epsilons],
     settings: Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)])),
     keepExamples: 0,
-  }));
+  };
 }
 
 /**
@@ -50,11 +79,13 @@ function defaultAttacks(dataset: Dataset | undefined): AttackPlan[] {
  * @param dataset what is attacked; undefined where it is not known, and its limits with it.
  */
 export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset | undefined, violations: Violations) {
-  const { attacks: planned, samples, part, surrogates, seed } = plan;
+  const { attacks: planned, samples, part, surrogates, seed, profile } = plan;
+  if (profile && planned.length > 0) violations.add(`${field}.profile`, 'stands beside attacks: give one of the two');
+  else if (profile) violations.oneOf(`${field}.profile`, nameOf(profile), Object.keys(profiles));
   violations.oneOf(`${field}.part`, part, PARTS);
   violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
   violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);
-  if (planned.length < 1 || planned.length > MOST_ATTACKS)
+  if ((planned.length < 1 && !profile) || planned.length > MOST_ATTACKS)
     violations.add(`${field}.attacks`, `${planned.length} given, 1 to ${MOST_ATTACKS} allowed`);
   planned.slice(0, MOST_ATTACKS).forEach((attack, i) => {
     checkAttack(attack, `${field}.attacks[${i}]`, dataset, violations);

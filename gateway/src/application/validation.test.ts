@@ -125,9 +125,9 @@ describe('a training run is refused for', () => {
     ['noise beyond the pixel range', { augmentation: { noise: 1.5 } }, 'spec.augmentation.noise', /^1.5 given, 0 to 1/],
     [
       'an unknown attack',
-      loop({ attacks: [attack, { attack: 'deepfool', epsilons: [0.1] }] }),
+      loop({ attacks: [attack, { attack: 'shouting', epsilons: [0.1] }] }),
       'spec.loop.plan.attacks[1].attack',
-      /"deepfool" is none of noise, fgsm, pgd, mi-fgsm/,
+      /"shouting" is none of noise, gaussian-noise, fgsm/,
     ],
     [
       'a norm that the attack does not know',
@@ -164,6 +164,24 @@ describe('a training run is refused for', () => {
       loop({ attacks: [{ ...attack, keepExamples: 17 }] }),
       'spec.loop.plan.attacks[0].keepExamples',
       /0 to 16/,
+    ],
+    [
+      'an unknown profile',
+      loop({ profile: 'quick' }),
+      'spec.loop.plan.profile',
+      /"quick" given, smoke, rapid, standard/,
+    ],
+    [
+      'a profile beside attacks',
+      loop({ profile: 'smoke', attacks: [attack] }),
+      'spec.loop.plan.profile',
+      /give one of the two/,
+    ],
+    [
+      'a profile in a norm that its attacks do not know',
+      loop({ profile: 'smoke@l1' }),
+      'spec.loop.plan.attacks[1].norm',
+      /"l1" given, linf, l2 allowed/,
     ],
     ['an unknown part', loop({ attacks: [attack], part: 'train' }), 'spec.loop.plan.part', /test, held-out allowed/],
     [
@@ -291,6 +309,17 @@ describe('what is accepted', () => {
       ['fgsm', 'linf', [0.1]],
       ['pgd', 'linf', [0.1]],
       ['mi-fgsm', 'linf', [0.1]],
+    ]);
+  });
+
+  test('a profile is written out as its attacks', async () => {
+    const { spec } = await evaluation({ plan: { profile: 'autoattack@l2', epsilons: [0.5] } });
+    expect(spec?.plan).toMatchObject({ profile: '', epsilons: [], cascade: true });
+    expect(spec?.plan?.attacks.map(({ attack, norm, epsilons }) => [attack, norm, epsilons])).toEqual([
+      ['apgd', 'l2', [0.5]],
+      ['apgd-t', 'l2', [0.5]],
+      ['fab-t', 'l2', [0.5]],
+      ['square', 'l2', [0.5]],
     ]);
   });
 

@@ -18,6 +18,8 @@ export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin
     `--dataset ${dataset}`,
     `--part ${plan.part}`,
     ...plan.attacks.map((attack) => `--attack ${attackText(attack)}`),
+    ...(plan.cascade ? ['--cascade'] : []),
+    ...(plan.assessMasking ? ['--assess-masking'] : []),
     ...surrogates.map((name) => `--surrogate ${name}`),
     `--samples ${plan.samples}`,
     `--seed ${plan.seed}`,

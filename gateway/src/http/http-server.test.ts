@@ -1,5 +1,5 @@
 import { request as httpRequest } from 'node:http';
-import { RunState } from '@jsigr/proto';
+import { type ListObjectivesResponse, RunState } from '@jsigr/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
@@ -78,15 +78,14 @@ describe('the HTTP face', () => {
   });
 
   test('says what can be trained, with every setting', async () => {
-    const { objectives = [], techniques = [] } = (await get('objectives')).body;
-    const jsigr = objectives.find(({ name }: Json) => name === 'jsigr');
-    expect(jsigr?.settings).toContainEqual({
+    const { objectives, techniques } = (await get('objectives')).body as unknown as ListObjectivesResponse;
+    expect(objectives.find(({ name }) => name === 'jsigr')?.settings).toContainEqual({
       name: 'mask',
       defaultValue: 'hard',
       allowed: 'none, hard, soft',
       description: expect.stringContaining('spares'),
     });
-    expect(techniques.map(({ name }: Json) => name)).toContain('averageDecay');
+    expect(techniques.map(({ name }) => name)).toContain('averageDecay');
   });
 
   const refused: [string, () => Promise<{ status: number; body: Json }>, number, string][] = [

@@ -1,42 +1,66 @@
 import type { Engine, NdArray } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import type { z } from 'zod';
+import { checkContext } from './check-context.ts';
 import { AttackError } from './errors.ts';
+import type { AttackLoss } from './losses.ts';
 import type { Norm, NormName } from './norms.ts';
 
 /**
- * What an attack may know: `white-box` the gradients of the target, `transfer` only those of surrogates, `control` nothing
- * (what random noise of the same size does; not an attack).
+ * What an attack may know: `white-box` the gradients of the target, `score` its logits, `decision` its predicted classes, `transfer` only the
+ * gradients of surrogates, `control` nothing (what random noise of the same size does; not an attack).
  */
-export type Access = 'white-box' | 'transfer' | 'control';
+export type Access = 'white-box' | 'score' | 'decision' | 'transfer' | 'control';
 
-/** One batch to be attacked, once. */
+/** `radius`: looks for the worst point of the ball. `distance`: looks for the nearest adversarial point, whatever the radius. */
+export type Goal = 'radius' | 'distance';
+
+/** Samples to be attacked together, a row each. The same sample may have several rows, with other attempts or radii. */
 export interface AttackContext {
   readonly engine: Engine;
-  /** The classifier whose gradients are used: the target itself, or its surrogates' ensemble. */
+  /** The classifier that is looked at: the target itself, or its surrogates' ensemble. */
   readonly source: Classifier;
-  /** float32 `[batch, height, width, channels]` in [0,1]; never written to. */
+  /** Who makes up the source, where it is an ensemble; else the source alone. */
+  readonly members?: readonly Classifier[];
+  /** float32 `[rows, height, width, channels]` in [0,1]; never written to. */
   readonly images: NdArray;
-  /** int32 `[batch]`: the true labels. */
+  /** int32 `[rows]`: the true labels. */
   readonly labels: NdArray;
   readonly norm: Norm;
-  /** Radius of the ball, 0..`norm.diameter`: in units of the images (8/255, not 8). */
-  readonly epsilon: number;
-  /** u32; with `restart` and the sample's index the address of every random number. */
+  /** `[rows]`: radius of each row's ball, 0..`norm.diameter`, in units of the images (8/255, not 8). */
+  readonly epsilons: readonly number[];
+  /** u32; with a row's attempt and sample index the address of every random number. */
   readonly seed: number;
-  /** Which random start, from 0. Adversarial training passes its step here. */
-  readonly restart: number;
-  /** `[batch]`: index of each sample in its split, so that it draws the same numbers alone and in any batch. */
+  /** `[rows]`: which of the attack's attempts each row is (restart, target), from 0. Adversarial training passes its step here. */
+  readonly attempts: readonly number[];
+  /** `[rows]`: index of each row's sample in its split, so that it draws the same numbers alone and in any batch. */
   readonly sampleIndices: readonly number[];
+  /** Rows that are computed together at most; compiled shapes are this and a few fractions of it. By default all rows. */
+  readonly batchSize?: number;
+  /** Shaped like `images`: where first attempts start, instead of at their own starting point (earlier adversarial images). */
+  readonly starts?: NdArray;
+  /** Raised instead of the loss that the settings name: the hook of adaptive attacks. Gradient attacks with a `loss` setting take it. */
+  readonly loss?: AttackLoss;
+  /** Other images and their labels, that some transfer attacks mix in. */
+  readonly pool?: { readonly images: NdArray; readonly labels: NdArray };
   readonly signal?: AbortSignal;
-  /** Called with the batch after the random start (step 0) and after every step. */
-  readonly onStep?: (adversarial: NdArray, step: number) => void;
+  /** Called with all rows after the random start (step 0) and after every step. */
+  readonly onStep?: (points: NdArray, step: number) => void;
 }
 
-/** Passes through the source for one sample and one restart. */
+/** Passes through the source for one sample and one attempt. */
 export interface Cost {
   readonly forwards: number;
   readonly backwards: number;
+}
+
+/** What became of each row. */
+export interface Outcome {
+  /** Images shaped like `context.images`, in [0,1]; of attacks with the goal `radius` in the ball too. */
+  readonly adversarial: NdArray;
+  /** Passes that were spent on each row, `[rows]`. */
+  readonly forwards: readonly number[];
+  readonly backwards: readonly number[];
 }
 
 /** Settings are parsed (and defaults filled in) wherever they are taken. @throws AttackError INVALID_SETTING */
@@ -45,34 +69,39 @@ export interface Attack {
   /** One sentence for lists and help. */
   readonly summary: string;
   readonly access: Access;
+  readonly goal: Goal;
   readonly norms: readonly NormName[];
+  /** Does it steer towards classes that it chooses? */
+  readonly targeted: boolean;
   /** Settings with defaults, ranges and descriptions: help texts, forms and the documentation are made from it. */
   readonly settings: z.ZodObject;
   readonly parse: (settings: unknown, field?: string) => Readonly<Record<string, unknown>>;
-  /** How many times the runner starts it on a sample that resists. */
-  readonly restarts: (settings: unknown) => number;
-  readonly cost: (settings: unknown) => Cost;
+  /** How many attempts (restarts, times targets) the runner makes on a sample that resists. */
+  readonly attempts: (settings: unknown, classes: number) => number;
+  /** Of one attempt at most. */
+  readonly cost: (settings: unknown, classes: number) => Cost;
   /**
-   * Adversarial images, shaped like `context.images`, in the ball and in [0,1].
    * @throws AttackError INVALID_INPUT, NOT_FINITE, INVALID_EPSILON, INVALID_SETTING; the signal's reason once it is aborted.
    */
-  readonly run: (context: AttackContext, settings?: unknown) => Promise<NdArray>;
+  readonly run: (context: AttackContext, settings?: unknown) => Promise<Outcome>;
 }
 
 interface Definition<Schema extends z.ZodObject> {
   readonly name: string;
   readonly summary: string;
   readonly access: Access;
+  readonly goal?: Goal;
   readonly norms: readonly NormName[];
+  readonly targeted?: boolean;
   readonly settings: Schema;
-  readonly restarts?: (settings: z.output<Schema>) => number;
-  readonly cost: (settings: z.output<Schema>) => Cost;
-  readonly run: (context: AttackContext, settings: z.output<Schema>) => Promise<NdArray>;
+  readonly attempts?: (settings: z.output<Schema>, classes: number) => number;
+  readonly cost: (settings: z.output<Schema>, classes: number) => Cost;
+  readonly run: (context: AttackContext, settings: z.output<Schema>) => Promise<Outcome>;
 }
 
 /** An attack from its definition: settings and input are checked here, once, for all. */
 export function defineAttack<Schema extends z.ZodObject>(definition: Definition<Schema>): Attack {
-  const { name, summary, access, norms, settings: schema } = definition;
+  const { name, summary, access, goal = 'radius', norms, targeted = false, settings: schema } = definition;
   const parse = (settings: unknown, field = 'settings'): z.output<Schema> => {
     const parsed = schema.safeParse(settings ?? {});
     if (parsed.success) return parsed.data;
@@ -84,58 +113,17 @@ export function defineAttack<Schema extends z.ZodObject>(definition: Definition<
     name,
     summary,
     access,
+    goal,
     norms,
+    targeted,
     settings: schema,
     parse,
-    restarts: (settings) => definition.restarts?.(parse(settings)) ?? 1,
-    cost: (settings) => definition.cost(parse(settings)),
+    attempts: (settings, classes) => definition.attempts?.(parse(settings), classes) ?? 1,
+    cost: (settings, classes) => definition.cost(parse(settings), classes),
     run: async (context, settings) => {
       context.signal?.throwIfAborted();
       checkContext(context, name, norms);
       return definition.run(context, parse(settings));
     },
   };
-}
-
-/** @throws AttackError INVALID_EPSILON unless 0 <= epsilon <= the longest distance between two images of `size` numbers. */
-export function checkEpsilon(epsilon: number, norm: Norm, size: number, field = 'epsilon'): void {
-  const limit = norm.diameter(size);
-  if (!(epsilon >= 0 && epsilon <= limit))
-    throw new AttackError(
-      'INVALID_EPSILON',
-      field,
-      `${epsilon} is not between 0 and ${limit}, the largest ${norm.name} distance between two images in [0,1]`,
-    );
-}
-
-function checkContext(context: AttackContext, attack: string, known: readonly NormName[]): void {
-  const { source, images, labels, norm, epsilon, sampleIndices } = context;
-  const [batch = 0, ...shape] = images.shape;
-  if (!known.includes(norm.name))
-    throw new AttackError('UNKNOWN_NORM', 'norm', `attack "${attack}" knows ${known.join(', ')}, not ${norm.name}`);
-  if (images.dtype !== 'float32' || batch < 1 || shape.join() !== source.input.join())
-    throw new AttackError(
-      'INVALID_INPUT',
-      'images',
-      `${images.dtype} [${images.shape}] given, float32 [batch, ${source.input.join(', ')}] needed by ${source.id}`,
-    );
-  const bad = images.data.findIndex((value) => !(value >= 0 && value <= 1));
-  if (bad >= 0)
-    throw new AttackError(
-      Number.isFinite(images.data[bad]) ? 'INVALID_INPUT' : 'NOT_FINITE',
-      'images',
-      `pixel value ${images.data[bad]} (number ${bad} of the batch) is not in [0,1]`,
-    );
-  if (labels.dtype !== 'int32' || labels.data.length !== batch)
-    throw new AttackError(
-      'INVALID_INPUT',
-      'labels',
-      `int32 [${batch}] needed, ${labels.dtype} [${labels.shape}] given`,
-    );
-  const label = labels.data.find((value) => !(value >= 0 && value < source.classes));
-  if (label !== undefined)
-    throw new AttackError('INVALID_INPUT', 'labels', `${label} is not in 0..${source.classes - 1}`);
-  if (sampleIndices.length !== batch)
-    throw new AttackError('INVALID_INPUT', 'sampleIndices', `${sampleIndices.length} indices for ${batch} images`);
-  checkEpsilon(epsilon, norm, images.data.length / batch);
 }

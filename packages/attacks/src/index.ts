@@ -1,40 +1,38 @@
-export type { Access, Attack, AttackContext, Cost } from './attack.ts';
+export type { Access, Attack, AttackContext, Cost, Goal, Outcome } from './attack.ts';
 export { toBytes } from './bytes.ts';
+export { type Capability, capabilities, type Setting } from './capabilities.ts';
 export { AttackError, type AttackErrorReason } from './errors.ts';
-export {
-  type AttackResult,
-  type EvaluationOptions,
-  type EvaluationProgress,
-  type EvaluationReport,
-  evaluate,
-  type WorstCase,
-} from './evaluation.ts';
-export { fgsm } from './fgsm.ts';
+export { evaluate } from './evaluation.ts';
+export type { Budget, EvaluationOptions, EvaluationProgress } from './evaluation-options.ts';
+export type { Flag } from './flags.ts';
 export { classify } from './judge.ts';
-export { type AttackLoss, crossEntropy, type LossName, losses, margin } from './losses.ts';
-export { miFgsm } from './mi-fgsm.ts';
-export { noise } from './noise.ts';
-export { l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
+export { type Cell, decodeLedger, encodeLedger, type Ledger, type LedgerFiles, type Unit } from './ledger.ts';
+export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targetedDlr } from './losses.ts';
+export {
+  assessMasking,
+  type MaskingAssessment,
+  type MaskingOptions,
+  type MaskingSignal,
+  type MaskingVerdict,
+} from './masking.ts';
+export { l1, l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
 export { pgd } from './pgd.ts';
 export { defaultPlan, type PlanEntry, type Source } from './plan.ts';
+export { type Profile, profilePlan, profiles } from './profiles.ts';
+export { type RandomisedClassifier, randomised } from './randomised.ts';
 export { attackNamed, attacks } from './registry.ts';
+export type { AttackResult, EvaluationReport, WorstCase } from './report.ts';
 export { type AttackJob, type LedgerRow, runAttack } from './runner.ts';
+export { curveOf, type SmallestEpsilon, type SmallestEpsilonJob, smallestEpsilons } from './smallest-epsilon.ts';
+export { type Certificate, certify, type SmoothingOptions } from './smoothing.ts';
 export {
   clopperPearson,
   type Interval,
   incompleteBeta,
   mcnemar,
+  normalQuantile,
   type Proportion,
   proportion,
   wilson,
 } from './statistics.ts';
-export {
-  type Bounds,
-  confine,
-  gradientStep,
-  gradientStepOf,
-  type MomentumInputs,
-  momentumStep,
-  momentumStepOf,
-  type StepInputs,
-} from './step.ts';
+export { type Bounds, confine, gradientStep, gradientStepOf, type StepInputs } from './step.ts';

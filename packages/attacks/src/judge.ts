@@ -1,40 +1,102 @@
 import type { Split } from '@jsigr/datasets';
-import { type Engine, memoise, type NdArray, scalar, type Tree } from '@jsigr/engine';
+import { type Engine, float32, memoise, type NdArray, type Tree } from '@jsigr/engine';
 import { argmax, type Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
-import { type Batch, batchesOf } from './batches.ts';
+import { piecesOf, type Samples, samplesOf } from './batches.ts';
 import { runCompiled, UNIT_BOX } from './compiled.ts';
 import { AttackError } from './errors.ts';
 import { crossEntropy } from './losses.ts';
 import type { Norm } from './norms.ts';
+import { logitsOf } from './queries.ts';
+import { parametersOf } from './randomised.ts';
+import { bucketOf, takeRows } from './rows.ts';
 import { type Bounds, confine } from './step.ts';
 
 /** What the target says of candidates, after they were brought back into the ball and the box: an attack cannot cheat. */
 export interface Verdict {
-  /** The image that was judged, `[batch, height, width, channels]`. */
-  readonly judged: NdArray;
-  /** `[batch]` each. */
-  readonly predictions: readonly number[];
-  readonly losses: ArrayLike<number>;
-  readonly distances: ArrayLike<number>;
+  /** The image that was judged. */
+  readonly image: Float32Array;
+  readonly prediction: number;
+  readonly loss: number;
+  readonly distance: number;
 }
 
-/** @throws AttackError NOT_FINITE if a candidate or a logit is not a number. */
+export interface JudgeOptions {
+  readonly engine: Engine;
+  readonly target: Classifier;
+  readonly norm: Norm;
+  readonly seed: number;
+  /** Shapes that are compiled are this and a few fractions of it. */
+  readonly batchSize: number;
+}
+
+/**
+ * Judges `[rows]` candidates, at most a batch of them, each with its own radius.
+ * @throws AttackError NOT_FINITE if a candidate or a logit is not a number.
+ */
 export async function judge(
-  engine: Engine,
-  target: Classifier,
-  batch: Batch,
+  { engine, target, norm, seed, batchSize }: JudgeOptions,
+  samples: Samples,
   candidate: NdArray,
-  norm: Norm,
-  epsilon: number,
-): Promise<Verdict> {
-  const { images, labels } = batch;
-  const inputs = { parameters: target.parameters, images, labels, candidate, epsilon: scalar(epsilon), ...UNIT_BOX };
+  epsilons: readonly number[],
+): Promise<Verdict[]> {
+  const count = epsilons.length;
+  const places = fill(count, bucketOf(count, batchSize));
+  const sampleIndices = places.map((place) => samples.sampleIndices[place] ?? 0);
+  const inputs = {
+    parameters: parametersOf(target, { seed, sampleIndices, attempts: places.map(() => JUDGE) }, 0),
+    images: takeRows(samples.images, places),
+    labels: takeRows(samples.labels, places),
+    candidate: takeRows(candidate, places),
+    epsilon: float32(
+      places.map((place) => epsilons[place] ?? 0),
+      [places.length],
+    ),
+    ...UNIT_BOX,
+  };
   const name = `judge/${norm.name}`;
   const { judged, logits, loss, distance } = await runCompiled(engine, name, judgeOf(target.forward, norm), inputs);
-  checkFinite(judged, batch, 'attack', 'the adversarial image');
-  checkFinite(logits, batch, 'target', `a logit of ${target.id}`);
-  return { judged, predictions: largest(logits), losses: loss.data, distances: distance.data };
+  checkFinite(judged, sampleIndices, 'attack', 'the adversarial image');
+  checkFinite(logits, sampleIndices, 'target', `a logit of ${target.id}`);
+  const predictions = largest(logits);
+  const size = judged.data.length / places.length;
+  return Array.from({ length: count }, (_, row) => ({
+    image: (judged.data as Float32Array).subarray(row * size, (row + 1) * size),
+    prediction: predictions[row] ?? 0,
+    loss: loss.data[row] ?? 0,
+    distance: distance.data[row] ?? 0,
+  }));
+}
+
+/** Random numbers of the judge are none that an attack has seen. */
+const JUDGE = 2 ** 31;
+
+/** Logits of samples, `[classes]` each, in the order of `indices`. @throws AttackError NOT_FINITE if a logit is not a number. */
+export async function logitsOfSamples(
+  engine: Engine,
+  classifier: Classifier,
+  split: Split,
+  indices: readonly number[],
+  options: { readonly batchSize: number; readonly seed?: number; readonly signal?: AbortSignal },
+): Promise<Float32Array[]> {
+  const found: Float32Array[] = [];
+  for (const piece of piecesOf(indices, options.batchSize)) {
+    options.signal?.throwIfAborted();
+    const places = fill(piece.length, bucketOf(piece.length, options.batchSize));
+    const { images, sampleIndices } = samplesOf(
+      split,
+      classifier.input,
+      places.map((place) => piece[place] ?? 0),
+    );
+    const asking = { seed: options.seed ?? 0, sampleIndices, attempts: places.map(() => JUDGE) };
+    const inputs = { parameters: parametersOf(classifier, asking, 1), points: images };
+    const { logits } = await runCompiled(engine, 'logits', logitsOf(classifier.forward), inputs);
+    checkFinite(logits, sampleIndices, 'target', `a logit of ${classifier.id}`);
+    const data = logits.data as Float32Array;
+    for (let row = 0; row < piece.length; row++)
+      found.push(data.slice(row * classifier.classes, (row + 1) * classifier.classes));
+  }
+  return found;
 }
 
 /** Predicted classes of samples, in the order of `indices`. @throws AttackError NOT_FINITE if a logit is not a number. */
@@ -43,17 +105,14 @@ export async function classify(
   classifier: Classifier,
   split: Split,
   indices: readonly number[],
-  options: { readonly batchSize: number; readonly signal?: AbortSignal },
+  options: { readonly batchSize: number; readonly seed?: number; readonly signal?: AbortSignal },
 ): Promise<number[]> {
-  const predictions: number[] = [];
-  for (const batch of batchesOf(split, classifier.input, indices, options.batchSize)) {
-    options.signal?.throwIfAborted();
-    const inputs = { parameters: classifier.parameters, images: batch.images };
-    const { logits } = await runCompiled(engine, `logits`, logitsOf(classifier.forward), inputs);
-    checkFinite(logits, batch, 'target', `a logit of ${classifier.id}`);
-    predictions.push(...largest(logits).slice(0, batch.count));
-  }
-  return predictions;
+  return (await logitsOfSamples(engine, classifier, split, indices, options)).map(argmax);
+}
+
+/** 0..count-1, then 0 again up to the size. */
+function fill(count: number, size: number): number[] {
+  return Array.from({ length: size }, (_, place) => (place < count ? place : 0));
 }
 
 interface JudgeInputs extends Bounds {
@@ -64,22 +123,16 @@ interface JudgeInputs extends Bounds {
 }
 
 const judgeOf = memoise((forward: Classifier['forward'], norm: Norm) => (inputs: JudgeInputs) => {
-  const judged = confine(norm, inputs.images, inputs.candidate, inputs);
-  const logits = forward(inputs.parameters, judged);
+  const { parameters, images, labels, candidate } = inputs;
+  const judged = confine(norm, images, candidate, inputs);
+  const logits = forward(parameters, judged);
   return {
     judged,
     logits,
-    loss: crossEntropy.value(logits, inputs.labels),
-    distance: norm.distance(tf.sub(judged, inputs.images)),
+    loss: crossEntropy.value(logits, labels, labels),
+    distance: norm.distance(tf.sub(judged, images)),
   };
 });
-
-const logitsOf = memoise(
-  (forward: Classifier['forward']) =>
-    (inputs: { readonly parameters: Tree<tf.Tensor>; readonly images: tf.Tensor }) => ({
-      logits: forward(inputs.parameters, inputs.images),
-    }),
-);
 
 function largest(logits: NdArray): number[] {
   const [rows = 0, classes = 0] = logits.shape;
@@ -87,9 +140,9 @@ function largest(logits: NdArray): number[] {
   return Array.from({ length: rows }, (_, row) => argmax(scores.subarray(row * classes, (row + 1) * classes)));
 }
 
-function checkFinite(array: NdArray, batch: Batch, field: string, what: string): void {
+function checkFinite(array: NdArray, samples: readonly number[], field: string, what: string): void {
   const bad = array.data.findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
-  const row = Math.floor(bad / (array.data.length / batch.sampleIndices.length));
-  throw new AttackError('NOT_FINITE', field, `${what} is ${array.data[bad]} (sample ${batch.sampleIndices[row]})`);
+  const row = Math.floor(bad / (array.data.length / samples.length));
+  throw new AttackError('NOT_FINITE', field, `${what} is ${array.data[bad]} (sample ${samples[row]})`);
 }

@@ -1,28 +1,22 @@
-import { type NdArray, scalar } from '@jsigr/engine';
 import { z } from 'zod';
-import { type AttackContext, defineAttack } from './attack.ts';
-import { fixedInputs, randomStart, runCompiled } from './compiled.ts';
-import { type LossName, losses } from './losses.ts';
-import { gradientStepOf } from './step.ts';
+import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
+import { checkTarget } from './check-context.ts';
+import { classes, glance, moved, randomStart, warmed } from './compiled.ts';
+import { type LossName, losses, targetedLosses } from './losses.ts';
+import { walk } from './rows.ts';
+import { countSetting, eotSetting, lossSetting, targetSetting } from './settings.ts';
 
 const settings = z.strictObject({
-  steps: z.number().int().min(1).max(1000).default(20).describe('Gradient steps of each restart, 1..1000'),
+  steps: countSetting(1000, 20, 'Gradient steps of each restart'),
   stepSize: z
     .number()
     .positive()
     .optional()
     .describe('Length of a step in the norm, in units of the images; 2.5 epsilon / steps if not given'),
-  restarts: z
-    .number()
-    .int()
-    .min(1)
-    .max(100)
-    .default(1)
-    .describe('Random starts tried on a sample that resists, 1..100'),
-  loss: z
-    .enum(['ce', 'margin'])
-    .default('ce')
-    .describe('What is raised: cross-entropy, or best other logit minus the label’s'),
+  restarts: countSetting(100, 1, 'Random starts tried on a sample that resists'),
+  loss: lossSetting,
+  target: targetSetting,
+  eot: eotSetting,
   randomStart: z.boolean().default(true).describe('Start at a random point of the ball instead of the image'),
   keep: z
     .enum(['first-success', 'last'])
@@ -30,45 +24,47 @@ const settings = z.strictObject({
     .describe('first-success: a sample stays where it is first misclassified; last: all steps are made'),
 });
 
-/** Projected gradient descent, Madry et al., arXiv 1706.06083: signed steps for linf, normalised ones for l2. */
+/** Projected gradient descent, Madry et al., arXiv 1706.06083: signed steps for linf, normalised ones for l2, sparse ones for l1. */
 export const pgd = defineAttack({
   name: 'pgd',
   summary: 'Projected gradient ascent on the loss, from random starts (Madry et al. 2018)',
   access: 'white-box',
-  norms: ['linf', 'l2'],
+  norms: ['linf', 'l2', 'l1'],
+  targeted: true,
   settings,
-  restarts: ({ restarts }) => restarts,
+  attempts: ({ restarts }) => restarts,
   cost: ({ steps }) => ({ forwards: steps, backwards: steps }),
-  run: async (context, { steps, stepSize, loss, randomStart: random, keep }) => {
-    const start = random ? await randomStart(context, 'pgd.start') : context.images;
-    return climb(context, start, { steps, stepSize: stepSize ?? (2.5 * context.epsilon) / steps, loss, keep });
-  },
+  run: (context, { stepSize, ...rest }) =>
+    climb(context, { ...rest, stepSizeOf: (epsilon) => stepSize ?? (2.5 * epsilon) / rest.steps }),
 });
 
 export interface ClimbSettings {
   readonly steps: number;
-  readonly stepSize: number;
+  readonly stepSizeOf: (epsilon: number) => number;
   readonly loss: LossName;
+  readonly target?: number | undefined;
+  readonly eot?: number;
+  readonly randomStart?: boolean;
   readonly keep: 'first-success' | 'last';
 }
 
-/** The steps of PGD from a given start. */
-export async function climb(context: AttackContext, start: NdArray, settings: ClimbSettings): Promise<NdArray> {
-  const { engine, source, norm, signal, onStep } = context;
-  const loss = losses[settings.loss];
-  const inputs = {
-    ...fixedInputs(context),
-    stepSize: scalar(settings.stepSize),
-    hold: scalar(settings.keep === 'first-success' ? 1 : 0),
-  };
-  const step = gradientStepOf(source.forward, norm, loss);
-  const name = `gradient-step/${loss.name}/${norm.name}`;
-  let adversarial = start;
-  onStep?.(adversarial, 0);
-  for (let done = 1; done <= settings.steps; done++) {
-    signal?.throwIfAborted();
-    ({ adversarial } = await runCompiled(engine, name, step, { ...inputs, adversarial }));
-    onStep?.(adversarial, done);
-  }
-  return adversarial;
+/** Steps along the gradient of a loss. */
+export function climb(context: AttackContext, settings: ClimbSettings): Promise<Outcome> {
+  const { steps, stepSizeOf, target, eot = 1, keep } = settings;
+  checkTarget(target, context.source.classes);
+  const loss = context.loss ?? (target === undefined ? losses : targetedLosses)[settings.loss];
+  return walk(context, {
+    steps,
+    stepCost: { forwards: eot, backwards: eot },
+    start: async (view) => {
+      const begin = settings.randomStart ? await randomStart(context, view, 'pgd.start') : view.images;
+      return { state: { points: await warmed(context, view, begin) } };
+    },
+    advance: async (view, { points }, step) => {
+      const aim = target === undefined ? {} : { targets: classes(view.epsilons.map(() => target)) };
+      const { gradient, wrong } = await glance(context, view, points, { loss, step, averaged: eot, ...aim });
+      const state = { points: await moved(context, view, points, gradient, view.epsilons.map(stepSizeOf)) };
+      return keep === 'last' ? { state } : { state, fallen: wrong.data, judged: points };
+    },
+  });
 }

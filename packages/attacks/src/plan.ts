@@ -1,5 +1,5 @@
 import type { Attack } from './attack.ts';
-import { checkEpsilon } from './attack.ts';
+import { checkEpsilon } from './check-context.ts';
 import { AttackError } from './errors.ts';
 import { type Norm, type NormName, normNamed } from './norms.ts';
 import { attackNamed } from './registry.ts';
@@ -13,7 +13,7 @@ export interface PlanEntry {
   readonly epsilons: readonly number[];
   /** As the attack's schema has it; defaults are filled in. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Whose gradients are used; by default the surrogates' for transfer attacks, the target's for all others. */
+  /** Who is looked at; by default the surrogates for transfer attacks, the target for all others. */
   readonly source?: Source;
 }
 

@@ -1,13 +1,13 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Split } from '@jsigr/datasets';
-import type { Engine } from '@jsigr/engine';
+import { type Engine, float32 } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import type { Attack } from './attack.ts';
-import { type Batch, batchesOf } from './batches.ts';
-import { judge, type Verdict } from './judge.ts';
+import { piecesOf, samplesOf } from './batches.ts';
+import { judge } from './judge.ts';
+import type { AttackLoss } from './losses.ts';
 import type { Norm, NormName } from './norms.ts';
 
-/** One restart of one attack on one sample: JSON-able. */
+/** One attempt of one attack on one sample: JSON-able. */
 export interface LedgerRow {
   /** Index in the split. */
   readonly sample: number;
@@ -15,8 +15,9 @@ export interface LedgerRow {
   readonly norm: NormName;
   readonly epsilon: number;
   readonly seed: number;
-  readonly restart: number;
-  /** Passes through the source, and one more forward through the target that judges. */
+  /** Which restart, or which target of which restart. */
+  readonly attempt: number;
+  /** Passes through the source until the sample fell, and one more forward through the target that judges. */
   readonly forwards: number;
   readonly backwards: number;
   /** Cross-entropy of the label on the adversarial image, by the target. */
@@ -31,8 +32,10 @@ export interface LedgerRow {
 export interface AttackJob {
   readonly engine: Engine;
   readonly target: Classifier;
-  /** Whose gradients are used: the target, or its surrogates' ensemble. */
+  /** Who is looked at: the target, or its surrogates' ensemble. */
   readonly source: Classifier;
+  /** Who makes up the source, where it is an ensemble. */
+  readonly members?: readonly Classifier[];
   readonly attack: Attack;
   readonly settings?: unknown;
   readonly norm: Norm;
@@ -41,7 +44,11 @@ export interface AttackJob {
   readonly split: Split;
   /** The samples to attack: those that the target classifies correctly. */
   readonly indices: readonly number[];
+  /** Rows that are computed together at most. */
   readonly batchSize: number;
+  /** Where the first attempt on a sample starts: an earlier adversarial image, `[height * width * channels]` in [0,1]. */
+  readonly startOf?: (sample: number) => Float32Array | undefined;
+  readonly loss?: AttackLoss;
   readonly signal?: AbortSignal;
   /** Attempts made and at most to be made. */
   readonly onProgress?: (done: number, atMost: number) => void;
@@ -49,54 +56,110 @@ export interface AttackJob {
   readonly onExample?: (row: LedgerRow, image: Float32Array) => void;
 }
 
+interface Try {
+  readonly sample: number;
+  readonly attempt: number;
+}
+
 /**
- * Attacks samples until they are misclassified or the restarts are spent. What no attack may get wrong is done here: fixed batches, restarts on
- * what still resists, the final projection, the target's own verdict, the ledger.
+ * Attacks samples until they are misclassified or the attempts are spent. What no attack may get wrong is done here: attempts on what still resists
+ * (several at once where that fills the batch), the final projection, the target's own verdict, the ledger.
  * @throws AttackError as the attack; the signal's reason once it is aborted.
  */
 export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
-  const { engine, attack, settings, source, target, norm, epsilon, seed, split, batchSize, signal } = job;
-  const restarts = attack.restarts(settings);
+  const attempts = job.attack.attempts(job.settings, job.target.classes);
   const rows: LedgerRow[] = [];
   let resisting = job.indices;
-  for (let restart = 0; restart < restarts && resisting.length > 0; restart++) {
-    const attempts: LedgerRow[] = [];
-    for (const batch of batchesOf(split, target.input, resisting, batchSize)) {
-      await setImmediate(); // the engine may hold the event loop: let an abort arrive
-      signal?.throwIfAborted();
-      const context = { engine, source, ...batch, norm, epsilon, seed, restart, ...(signal && { signal }) };
-      const candidate = await attack.run(context, settings);
-      attempts.push(...record(job, restart, batch, await judge(engine, target, batch, candidate, norm, epsilon)));
-      job.onProgress?.(rows.length + attempts.length, rows.length + resisting.length * (restarts - restart));
+  for (let attempt = 0; attempt < attempts && resisting.length > 0; ) {
+    const together = Math.min(Math.max(Math.floor(job.batchSize / resisting.length), 1), attempts - attempt);
+    const tries = Array.from({ length: together }, (_, i) =>
+      resisting.map((sample): Try => ({ sample, attempt: attempt + i })),
+    ).flat();
+    for (const piece of piecesOf(tries, job.batchSize)) {
+      job.signal?.throwIfAborted();
+      rows.push(...(await attackTogether(job, piece)));
+      job.onProgress?.(rows.length, rows.length + resisting.length * (attempts - attempt));
     }
-    rows.push(...attempts);
-    resisting = attempts.filter((row) => !row.success).map((row) => row.sample);
+    attempt += together;
+    const fallen = new Set(rows.filter((row) => row.success).map((row) => row.sample));
+    resisting = resisting.filter((sample) => !fallen.has(sample));
   }
   return rows;
 }
 
-function record(job: AttackJob, restart: number, batch: Batch, verdict: Verdict): LedgerRow[] {
-  const cost = job.attack.cost(job.settings);
-  const pixels = verdict.judged.data.length / batch.sampleIndices.length;
-  return batch.sampleIndices.slice(0, batch.count).map((sample, index) => {
-    const label = job.split.labels[sample] ?? 0;
-    const labelAfter = verdict.predictions[index] ?? label;
+async function attackTogether(job: AttackJob, tries: readonly Try[]): Promise<LedgerRow[]> {
+  const { attack, engine, source, target, norm, epsilon, seed, split, batchSize, members, signal, loss } = job;
+  const samples = samplesOf(
+    split,
+    target.input,
+    tries.map(({ sample }) => sample),
+  );
+  const epsilons = tries.map(() => epsilon);
+  const starts = startsOf(job, tries, samples.images.shape);
+  const outcome = await attack.run(
+    {
+      engine,
+      source,
+      ...samples,
+      norm,
+      epsilons,
+      seed,
+      attempts: tries.map(({ attempt }) => attempt),
+      batchSize,
+      pool: poolOf(job),
+      ...(members && { members }),
+      ...(starts && { starts }),
+      ...(loss && { loss }),
+      ...(signal && { signal }),
+    },
+    job.settings,
+  );
+  const verdicts = await judge({ engine, target, norm, seed, batchSize }, samples, outcome.adversarial, epsilons);
+  return verdicts.map(({ image, prediction, ...found }, i) => {
+    const { sample, attempt } = tries[i] ?? { sample: 0, attempt: 0 };
+    const label = split.labels[sample] ?? 0;
     const row: LedgerRow = {
       sample,
-      attack: job.attack.name,
-      norm: job.norm.name,
-      epsilon: job.epsilon,
-      seed: job.seed,
-      restart,
-      forwards: cost.forwards + 1,
-      backwards: cost.backwards,
-      loss: verdict.losses[index] ?? 0,
-      distance: verdict.distances[index] ?? 0,
+      attack: attack.name,
+      norm: norm.name,
+      epsilon,
+      seed,
+      attempt,
+      forwards: (outcome.forwards[i] ?? 0) + 1,
+      backwards: outcome.backwards[i] ?? 0,
+      ...found,
       labelBefore: label,
-      labelAfter,
-      success: labelAfter !== label,
+      labelAfter: prediction,
+      success: prediction !== label,
     };
-    job.onExample?.(row, verdict.judged.data.subarray(index * pixels, (index + 1) * pixels) as Float32Array);
+    job.onExample?.(row, image);
     return row;
   });
+}
+
+function startsOf({ startOf, split, target }: AttackJob, tries: readonly Try[], shape: readonly number[]) {
+  if (!startOf || !tries.some(({ attempt }) => attempt === 0)) return undefined;
+  const images = samplesOf(
+    split,
+    target.input,
+    tries.map(({ sample }) => sample),
+  ).images;
+  const data = Float32Array.from(images.data);
+  tries.forEach(({ sample }, row) => {
+    const start = startOf(sample);
+    if (start) data.set(start, row * (data.length / tries.length));
+  });
+  return float32(data, shape);
+}
+
+/** Images to mix in: the same few of the split for every sample, whatever is attacked. */
+const POOL = 64;
+
+function poolOf({ split, target }: AttackJob) {
+  const count = Math.min(POOL, split.count);
+  return samplesOf(
+    split,
+    target.input,
+    Array.from({ length: count }, (_, i) => i),
+  );
 }

@@ -115,6 +115,37 @@ function logGamma(x: number): number {
   return (at - 0.5) * Math.log(at) - at + 0.5 * Math.log(2 * Math.PI) + series - shift;
 }
 
+/** The standard normal quantile of p in (0, 1): the x with P(X <= x) = p. @throws RangeError outside. */
+export function normalQuantile(p: number): number {
+  if (!(p > 0 && p < 1)) throw new RangeError(`${p} is not between 0 and 1`);
+  if (p < 0.5) return -normalQuantile(1 - p);
+  let low = 0;
+  let high = 40;
+  for (let i = 0; i < 80; i++) {
+    const middle = (low + high) / 2;
+    if (upperTail(middle) > 1 - p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** P(X > x) of the standard normal distribution for x >= 0: a series near 0 (Abramowitz and Stegun 26.2.11), a continued fraction beyond (26.2.14). */
+function upperTail(x: number): number {
+  const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
+  if (x < 3) {
+    let term = x;
+    let sum = x;
+    for (let n = 1; n < 100; n++) {
+      term *= (x * x) / (2 * n + 1);
+      sum += term;
+    }
+    return 0.5 - density * sum;
+  }
+  let fraction = x;
+  for (let n = 60; n > 0; n--) fraction = x + n / fraction;
+  return density / fraction;
+}
+
 function checkCounts(count: number, total: number): void {
   if (!Number.isInteger(count) || !Number.isInteger(total) || count < 0 || count > total)
     throw new RangeError(`${count} of ${total} is not a share of samples`);

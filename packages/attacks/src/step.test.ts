@@ -2,9 +2,9 @@ import { createEngine, type Engine, float32, int32, scalar } from '@jsigr/engine
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { runCompiled } from './compiled.ts';
-import type { AttackLoss } from './losses.ts';
+import { type AttackLoss, oneHot } from './losses.ts';
 import { l2, linf, type Norm } from './norms.ts';
-import { gradientStep } from './step.ts';
+import { gradientStepOf } from './step.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -16,8 +16,12 @@ afterAll(() => engine.dispose());
 const capped = (_: unknown, x: tf.Tensor) => tf.minimum(x, tf.scalar(1));
 const labelLogit: AttackLoss = {
   name: 'label-logit',
-  value: (logits, labels) =>
-    tf.sum(tf.mul(logits, tf.cast(tf.oneHot(tf.cast(labels, 'int32'), logits.shape[1] ?? 1), 'float32')), 1),
+  value: (logits, labels) => tf.sum(tf.mul(logits, oneHot(logits, labels)), 1),
+};
+// A targeted attack descends it, at the target.
+const targetLogit: AttackLoss = {
+  name: 'target-logit',
+  value: (logits, _, targets) => tf.neg(tf.sum(tf.mul(logits, oneHot(logits, targets)), 1)),
 };
 
 interface Case {
@@ -63,22 +67,21 @@ const cases: Case[] = [
 ];
 
 test.each(cases)('$name', async ({ norm, targeted, x, y, radius, stepSize, steps, bounds, expected }) => {
-  const step = gradientStep(capped, norm, labelLogit, { targeted });
+  const step = gradientStepOf(capped, norm, targeted ? targetLogit : labelLogit);
   const images = float32(x, [1, x.length]);
   const fixed = {
     parameters: { unused: scalar(0) },
     images,
     labels: int32([y], [1]),
-    epsilon: scalar(radius),
-    stepSize: scalar(stepSize),
-    hold: scalar(0),
+    targets: int32([y], [1]),
+    epsilon: float32([radius], [1]),
+    stepSize: float32([stepSize], [1]),
     lower: scalar(bounds[0]),
     upper: scalar(bounds[1]),
   };
-  let adversarial = images;
-  for (let i = 0; i < steps; i++)
-    ({ adversarial } = await runCompiled(engine, 'fixture', step, { ...fixed, adversarial }));
+  let points = images;
+  for (let i = 0; i < steps; i++) ({ points } = await runCompiled(engine, 'fixture', step, { ...fixed, points }));
   expected.forEach((value, i) => {
-    expect(adversarial.data[i]).toBeCloseTo(value, 5);
+    expect(points.data[i]).toBeCloseTo(value, 5);
   });
 });

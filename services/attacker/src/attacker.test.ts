@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { decodeLedger } from '@jsigr/attacks';
 import { type Dataset, encodeDataset, glyphs, holdOut, type Split } from '@jsigr/datasets';
 import { createEngine, float32 } from '@jsigr/engine';
 import {
@@ -221,13 +222,9 @@ describe('an evaluation', () => {
   test('leaves a ledger of every attempt, the same bytes for the same seed', async () => {
     const [first, second] = [await evaluate(), await evaluate()];
     expect(second.report.ledger).toBe(first.report.ledger);
-    const { 'ledger.jsonl': ledger } = await artefacts.get('ledgers', first.report.ledger);
-    const rows = Buffer.from(ledger ?? [])
-      .toString()
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    expect(rows.filter(({ attack, epsilon }) => attack === 'pgd' && epsilon === 0.05)).toHaveLength(24);
+    const { cells, units } = decodeLedger(await artefacts.get('ledgers', first.report.ledger));
+    const cell = cells.findIndex(({ attack, epsilon }) => attack === 'pgd' && epsilon === 0.05);
+    expect(units.filter((unit) => unit.cell === cell).flatMap(({ rows }) => rows)).toHaveLength(24);
     expect((await evaluate({ plan: { ...plan, seed: 6 } })).report.ledger).not.toBe(first.report.ledger);
   });
 

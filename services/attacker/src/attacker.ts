@@ -115,7 +115,7 @@ export class Attacker {
     await this.#load('datasets', argument.dataset, signal);
     for (const digest of [argument.model, ...argument.surrogates]) await this.#load('models', digest, signal);
     const result = await this.#thread.call('evaluate', argument, { signal, onEvent });
-    const ledger = await this.#context.artefacts.put('ledgers', { 'ledger.jsonl': result.ledger });
+    const ledger = await this.#context.artefacts.put('ledgers', result.ledger);
     return robustnessReport(argument, result, { dataset, ledger: ledger.digest });
   }
 

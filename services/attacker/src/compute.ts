@@ -1,10 +1,10 @@
 /** The attacker's compute thread. */
 import { workerData } from 'node:worker_threads';
-import { evaluate } from '@jsigr/attacks';
+import { encodeLedger, evaluate } from '@jsigr/attacks';
 import { type Dataset, decodeDataset, holdOut, type Split } from '@jsigr/datasets';
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
 import { type Checkpoint, openModel, type StoredModel } from '@jsigr/models';
-import { type ComputeContext, ComputeError, Lru, serveCompute, transferring } from '@jsigr/service/compute';
+import { type ComputeContext, ComputeError, Lru, movable, serveCompute, transferring } from '@jsigr/service/compute';
 import { ExampleKeeper } from './examples.ts';
 import type { AttackerMethods, AttackerThreadData, EvaluateArgument, EvaluateResult, Progress } from './methods.ts';
 
@@ -28,7 +28,7 @@ async function evaluateLoaded(
   argument: EvaluateArgument,
   { emit, signal }: ComputeContext<Progress>,
 ): Promise<EvaluateResult> {
-  const { plan, keepExamples, seed, samples } = argument;
+  const { plan, cascade, assessMasking, keepExamples, seed, samples } = argument;
   engine ??= createAnnouncedEngine(workerData as AttackerThreadData);
   const { checkpoint, classifier } = loaded(models, argument.model);
   const dataset = loaded(datasets, argument.dataset);
@@ -43,13 +43,17 @@ async function evaluateLoaded(
     indices,
     input: dataset.input,
     plan,
+    cascade,
+    assessMasking,
     seed,
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
     onExample: (row, image) => keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image),
     signal,
   });
-  const lines = new TextEncoder().encode(ledger.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  // Without its seconds, equal evaluations have the same ledger.
+  const { 'seconds.json': _, ...stored } = encodeLedger(ledger);
+  const { files, buffers } = movable(stored);
   return transferring(
     {
       report,
@@ -57,9 +61,9 @@ async function evaluateLoaded(
       epoch: checkpoint?.epoch ?? 0,
       input: classifier.input,
       examples: keeper.all(),
-      ledger: lines,
+      ledger: files,
     },
-    [lines.buffer],
+    buffers,
   );
 }
 

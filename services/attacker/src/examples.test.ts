@@ -4,14 +4,14 @@ import { ExampleKeeper } from './examples.ts';
 
 const plan = [{ attack: 'pgd', norm: 'linf' as const, epsilons: [0.2, 0.1] }];
 
-function row(sample: number, epsilon: number, restart: number, success: boolean, attack = 'pgd'): LedgerRow {
+function row(sample: number, epsilon: number, attempt: number, success: boolean, attack = 'pgd'): LedgerRow {
   return {
     sample,
     attack,
     norm: 'linf',
     epsilon,
     seed: 0,
-    restart,
+    attempt,
     forwards: 1,
     backwards: 1,
     loss: 0,

@@ -12,6 +12,8 @@ export interface EvaluateArgument {
   /** Samples from the start of the part; 0: all. */
   readonly samples: number;
   readonly plan: readonly PlanEntry[];
+  readonly cascade: boolean;
+  readonly assessMasking: boolean;
   /** For each entry of the plan: keep the images of so many samples. */
   readonly keepExamples: readonly number[];
   readonly seed: number;
@@ -31,8 +33,8 @@ export interface EvaluateResult {
   readonly epoch: number;
   readonly input: readonly [number, number, number];
   readonly examples: readonly Example[];
-  /** A line of JSON for each attempt. */
-  readonly ledger: Uint8Array;
+  /** A row for each attempt. */
+  readonly ledger: Files;
 }
 
 export interface Progress {

@@ -13,6 +13,8 @@ test('a plan of the contract becomes one of the attacks: typed settings, default
   expect(evaluateArgument(plan, 'held-out')).toEqual({
     part: 'held-out',
     samples: 5,
+    cascade: false,
+    assessMasking: false,
     seed: 3,
     keepExamples: [2],
     plan: [{ attack: 'pgd', norm: 'linf', epsilons: [0.1], settings: { steps: 10, loss: 'margin' } }],

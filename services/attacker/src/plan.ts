@@ -22,6 +22,8 @@ export function evaluateArgument(
     part,
     samples: plan.samples,
     seed: plan.seed,
+    cascade: plan.cascade,
+    assessMasking: plan.assessMasking,
     keepExamples: plan.attacks.map(({ keepExamples }) => keepExamples),
     // Names are checked where the registries are: by the attacks, in the thread.
     plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {

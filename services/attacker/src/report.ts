@@ -1,4 +1,4 @@
-import type { AttackResult as Result, Proportion as Share, WorstCase } from '@jsigr/attacks';
+import type { AttackResult as Result, Proportion as Share, MaskingVerdict as Verdict, WorstCase } from '@jsigr/attacks';
 import {
   AdversarialExample,
   AttackAccess,
@@ -16,6 +16,14 @@ const access: Record<Result['access'], AttackAccess> = {
   'white-box': AttackAccess.ATTACK_ACCESS_WHITE_BOX,
   transfer: AttackAccess.ATTACK_ACCESS_TRANSFER,
   control: AttackAccess.ATTACK_ACCESS_CONTROL,
+  score: AttackAccess.ATTACK_ACCESS_SCORE,
+  decision: AttackAccess.ATTACK_ACCESS_DECISION,
+};
+
+const verdicts: Record<Verdict, MaskingVerdict> = {
+  no_sign: MaskingVerdict.MASKING_VERDICT_NO_SIGN,
+  suspected: MaskingVerdict.MASKING_VERDICT_SUSPECTED,
+  evident: MaskingVerdict.MASKING_VERDICT_EVIDENT,
 };
 
 export interface ReportNames {
@@ -43,15 +51,23 @@ export function robustnessReport(
     epsilons: report.worstCase.filter(({ whiteBox, transferred }) => whiteBox ?? transferred).map(epsilonSummary),
     surrogates: argument.surrogates.map((digest) => `models/${digest}`),
     seed: argument.seed,
-    masking: MaskingVerdict.MASKING_VERDICT_NOT_ASSESSED,
+    masking:
+      report.masking === 'not assessed'
+        ? MaskingVerdict.MASKING_VERDICT_NOT_ASSESSED
+        : verdicts[report.masking.verdict],
+    maskingSignals:
+      report.masking === 'not assessed'
+        ? []
+        : report.masking.signals.map((signal) => ({ ...signal, verdict: verdicts[signal.verdict] })),
     seconds: report.seconds,
     ledger,
     examples: examples.map((example) => adversarialExample(example, input)),
+    flags: report.flags.map(({ message }) => message),
   });
 }
 
 function attackResult(result: Result): AttackResult {
-  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds } = result;
+  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds, attempts } = result;
   return AttackResult.fromPartial({
     attack,
     norm,
@@ -62,6 +78,7 @@ function attackResult(result: Result): AttackResult {
     forwards,
     backwards,
     seconds,
+    attempts,
   });
 }
 

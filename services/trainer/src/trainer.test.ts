@@ -1,6 +1,7 @@
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import { decodeCheckpoint } from '@jsigr/models';
 import {
+  EvaluationPlan,
   Feedback,
   type RunEvent,
   RunState,
@@ -46,7 +47,7 @@ const spec: TrainingSpec = {
 };
 function withAttack(attack: string): NonNullable<TrainingSpec['loop']> {
   const attacks = [{ attack, norm: 'linf', epsilons: [0.1], settings: {}, keepExamples: 0 }];
-  const plan = { attacks, samples: 8, part: 'held-out', surrogates: [], seed: 0 };
+  const plan = EvaluationPlan.fromPartial({ attacks, samples: 8, part: 'held-out' });
   return { enabled: true, feedback: Feedback.FEEDBACK_SELECT, plan };
 }
 

@@ -16,7 +16,7 @@ interface DivergingAttack extends Ball {
 
 /** Examples that raise KL(p(x) || p(x')) within the ball as it is at this epoch, by projected gradient ascent. */
 export async function divergingExamples(attack: DivergingAttack, context: PrepareContext): Promise<NdArray> {
-  const { engine, classifier, images, signal, epochs } = context;
+  const { engine, classifier, images, sampleIndices, signal, epochs } = context;
   const part = warmth(attack, epochs);
   const epsilon = attack.epsilon * part;
   if (epsilon === 0) return images;
@@ -32,7 +32,10 @@ export async function divergingExamples(attack: DivergingAttack, context: Prepar
     images,
     clean,
     stepSize: scalar((attack.stepSize ?? (2.5 * attack.epsilon) / attack.steps) * part),
-    epsilon: scalar(epsilon),
+    epsilon: float32(
+      sampleIndices.map(() => epsilon),
+      [sampleIndices.length],
+    ),
     lower: scalar(0),
     upper: scalar(1),
   };

@@ -74,26 +74,21 @@ export async function adversarialExamples(
   const { engine, images, labels, seed, step, sampleIndices, signal, epochs } = context;
   const part = warmth(ball, epochs);
   if (part === 0) return images;
-  return pgd.run(
+  const settings = { steps, randomStart, restarts: 1, loss: 'ce', keep: 'last' };
+  const { adversarial } = await pgd.run(
     {
       engine,
       source,
       images,
       labels,
       norm: ballNorm(ball),
-      epsilon: ball.epsilon * part,
+      epsilons: sampleIndices.map(() => ball.epsilon * part),
       seed,
-      restart: step,
+      attempts: sampleIndices.map(() => step),
       sampleIndices,
       ...(signal ? { signal } : {}),
     },
-    {
-      steps,
-      ...(stepSize === undefined ? {} : { stepSize: stepSize * part }),
-      randomStart,
-      restarts: 1,
-      loss: 'ce',
-      keep: 'last',
-    },
+    stepSize === undefined ? settings : { ...settings, stepSize: stepSize * part },
   );
+  return adversarial;
 }

@@ -1,0 +1,108 @@
+import type { Split } from '@jsigr/datasets';
+import type { Classifier, ImageShape } from '@jsigr/models';
+import { AttackError } from './errors.ts';
+import type { Ledger } from './ledger.ts';
+import type { AttackLoss } from './losses.ts';
+import type { NormName } from './norms.ts';
+import { checkPlan, type PlanEntry, type PlannedAttack } from './plan.ts';
+import type { LedgerRow } from './runner.ts';
+
+export interface EvaluationOptions {
+  readonly target: Classifier;
+  /** Transfer attacks are made on them together. */
+  readonly surrogates: readonly Classifier[];
+  readonly split: Split;
+  /** Which samples of the split, each once. */
+  readonly indices: readonly number[];
+  /** [height, width, channels] of the split's images. */
+  readonly input: ImageShape;
+  readonly plan: readonly PlanEntry[];
+  /** Each attack meets only the samples that the ones before it left standing (AutoAttack's way). By default each meets all. */
+  readonly cascade?: boolean;
+  /** u32, for every random number. */
+  readonly seed: number;
+  /**
+   * 1..4096. The samples are evaluated in blocks of so many, each on its own: shards that are cut between blocks give together exactly what one
+   * evaluation gives. Results are bit-identical for equal batch sizes, and equal up to rounding otherwise.
+   */
+  readonly batchSize?: number;
+  /** Look for masked gradients, at the largest radius of the plan's first norm, on the first samples (128 at most). It costs about 200 passes a sample and 500 queries. */
+  readonly assessMasking?: boolean;
+  /** No new work is begun once it is spent; what was not attempted is counted and said. */
+  readonly budget?: Budget;
+  /** An earlier evaluation of the same that was interrupted: what it holds is not done again. */
+  readonly resume?: Ledger;
+  /** Called after each unit of work with all that is known, to be kept for `resume`. */
+  readonly onLedger?: (ledger: Ledger) => void | Promise<void>;
+  /** Where the first attempt on a sample starts: the adversarial image that fooled an earlier checkpoint, `[height * width * channels]`. */
+  readonly startOf?: (sample: number) => Float32Array | undefined;
+  /** What gradient attacks raise instead of their settings' loss: the hook of adaptive attacks. */
+  readonly loss?: AttackLoss;
+  readonly onProgress?: (progress: EvaluationProgress) => void;
+  /** Every adversarial image as it is made; not those of a ledger that is resumed. */
+  readonly onExample?: (row: LedgerRow, image: Float32Array) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Limits of an evaluation, in images through the models, and seconds. */
+export interface Budget {
+  readonly forwards?: number;
+  readonly backwards?: number;
+  readonly seconds?: number;
+}
+
+/** Where an evaluation stands: `cell` of `cells` (one attack at one epsilon) and samples in it. */
+export interface EvaluationProgress {
+  readonly attack: string;
+  readonly norm: NormName;
+  readonly epsilon: number;
+  readonly cell: number;
+  readonly cells: number;
+  readonly attempts: number;
+  readonly attemptsAtMost: number;
+}
+
+/** @throws AttackError naming what does not fit. @returns the plan with everything filled in. */
+export function checkedPlan(options: EvaluationOptions, batchSize: number): PlannedAttack[] {
+  const { target, surrogates, split, input, plan, budget = {} } = options;
+  const size = input[0] * input[1] * input[2];
+  for (const [field, { id, input: needed, classes }] of [
+    ['target', target] as const,
+    ...surrogates.map((surrogate, i) => [`surrogates[${i}]`, surrogate] as const),
+  ])
+    if (needed.join() !== input.join() || classes !== target.classes)
+      throw new AttackError(
+        'INVALID_INPUT',
+        field,
+        `${id} takes ${needed.join('x')} images and ${classes} classes, not ${input.join('x')} and ${target.classes}`,
+      );
+  if (split.images.length !== split.count * size)
+    throw new AttackError(
+      'INVALID_INPUT',
+      'split',
+      `${split.count} images do not have ${input.join('x')} numbers each`,
+    );
+  checkIndices(options);
+  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
+    throw new AttackError('INVALID_INPUT', 'batchSize', `${batchSize} is not an integer in 1..4096`);
+  for (const [name, limit] of Object.entries(budget))
+    if (!(limit > 0)) throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive number`);
+  return checkPlan(plan, size, surrogates.length);
+}
+
+function checkIndices({ target, split, indices }: EvaluationOptions): void {
+  if (indices.length === 0) throw new AttackError('INVALID_INPUT', 'indices', 'no sample to evaluate');
+  const seen = new Set<number>();
+  for (const index of indices) {
+    if (!Number.isInteger(index) || index < 0 || index >= split.count)
+      throw new AttackError('INVALID_INPUT', 'indices', `${index} is not in 0..${split.count - 1}`);
+    if (seen.has(index)) throw new AttackError('INVALID_INPUT', 'indices', `${index} is given twice`);
+    seen.add(index);
+    if ((split.labels[index] ?? 0) >= target.classes)
+      throw new AttackError(
+        'INVALID_INPUT',
+        'split',
+        `label ${split.labels[index]} of sample ${index} is not in 0..${target.classes - 1}`,
+      );
+  }
+}

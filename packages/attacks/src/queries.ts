@@ -1,0 +1,60 @@
+import { memoise, type NdArray, type Tree } from '@jsigr/engine';
+import type { Classifier } from '@jsigr/models';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { AttackContext } from './attack.ts';
+import { runCompiled } from './compiled.ts';
+import { losses } from './losses.ts';
+import { parametersOf } from './randomised.ts';
+import { bucketOf, takeRows, type View } from './rows.ts';
+
+// What may be asked of a model without its gradients.
+
+interface QueryInputs {
+  readonly parameters: Tree<tf.Tensor>;
+  readonly points: tf.Tensor;
+  readonly labels: tf.Tensor;
+}
+
+const marginsOf = memoise((forward: Classifier['forward']) => ({ parameters, points, labels }: QueryInputs) => ({
+  margins: losses.margin.value(forward(parameters, points), labels, labels),
+}));
+
+export const logitsOf = memoise(
+  (forward: Classifier['forward']) =>
+    ({ parameters, points }: Omit<QueryInputs, 'labels'>) => ({ logits: forward(parameters, points) }),
+);
+
+/** The best other logit minus the label's of each place: one forward pass. */
+export async function margins(context: AttackContext, view: View, points: NdArray, call: number): Promise<NdArray> {
+  const { engine, source, seed } = context;
+  const parameters = parametersOf(source, { seed, ...view }, call);
+  const inputs = { parameters, points, labels: view.labels };
+  return (await runCompiled(engine, 'margins', marginsOf(source.forward), inputs)).margins;
+}
+
+/** The source's logits of any number of images that belong to the context's rows, in pieces of the batch size. */
+export async function logitsOfRows(
+  context: AttackContext,
+  images: NdArray,
+  rows: readonly number[] = context.sampleIndices.map((_, row) => row),
+  call = 0,
+): Promise<Float32Array[]> {
+  const { engine, source, seed, sampleIndices, attempts } = context;
+  const most = context.batchSize ?? sampleIndices.length;
+  const found: Float32Array[] = [];
+  for (let from = 0; from < rows.length; from += most) {
+    const count = Math.min(most, rows.length - from);
+    const places = Array.from({ length: bucketOf(count, most) }, (_, place) => from + (place < count ? place : 0));
+    const asking = {
+      seed,
+      sampleIndices: places.map((place) => sampleIndices[rows[place] ?? 0] ?? 0),
+      attempts: places.map((place) => attempts[rows[place] ?? 0] ?? 0),
+    };
+    const inputs = { parameters: parametersOf(source, asking, call), points: takeRows(images, places) };
+    const { logits } = await runCompiled(engine, 'logits', logitsOf(source.forward), inputs);
+    const data = logits.data as Float32Array;
+    for (let place = 0; place < count; place++)
+      found.push(data.slice(place * source.classes, (place + 1) * source.classes));
+  }
+  return found;
+}

@@ -1,0 +1,259 @@
+import { createEngine, type Engine } from '@jsigr/engine';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { evaluate } from './evaluation.ts';
+import type { EvaluationOptions } from './evaluation-options.ts';
+import { decodeLedger, encodeLedger, type Ledger } from './ledger.ts';
+import { type AttackLoss, losses } from './losses.ts';
+import type { PlanEntry } from './plan.ts';
+import { randomised } from './randomised.ts';
+import type { EvaluationReport } from './report.ts';
+import { greySplit, linearClassifier } from './testing/linear.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine();
+});
+afterAll(() => engine.dispose());
+
+// Three classes on 1 x 1 x 6, labels as the model says: every sample is correct, and some are near a boundary.
+const ROWS = [
+  [1, -1, 0.5, 0, 0.2, 0],
+  [0, 1, -0.5, 0.3, 0, 0.4],
+  [-0.5, 0.2, 0.3, 1, -0.3, 0],
+];
+const BIAS = [0.02, 0, 0.01];
+const target = linearClassifier(ROWS, BIAS);
+const split = (() => {
+  const grey = greySplit(40, 6, 8);
+  const labels = Uint8Array.from({ length: 40 }, (_, i) => {
+    const image = grey.images.subarray(i * 6, (i + 1) * 6);
+    const logits = ROWS.map((row, k) => row.reduce((sum, w, j) => sum + (w * (image[j] ?? 0)) / 255, BIAS[k] ?? 0));
+    return logits.indexOf(Math.max(...logits));
+  });
+  return { ...grey, labels };
+})();
+const plan: PlanEntry[] = [
+  { attack: 'noise', norm: 'linf', epsilons: [0.02, 0.05], settings: { restarts: 2 } },
+  { attack: 'pgd', norm: 'linf', epsilons: [0.02, 0.05], settings: { steps: 3, restarts: 3 } },
+  { attack: 'apgd-t', norm: 'linf', epsilons: [0.05], settings: { steps: 10 } },
+  { attack: 'square', norm: 'l2', epsilons: [0.05], settings: { queries: 15 } },
+];
+const base: EvaluationOptions = {
+  target,
+  surrogates: [],
+  split,
+  indices: Array.from({ length: 40 }, (_, i) => i),
+  input: [1, 1, 6],
+  plan,
+  seed: 4,
+  batchSize: 8,
+};
+
+describe('an evaluation that was interrupted', () => {
+  test.each([1, 7, 20])('after %i units goes on from its ledger to the same result', async (stop) => {
+    const whole = await evaluate(engine, base);
+    const controller = new AbortController();
+    let files = encodeLedger(whole.ledger);
+    const interrupted = evaluate(engine, {
+      ...base,
+      signal: controller.signal,
+      onLedger: (ledger) => {
+        files = encodeLedger(ledger);
+        if (ledger.units.length === stop) controller.abort(new Error('killed'));
+      },
+    });
+    await expect(interrupted).rejects.toThrow('killed');
+    const resume = decodeLedger(files);
+    expect(resume.units.length).toBe(stop);
+    let made = 0;
+    const resumed = await evaluate(engine, { ...base, resume, onLedger: () => void made++ });
+    expect(made).toBe(whole.ledger.units.length - stop);
+    expect(tensorsOf(resumed.ledger)).toEqual(tensorsOf(whole.ledger));
+    expect(withoutSeconds(resumed.report)).toEqual(withoutSeconds(whole.report));
+  });
+
+  test('does not go on as another one', async () => {
+    const { ledger } = await evaluate(engine, base);
+    for (const change of [{ seed: 5 }, { batchSize: 4 }, { plan: plan.slice(1) }, { indices: [0, 1] }])
+      await expect(evaluate(engine, { ...base, ...change, resume: ledger })).rejects.toMatchObject({
+        reason: 'LEDGER_MISMATCH',
+        field: 'resume',
+      });
+  });
+});
+
+test('a ledger comes back from its files as it was; a damaged one is refused by name', async () => {
+  const { ledger } = await evaluate(engine, base);
+  const files = encodeLedger(ledger);
+  expect(decodeLedger(files)).toEqual(ledger);
+  const text = new TextEncoder().encode('{"version":1}');
+  expect(() => decodeLedger({ ...files, 'manifest.json': text })).toThrow('manifest.json: is not that of a ledger');
+  const { 'ledger.safetensors': _, ...rest } = files;
+  expect(() => decodeLedger(rest)).toThrow('ledger.safetensors: is missing');
+  const manifest = JSON.parse(new TextDecoder().decode(files['manifest.json']));
+  manifest.units[0].rows = [0, 1e9];
+  const wrong = { ...files, 'manifest.json': new TextEncoder().encode(JSON.stringify(manifest)) };
+  expect(() => decodeLedger(wrong)).toThrow('units[0]: points outside the ledger');
+});
+
+test('shards that are cut between blocks give together exactly what one evaluation gives', async () => {
+  const whole = await evaluate(engine, base);
+  const shards: { report: EvaluationReport; ledger: Ledger }[] = [];
+  for (const [from, to] of [
+    [0, 16],
+    [16, 24],
+    [24, 40],
+  ])
+    shards.push(await evaluate(engine, { ...base, indices: base.indices.slice(from, to) }));
+  const rowsOf = ({ ledger }: { readonly ledger: Ledger }) =>
+    ledger.units.flatMap(({ rows }) => rows).map((row) => JSON.stringify(row));
+  expect(shards.flatMap(rowsOf).sort()).toEqual(rowsOf(whole).sort());
+  const counts = (index: number) => shards.map(({ report }) => report.attacks[index]?.robustAccuracy.count ?? -1);
+  whole.report.attacks.forEach(({ robustAccuracy }, index) => {
+    expect(counts(index).reduce((a, b) => a + b)).toBe(robustAccuracy.count);
+  });
+});
+
+test('the order of the samples does not change what becomes of each', async () => {
+  const fallen = async (indices: readonly number[]) => {
+    const { ledger } = await evaluate(engine, { ...base, indices });
+    const rows = ledger.units.flatMap(({ cell, rows: own }) => own.map((row) => ({ cell, ...row })));
+    return rows
+      .filter(({ success }) => success)
+      .map(({ cell, sample, attempt }) => `${cell} ${sample} ${attempt}`)
+      .sort();
+  };
+  expect(await fallen([...base.indices].reverse())).toEqual(await fallen(base.indices));
+});
+
+describe('a cascade', () => {
+  test('meets only what stands, and ends with the same samples fallen as when each attack meets all', async () => {
+    const only = plan.slice(1, 3);
+    const all = await evaluate(engine, { ...base, plan: only });
+    const cascade = await evaluate(engine, { ...base, plan: only, cascade: true });
+    expect(cascade.report.worstCase).toEqual(all.report.worstCase);
+    const [, pgd, apgdT] = cascade.report.attacks;
+    expect(apgdT?.successRate.total).toBe(pgd?.robustAccuracy.count);
+    expect(apgdT?.robustAccuracy.count).toBe(cascade.report.worstCase[1]?.whiteBox?.count);
+    expect(cascade.report.forwards).toBeLessThan(all.report.forwards);
+  });
+
+  test('does not count what noise turned as attacked', async () => {
+    const { report } = await evaluate(engine, { ...base, plan: plan.slice(0, 2), cascade: true });
+    expect(report.attacks[2]?.successRate.total).toBe(40);
+  });
+});
+
+test('the worst case of all attacks is at most what each leaves', async () => {
+  const { report } = await evaluate(engine, base);
+  for (const { norm, epsilon, whiteBox } of report.worstCase)
+    for (const attack of report.attacks.filter((each) => each.norm === norm && each.epsilon === epsilon))
+      if (attack.access !== 'control') expect(whiteBox?.count ?? -1).toBeLessThanOrEqual(attack.robustAccuracy.count);
+});
+
+test('a budget that is spent ends the work, and what was not attempted is counted and said', async () => {
+  const { report, ledger } = await evaluate(engine, { ...base, budget: { backwards: 100 } });
+  const spent = ledger.units.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.backwards, 0);
+  expect(spent).toBeGreaterThanOrEqual(100);
+  expect(report.flags.map(({ name }) => name)).toContain('budget');
+  expect(report.attacks.at(-1)).toMatchObject({ unattempted: 40, successRate: { count: 0, total: 40 } });
+  await expect(evaluate(engine, { ...base, budget: { seconds: 0 } })).rejects.toMatchObject({
+    reason: 'INVALID_BUDGET',
+    field: 'budget.seconds',
+  });
+});
+
+test('restarts that run together in a batch find what they find one after the other', async () => {
+  const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.03], settings: { steps: 2, restarts: 6 } }];
+  const fallen = async (batchSize: number) => {
+    const { ledger } = await evaluate(engine, { ...base, plan: one, batchSize, indices: base.indices.slice(0, 8) });
+    const rows = ledger.units.flatMap(({ rows: own }) => own);
+    return new Set(rows.filter(({ success }) => success).map(({ sample }) => sample));
+  };
+  expect(await fallen(48)).toEqual(await fallen(1)); // 48: all restarts of all samples at once
+});
+
+test('a first attempt starts where it is told to: an earlier adversarial image is found again without a step', async () => {
+  const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.1], settings: { steps: 10, loss: 'margin' } }];
+  const known = new Map<number, Float32Array>();
+  await evaluate(engine, {
+    ...base,
+    plan: one,
+    onExample: ({ sample, success }, image) => success && known.set(sample, image.slice()),
+  });
+  expect(known.size).toBeGreaterThan(10);
+  const { ledger } = await evaluate(engine, { ...base, plan: one, startOf: (sample) => known.get(sample) });
+  const rows = ledger.units.flatMap(({ rows: own }) => own).filter(({ sample }) => known.has(sample));
+  for (const row of rows) expect(row).toMatchObject({ success: true, backwards: 1 });
+});
+
+test('an own loss is raised instead of the settings’', async () => {
+  // It lowers the margin: an attack on it turns nothing that a step the other way would have turned.
+  const harmless: AttackLoss = {
+    name: 'harmless',
+    value: (logits, labels, targets) => tf.neg(losses.margin.value(logits, labels, targets)),
+  };
+  const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { randomStart: false } }];
+  const { report } = await evaluate(engine, { ...base, plan: one, loss: harmless });
+  expect(report.attacks[0]?.successRate.count).toBe(0);
+});
+
+describe('flags', () => {
+  const smoke: PlanEntry[] = [
+    { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, loss: 'margin' } },
+  ];
+
+  test('a model that gives probabilities is attacked by their logarithms: as strongly as by its logits', async () => {
+    const forward: typeof target.forward = (parameters, images) => tf.softmax(target.forward(parameters, images));
+    const soft = await evaluate(engine, { ...base, target: { ...target, forward }, plan: smoke });
+    const plain = await evaluate(engine, { ...base, plan: smoke });
+    expect(soft.report.flags.map(({ name }) => name)).toEqual(['probabilities']);
+    expect(plain.report.flags).toEqual([]);
+    expect(soft.report.attacks[0]?.robustAccuracy).toEqual(plain.report.attacks[0]?.robustAccuracy);
+  });
+
+  test('too few classes for the DLR loss are said; the margin is raised, and AutoAttack goes through', async () => {
+    const two = linearClassifier(ROWS.slice(0, 2), [0.02, 0]);
+    const correct = base.indices.filter((i) => (split.labels[i] ?? 2) < 2);
+    const { report } = await evaluate(engine, {
+      ...base,
+      target: two,
+      indices: correct,
+      plan: [
+        { attack: 'apgd', norm: 'linf', epsilons: [0.3], settings: { loss: 'dlr' } },
+        { attack: 'apgd-t', norm: 'linf', epsilons: [0.3] },
+        { attack: 'fab-t', norm: 'linf', epsilons: [0.3] },
+      ],
+    });
+    expect(report.flags.map(({ name }) => name)).toEqual(['few-classes']);
+    for (const { robustAccuracy, attempts } of report.attacks) expect([robustAccuracy.count, attempts]).toEqual([0, 1]);
+  });
+
+  test('averaging over draws is a no-op for a model that draws nothing; one that does is flagged, and draws the same again', async () => {
+    const eot = (value: number): PlanEntry[] => [
+      { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, eot: value } },
+    ];
+    const [once, often] = [
+      await evaluate(engine, { ...base, plan: eot(1) }),
+      await evaluate(engine, { ...base, plan: eot(8) }),
+    ];
+    expect(often.report.attacks[0]?.robustAccuracy).toEqual(once.report.attacks[0]?.robustAccuracy);
+    const noisy = randomised(target, 'noisy', 6, (images, random) =>
+      tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.2))),
+    );
+    const flagged = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
+    expect(flagged.report.flags.map(({ name }) => name)).toEqual(['randomised']);
+    const again = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
+    expect(withoutSeconds(again.report)).toEqual(withoutSeconds(flagged.report));
+  });
+});
+
+function tensorsOf(ledger: Ledger) {
+  const { 'seconds.json': _, ...files } = encodeLedger(ledger);
+  return files;
+}
+
+function withoutSeconds(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (key, child) => (key === 'seconds' ? undefined : child)));
+}

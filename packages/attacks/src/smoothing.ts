@@ -1,0 +1,83 @@
+import { type Engine, float32, normal } from '@jsigr/engine';
+import { argmax, type Classifier } from '@jsigr/models';
+import { runCompiled } from './compiled.ts';
+import { AttackError } from './errors.ts';
+import { logitsOf } from './queries.ts';
+import { clopperPearson, normalQuantile } from './statistics.ts';
+
+export interface SmoothingOptions {
+  /** Standard deviation of the noise, in units of the images. */
+  readonly sigma: number;
+  /** Draws that choose the class, and draws that count it. */
+  readonly selection?: number;
+  readonly estimation?: number;
+  /** Probability that a certificate is wrong, at most. */
+  readonly alpha?: number;
+  readonly seed: number;
+  /** Index of the image: part of the address of its noise. */
+  readonly sample: number;
+  readonly batchSize?: number;
+}
+
+/** What the smoothed classifier says of an image, and how far that holds; no class: it abstains. */
+export interface Certificate {
+  readonly prediction: number | undefined;
+  /** No perturbation of a smaller l2 length changes the smoothed prediction, with probability 1 - alpha. */
+  readonly radius: number;
+  /** Lower bound of the probability of the class under noise. */
+  readonly probability: number;
+  readonly forwards: number;
+}
+
+/**
+ * Certifies the classifier that answers with the likeliest class under Gaussian noise: Cohen et al., arXiv 1902.02918, algorithm CERTIFY. It holds for
+ * that smoothed classifier, not for the one that it is made of.
+ * @param image numbers in [0,1].
+ * @throws AttackError INVALID_SETTING
+ */
+export async function certify(
+  engine: Engine,
+  classifier: Classifier,
+  image: Float32Array,
+  options: SmoothingOptions,
+): Promise<Certificate> {
+  const { sigma, selection = 100, estimation = 10_000, alpha = 0.001 } = options;
+  if (!(sigma > 0)) throw new AttackError('INVALID_SETTING', 'sigma', `${sigma} is not a positive number`);
+  if (!(alpha > 0 && alpha < 1)) throw new AttackError('INVALID_SETTING', 'alpha', `${alpha} is not between 0 and 1`);
+  const guess = argmax(
+    Float32Array.from(await counts(engine, classifier, image, options, 'smoothing.select', selection)),
+  );
+  const votes = await counts(engine, classifier, image, options, 'smoothing.estimate', estimation);
+  // Clopper and Pearson's lower end at 1 - 2 alpha is the one-sided bound at 1 - alpha.
+  const probability = clopperPearson(votes[guess] ?? 0, estimation, 1 - 2 * alpha).low;
+  const forwards = selection + estimation;
+  if (probability <= 0.5) return { prediction: undefined, radius: 0, probability, forwards };
+  return { prediction: guess, radius: sigma * normalQuantile(probability), probability, forwards };
+}
+
+/** How often each class wins under noise. */
+async function counts(
+  engine: Engine,
+  classifier: Classifier,
+  image: Float32Array,
+  { sigma, seed, sample, batchSize = 100 }: SmoothingOptions,
+  stream: string,
+  draws: number,
+): Promise<number[]> {
+  const votes = Array.from({ length: classifier.classes }, () => 0);
+  for (let from = 0; from < draws; from += batchSize) {
+    const data = new Float32Array(batchSize * image.length);
+    for (let i = 0; i < batchSize; i++) {
+      const noise = normal({ seed, stream, step: from + i, sample }, image.length);
+      for (let k = 0; k < image.length; k++) data[i * image.length + k] = (image[k] ?? 0) + sigma * (noise[k] ?? 0);
+    }
+    const inputs = { parameters: classifier.parameters, points: float32(data, [batchSize, ...classifier.input]) };
+    const { logits } = await runCompiled(engine, 'logits', logitsOf(classifier.forward), inputs);
+    const scores = logits.data as Float32Array;
+    for (let i = 0; i < Math.min(batchSize, draws - from); i++) {
+      const winner = argmax(scores.subarray(i * classifier.classes, (i + 1) * classifier.classes));
+      votes[winner] = (votes[winner] ?? 0) + 1;
+    }
+  }
+  return votes;
+}

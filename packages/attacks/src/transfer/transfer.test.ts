@@ -1,0 +1,104 @@
+import { createEngine, type Engine, float32, type NdArray, uniform } from '@jsigr/engine';
+import { ensemble } from '@jsigr/models';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { linf } from '../norms.ts';
+import { viewOf } from '../rows.ts';
+import { contextOf, imageOf } from '../testing/context.ts';
+import { linearClassifier } from '../testing/linear.ts';
+import { transfer } from '../transfer.ts';
+import { inputTransformations } from './inputs.ts';
+import { pieces, recipeOf } from './recipe.ts';
+import { spectrum } from './spectrum.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine();
+});
+afterAll(() => engine.dispose());
+
+const SIZE = 8 * 8 * 2;
+const numbers = (stream: string, sample: number, size = SIZE) => [...uniform({ seed: 2, stream, sample }, size)];
+const plain = linearClassifier(
+  [0, 1, 2].map((k) => numbers('test.weights', k).map((u) => 2 * u - 1)),
+  [0, 0, 0],
+  [8, 8, 2],
+);
+const context = () =>
+  contextOf(
+    engine,
+    plain,
+    [0, 1, 2].map((i) => numbers('test.images', i)),
+    [0, 1, 2],
+    linf,
+    0.1,
+  );
+
+function dot(a: NdArray, b: NdArray): number {
+  return Array.from(a.data).reduce((sum, value, i) => sum + value * (b.data[i] ?? 0), 0);
+}
+
+describe.each(Object.entries(inputTransformations))('%s', (_, piece) => {
+  const draws = () => {
+    const given = context();
+    const view = viewOf(given, [0, 1, 2]);
+    return Array.from({ length: 6 }, (_, step) => piece.draw(given, view, step, step % piece.copies));
+  };
+  const random = (stream: string) =>
+    float32(
+      [0, 1, 2].flatMap((i) => numbers(stream, i)),
+      [3, 8, 8, 2],
+    );
+
+  test('takes gradients back by the transpose of what it does to images', async () => {
+    // <g, A x - A 0> = <A^T g, x>
+    const [x, g] = [random('test.x'), random('test.g')];
+    const zero = float32(new Float32Array(x.data.length), x.shape);
+    for (const copy of draws()) {
+      const [there, origin, back] = [await copy.apply(x), await copy.apply(zero), await copy.back(g)];
+      expect(dot(g, there) - dot(g, origin)).toBeCloseTo(dot(back, x), 2);
+    }
+  });
+});
+
+test('the cosine spectrum with factors of one is the image again', async () => {
+  const image = float32(numbers('test.x', 0), [1, 8, 8, 2]);
+  const ones = float32(image.data.map(() => 1) as Float32Array, image.shape);
+  const { data } = await spectrum(engine, image, ones);
+  data.forEach((value, i) => {
+    expect(value).toBeCloseTo(image.data[i] ?? Number.NaN, 5);
+  });
+});
+
+test.each(Object.keys(pieces))('%s alone is an attack: it turns a linear model in a large ball', async (name) => {
+  const settings = { recipe: name, steps: 3 };
+  const { adversarial } = await transfer.run({ ...context(), epsilons: [0.4, 0.4, 0.4] }, settings);
+  for (const row of [0, 1, 2]) {
+    const image = imageOf(adversarial, row);
+    const logits = [0, 1, 2].map((k) =>
+      numbers('test.weights', k).reduce((sum, u, i) => sum + (2 * u - 1) * (image[i] ?? 0), 0),
+    );
+    expect(logits.indexOf(Math.max(...logits))).not.toBe(row);
+  }
+});
+
+test.each(['logits', 'probabilities', 'losses'])(
+  'surrogates joined by their %s: twice the same is the one',
+  async (fusion) => {
+    const settings = { recipe: 'mi', steps: 3, fusion };
+    const single = await transfer.run(context(), settings);
+    const members = [plain, plain];
+    const double = await transfer.run({ ...context(), source: ensemble(members, 'twice'), members }, settings);
+    double.adversarial.data.forEach((value, i) => {
+      expect(value).toBeCloseTo(single.adversarial.data[i] ?? Number.NaN, 4);
+    });
+  },
+);
+
+test('what cannot be cooked is refused by name', () => {
+  expect(() => recipeOf('mi+salt')).toThrow(
+    'settings.recipe: "salt" is none of mi, ni, di, si, admix, ssa, bsr, ti, vmi; write mi+di+ti',
+  );
+  expect(() => recipeOf('mi+ni')).toThrow('two kinds of momentum');
+  expect(() => recipeOf('di+di')).toThrow('di+di names a piece twice');
+  expect(() => transfer.parse({ recipe: 'xx' })).toThrow('settings.recipe: "xx" is none of');
+});
