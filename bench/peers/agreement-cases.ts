@@ -67,7 +67,7 @@ export function caseInputs({ network, objective, seed, input, batch }: Agreement
   const labels = new Float32Array(batch * CLASSES);
   for (let row = 0; row < batch; row++) labels[row * CLASSES + ((row * 7) % CLASSES)] = 1;
   const context = { seed, step: 1, batchSize: batch, input, classes: CLASSES, saliency: undefined };
-  const { projection0 } = findObjective('jsigr').bind({ mask: 'none' }).inputs(context);
+  const { projection0 } = findObjective('jsigr').bind({}).inputs(context);
   if (!projection0) throw new Error(`the objective ${objective} draws no projection`);
   return {
     ...parametersOf(network, input, seed),
@@ -109,8 +109,8 @@ export interface Derivatives {
 /** The loss of a case, its gradient by every parameter and by the images, and the running statistics, from the engine. */
 export async function derivatives(engine: Engine, given: AgreementCase, inputs: CaseInputs): Promise<Derivatives> {
   const forward = forwardOfCase(given);
-  const { parse, bind } = findObjective(given.objective);
-  const objective = bind(given.objective === 'jsigr' ? { ...parse(WEIGHTS), mask: 'none' } : parse({}));
+  // without the input `penalised` nothing is masked, as in the peers
+  const objective = findObjective(given.objective).bind(given.objective === 'jsigr' ? WEIGHTS : {});
   const traced = (tree: Tree<Tensor>): Tree<Tensor> => {
     const { parameters, statistics, images, labels, projection0 } = tree as unknown as CaseInputs & Named<Tensor>;
     let next: Named<Tensor> = {};

@@ -83,10 +83,10 @@ async function startTraining(
 ): Promise<RunningJob> {
   const model = modelOf(workload);
   const { jacobianWeight, gradientWeight, learningRate } = CONSTANTS;
-  // without masks, which the peers do not have either; as a setting of a run that is refused
-  const settings = name === 'jsigr' ? { jacobianWeight, gradientWeight, projections: 1 } : {};
-  const unmasked = name === 'jsigr' ? { mask: 'none' } : {};
-  const objective = findObjective(name).bind({ ...findObjective(name).parse(settings), ...unmasked });
+  // without the input `penalised` nothing is masked, as in the peers
+  const objective = findObjective(name).bind(
+    name === 'jsigr' ? { jacobianWeight, gradientWeight, projections: 1 } : {},
+  );
   const optimizer = findOptimizer('adam').bind({ learningRate });
   const names = statisticNames(model);
   const fixed = { images, labels, extra: (name === 'jsigr' ? { projection0 } : {}) as Arrays };

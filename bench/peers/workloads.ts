@@ -60,7 +60,7 @@ export function workloadArrays(workload: Workload): WorkloadArrays {
   const labels = new Float32Array(batch * CLASSES);
   for (let row = 0; row < batch; row++) labels[row * CLASSES + ((row * 7) % CLASSES)] = 1;
   const context = { seed, step: 1, batchSize: batch, input, classes: CLASSES, saliency: undefined };
-  const { projection0 } = findObjective('jsigr').bind({ mask: 'none' }).inputs(context);
+  const { projection0 } = findObjective('jsigr').bind({}).inputs(context);
   if (!projection0) throw new Error('the objective jsigr draws no projection');
   const model = modelOf(workload);
   const statistics = statisticNames(model);

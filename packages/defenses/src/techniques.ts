@@ -74,7 +74,9 @@ export function traceTechniques(
 
 /** All gradients times min(1, longest / length), the length taken over all of them together. */
 function clipped(gradient: Readonly<Record<string, Tensor>>, longest: number): Readonly<Record<string, Tensor>> {
-  const squares = Object.values(gradient).map((slope) => tf.sum(tf.square(slope)));
+  // by name, so that the order in which a checkpoint lists its parameters does not change the sum's last bits
+  const named = Object.entries(gradient).sort(([left], [right]) => (left < right ? -1 : 1));
+  const squares = named.map(([, slope]) => tf.sum(tf.square(slope)));
   const length = tf.sqrt(squares.reduce((sum, square) => tf.add(sum, square)));
   const factor = tf.div(longest, tf.maximum(length, longest));
   return Object.fromEntries(Object.entries(gradient).map(([name, slope]) => [name, tf.mul(slope, factor)]));

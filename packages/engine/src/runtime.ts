@@ -1,9 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { type Choice, type EngineName, type Obstacles } from './choice.ts';
 import { EngineError } from './errors.ts';
-import { detectBlock } from './onnx/block.ts';
-import { providerObstacle } from './onnx/device.ts';
-import { loadOnnx, runtimeVersion } from './onnx/program.ts';
 import type { Loader } from './program.ts';
 import { loadReference } from './reference.ts';
 import { addonObstacle, loadAddon } from './tensorflow/addon.ts';
@@ -28,10 +25,12 @@ export interface RuntimeOptions {
 }
 
 const none = async () => undefined;
+/** ONNX Runtime is loaded when it is first needed: the gateway and most commands never do. */
+const provider = (name: 'cuda' | 'webgpu') => async () => (await import('./onnx/device.ts')).providerObstacle(name);
 
 /** The devices of each engine. */
 export const obstacles: Obstacles = {
-  onnx: { cpu: none, cuda: () => providerObstacle('cuda'), webgpu: () => providerObstacle('webgpu') },
+  onnx: { cpu: none, cuda: provider('cuda'), webgpu: provider('webgpu') },
   tensorflow: { cpu: async () => addonObstacle('cpu'), cuda: async () => addonObstacle('cuda') },
   reference: { cpu: none },
 };
@@ -58,6 +57,8 @@ export function openRuntime(choice: Choice, options: RuntimeOptions): Promise<Ru
 
 async function openOnnx(choice: Choice, { threads, blockSize }: RuntimeOptions): Promise<Runtime> {
   const { device } = choice;
+  const { detectBlock } = await import('./onnx/block.ts');
+  const { loadOnnx, runtimeVersion } = await import('./onnx/program.ts');
   if (device !== 'cpu') requireStandard(choice, blockSize);
   const detected = device === 'cpu' ? await detectBlock() : 1;
   const block = blockSize ?? detected;

@@ -72,13 +72,13 @@ describe('a malformed ONNX file', () => {
       'an operator of another domain',
       model('Relu', { domain: 'com.microsoft' }),
       'UNSUPPORTED_OPERATION',
-      "com.microsoft.Relu (node 'Relu_y'), domain com.microsoft, operator set 1",
+      "com.microsoft.Relu (node 'Relu_1'), domain com.microsoft, operator set 1",
     ],
     [
       'an unknown operator',
       model('Frobnicate'),
       'UNSUPPORTED_OPERATION',
-      "Frobnicate (node 'Frobnicate_y'), domain ai.onnx, operator set 20, is not supported",
+      "Frobnicate (node 'Frobnicate_1'), domain ai.onnx, operator set 20, is not supported",
     ],
     [
       'a quantised model',
@@ -90,7 +90,7 @@ describe('a malformed ONNX file', () => {
       'an axis that is not there',
       model('Softmax', { attributes: { axis: 7 } }),
       'SHAPE_MISMATCH',
-      "Softmax (node 'Softmax_y'): axis 7 of a value of shape [2,3]",
+      "Softmax (node 'Softmax_1'): axis 7 of a value of shape [2,3]",
     ],
   ])('%s is an error that names it', async (_, bytes, reason, message) => {
     const error = await errorOf(bytes);

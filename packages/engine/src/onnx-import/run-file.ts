@@ -1,7 +1,5 @@
-import * as ort from 'onnxruntime-node';
 import { EngineError } from '../errors.ts';
 import { float32, type NdArray } from '../ndarray.ts';
-import { createSession } from '../onnx/session.ts';
 
 /**
  * Runs an ONNX file as it is, in ONNX Runtime: what an import is checked against.
@@ -14,11 +12,13 @@ export async function runOnnxFile(
   outputs: readonly string[],
 ): Promise<Record<string, NdArray>> {
   try {
+    const { createSession } = await import('../onnx/session.ts');
+    const { Tensor } = await import('onnxruntime-node');
     const session = await createSession(bytes, { threads: 1, device: 'cpu' });
     try {
       const feeds = Object.entries(inputs).map(([name, { dtype, data, shape }]) => [
         name,
-        new ort.Tensor(dtype, data, shape),
+        new Tensor(dtype, data, shape),
       ]);
       const results = await session.run(Object.fromEntries(feeds), [...outputs]);
       return Object.fromEntries(
