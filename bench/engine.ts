@@ -19,7 +19,8 @@ const USAGE = `npm run bench:engine -- [speed] [options]
   --rounds N           samples of each job and peer, in a random order (default 15)
   --sample-seconds S   length of a sample (default 0.6)
   --quiet-limit C      a sample is disturbed if other processes used more than C cores (default 0.1)
-  --spin               OMP_WAIT_POLICY=ACTIVE for PyTorch; the default PASSIVE keeps it from collapsing on a busy machine
+  --spin               leave PyTorch's OpenMP threads as they are installed: they spin for some milliseconds after each step. The default,
+                       OMP_WAIT_POLICY=PASSIVE, keeps PyTorch from collapsing on a busy machine
   --json FILE          all samples
 npm run bench:engine -- compile | first [--python PATH] | memory [--steps N]
   what compiling a step takes; the first gradient of a fresh process; growth over 10000 steps`;
@@ -75,7 +76,7 @@ async function speed(): Promise<void> {
     spin: values.spin,
     onProgress: (line) => console.error(line),
   });
-  console.log(`${processorName()}; ${threads} threads; OMP_WAIT_POLICY=${values.spin ? 'ACTIVE' : 'PASSIVE'}`);
+  console.log(`${processorName()}; ${threads} threads; OMP_WAIT_POLICY ${values.spin ? 'not set' : 'PASSIVE'}`);
   for (const [peer, versions] of Object.entries(run.versions)) console.log(`${peer}: ${versions}`);
   console.log(`\n${speedReport(run, quietLimit)}`);
   if (values.json)

@@ -8,6 +8,19 @@ export interface StudyResult extends StudyFigures {
   readonly seconds: Readonly<Record<string, number>>;
 }
 
+/** Results of which some rows were made again: the new rows replace the old ones, in the order of the study. */
+export function mergeResults(study: Study, before: StudyResult | undefined, now: StudyResult): StudyResult {
+  const rows = study.models.flatMap(
+    ({ label }) => [...now.rows, ...(before?.rows ?? [])].find((row) => row.label === label) ?? [],
+  );
+  return {
+    machine: now.machine,
+    seconds: { ...before?.seconds, ...now.seconds },
+    rows,
+    loop: now.loop.length > 0 ? now.loop : (before?.loop ?? []),
+  };
+}
+
 /** The results of a study as a page of Markdown. */
 export function resultsPage(name: string, study: Study, { rows, loop, machine, seconds }: StudyResult): string {
   const { epsilons, pgdSteps } = study.evaluation;

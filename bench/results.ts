@@ -1,26 +1,42 @@
 // `npm run results -- STUDY [DIRECTORY OF THE DATA] [--threads N]`: trains and attacks all models of a study (studies.ts) through a gateway, and
 // writes docs/results/STUDY.json and its table, docs/results/STUDY.md. Started again, it goes on where it was: what has ended is not run again.
-// Fewer threads for each worker than there are cores: as many models are trained at once as there is room for.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// Fewer threads for each worker than there are cores: as many models are trained at once as there is room for. `--only LABEL` makes the rows of some models again and keeps
+// the others as they are in the file.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startGateway } from '@jsigr/gateway';
 import { StudyClient } from './gateway-client.ts';
-import { resultsPage } from './results-page.ts';
+import { mergeResults, resultsPage, type StudyResult } from './results-page.ts';
 import { studies } from './studies.ts';
 import { runStudy, timeEpochs } from './study.ts';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { threads: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { threads: { type: 'string' }, only: { type: 'string', multiple: true } },
+});
 const [name = '', directory] = positionals;
 const cores = availableParallelism();
 const threads = Number(values.threads ?? cores);
-const plan = studies[name];
-if (!plan || (plan.format && !directory) || !Number.isInteger(threads) || threads < 1 || threads > cores) {
-  console.error(`usage: npm run results -- STUDY [DIRECTORY] [--threads 1..${cores}]`);
+const whole = studies[name];
+const { only = whole?.models.map(({ label }) => label) ?? [] } = values;
+const unknown = only.filter((label) => !whole?.models.some((model) => model.label === label));
+if (
+  !whole ||
+  unknown.length > 0 ||
+  (whole.format && !directory) ||
+  !Number.isInteger(threads) ||
+  threads < 1 ||
+  threads > cores
+) {
+  console.error(`usage: npm run results -- STUDY [DIRECTORY] [--threads 1..${cores}] [--only LABEL ...]`);
   for (const [known, { format }] of Object.entries(studies))
     console.error(`  ${known}${format ? ' DIRECTORY (the folder with its files)' : ''}`);
+  for (const label of unknown)
+    console.error(`  there is no model "${label}": ${whole?.models.map((model) => model.label).join(', ')}`);
   process.exit(2);
 }
+const plan = { ...whole, models: whole.models.filter(({ label }) => only.includes(label)) };
 
 const started = performance.now();
 const minutes = () => ((performance.now() - started) / 60_000).toFixed(1).padStart(6);
@@ -45,9 +61,11 @@ const figures = await withGateway(threads, async (client) => {
 });
 const seconds = await withGateway(cores, (client) => timeEpochs(client, name, plan, figures));
 const machine = `${cores} cores, ${cpus()[0]?.model ?? 'unknown processor'}`;
-const result = { machine, seconds, ...figures };
+const file = `docs/results/${name}.json`;
+const before = values.only && existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as StudyResult) : undefined;
+const result = mergeResults(whole, before, { machine, seconds, ...figures });
 mkdirSync('docs/results', { recursive: true });
-writeFileSync(`docs/results/${name}.json`, `${JSON.stringify(result, null, 2)}\n`);
-const page = resultsPage(name, plan, result);
+writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+const page = resultsPage(name, whole, result);
 writeFileSync(`docs/results/${name}.md`, page);
 console.log(`\n${page}`);

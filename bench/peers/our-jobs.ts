@@ -7,7 +7,7 @@ import {
   traceTechniques,
   trainingStep,
 } from '@jsigr/defenses';
-import { type Compiled, type Engine, graphFlops, int32, type NdArray, scalar, type Tree } from '@jsigr/engine';
+import { type Compiled, type Engine, float32, graphFlops, int32, type NdArray, scalar, type Tree } from '@jsigr/engine';
 import { forwardOf, specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { CONSTANTS, type Job, modelOf, type Workload, type WorkloadArrays } from './workloads.ts';
@@ -39,24 +39,27 @@ export const OUR_JOBS: Readonly<Record<Job, Start>> = {
   async pgd(engine, workload, arrays) {
     const { parameters, statistics, images, labels } = arrays;
     const step = gradientStepOf(forwardOf(modelOf(workload)), linf, crossEntropy);
+    const [rows = 0] = images.shape;
+    const each = (value: number) => float32(new Float32Array(rows).fill(value), [rows]);
+    const classes = classesOf(labels);
     const inputs = {
       parameters: { ...parameters, ...statistics },
       images,
-      adversarial: images,
-      labels: classesOf(labels),
-      epsilon: scalar(CONSTANTS.epsilon),
-      stepSize: scalar(CONSTANTS.stepSize),
-      hold: scalar(0),
+      points: images,
+      labels: classes,
+      targets: classes,
+      epsilon: each(CONSTANTS.epsilon),
+      stepSize: each(CONSTANTS.stepSize),
       lower: scalar(0),
       upper: scalar(1),
     };
     const traced = step as unknown as (tree: Tree<Tensor>) => Tree<Tensor>;
     const compiled = await engine.compile(traced, specsOf(inputs), { name: 'pgd' });
     const { run } = await compileForward(engine, workload, arrays);
-    let adversarial = images;
+    let points = images;
     return running(compiled, async () => {
-      ({ adversarial = images } = (await compiled.run({ ...inputs, adversarial })) as { adversarial?: NdArray });
-      const attacked = adversarial;
+      ({ points = images } = (await compiled.run({ ...inputs, points })) as { points?: NdArray });
+      const attacked = points;
       return async () => meanSize(await run(attacked));
     });
   },

@@ -74,7 +74,8 @@ export class Worker {
       env: {
         ...process.env,
         OMP_NUM_THREADS: String(threads),
-        OMP_WAIT_POLICY: spin ? 'ACTIVE' : 'PASSIVE',
+        // never ACTIVE: a worker that waits for its turn would then take a core from the others
+        ...(spin ? {} : { OMP_WAIT_POLICY: 'PASSIVE' }),
         TF_CPP_MIN_LOG_LEVEL: '3',
         PYTHONDONTWRITEBYTECODE: '1',
       },
