@@ -1,3 +1,4 @@
+import { gelu, silu } from '@jsigr/engine';
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from './errors.ts';
@@ -9,8 +10,8 @@ const ACTIVATIONS = {
   relu: (x: Tensor): Tensor => tf.relu(x),
   softplus: (x: Tensor): Tensor => tf.softplus(x),
   /** Hendrycks and Gimpel, arXiv 1606.08415: x times the normal distribution function of x, exactly (no tanh). */
-  gelu: (x: Tensor): Tensor => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1)),
-  silu: (x: Tensor): Tensor => tf.mul(x, tf.sigmoid(x)),
+  gelu: (x: Tensor): Tensor => gelu(x),
+  silu,
   tanh: (x: Tensor): Tensor => tf.tanh(x),
 } as const;
 

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
+import { gelu, silu } from '../layers/activation.ts';
 import { runKernel } from '../operations/rules.ts';
 
 /** One layer of Keras while it is applied: its configuration, its weights, its inputs. */
@@ -59,7 +60,7 @@ function padding(call: LayerCall): 'same' | 'valid' {
 const ACTIVATIONS: Readonly<Record<string, (x: tf.Tensor) => tf.Tensor>> = {
   elu: (x) => tf.elu(x),
   exponential: (x) => tf.exp(x),
-  gelu: (x) => tf.mul(tf.mul(x, 0.5), tf.add(1, tf.erf(tf.mul(x, Math.SQRT1_2)))),
+  gelu: (x) => gelu(x),
   hardSigmoid: (x) => tf.clipByValue(tf.add(tf.mul(x, 0.2), 0.5), 0, 1),
   linear: (x) => x,
   mish: (x) => tf.mul(x, tf.tanh(tf.softplus(x))),
@@ -67,11 +68,11 @@ const ACTIVATIONS: Readonly<Record<string, (x: tf.Tensor) => tf.Tensor>> = {
   relu6: (x) => tf.relu6(x),
   selu: (x) => tf.selu(x),
   sigmoid: (x) => tf.sigmoid(x),
-  silu: (x) => tf.mul(x, tf.sigmoid(x)),
+  silu,
   softmax: (x) => tf.softmax(x),
   softplus: (x) => tf.softplus(x),
   softsign: (x) => tf.div(x, tf.add(1, tf.abs(x))),
-  swish: (x) => tf.mul(x, tf.sigmoid(x)),
+  swish: silu,
   tanh: (x) => tf.tanh(x),
 };
 

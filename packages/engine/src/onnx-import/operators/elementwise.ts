@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { gelu } from '../../layers/activation.ts';
 import { sizeOf } from '../../ndarray.ts';
 import type { Call } from '../call.ts';
 import type { OnnxOperator, OperatorTable } from '../operator.ts';
@@ -44,14 +45,6 @@ function variadic(
 }
 
 const isInteger = (x: tf.Tensor) => x.dtype === 'int32';
-const SQRT_HALF = Math.SQRT1_2;
-
-/** x * P(X <= x) for a normal X; `tanh` is the approximation that older networks use (Hendrycks and Gimpel 2016). */
-function gelu(x: tf.Tensor, approximate: string): tf.Tensor {
-  const inner = () => tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(tf.square(x), x))));
-  const probability = approximate === 'tanh' ? tf.tanh(inner()) : tf.erf(tf.mul(x, SQRT_HALF));
-  return tf.mul(tf.mul(x, 0.5), tf.add(1, probability));
-}
 
 /** exp(min(x, 0)) - 1: does not overflow where it is not used. */
 function expm1OfNegative(x: tf.Tensor): tf.Tensor {
@@ -108,7 +101,7 @@ export const elementwiseOperators = {
   Erf: unary((x) => tf.erf(x)),
   Exp: unary((x) => tf.exp(x)),
   Floor: unary((x) => (isInteger(x) ? x : tf.floor(x))),
-  Gelu: unary((x, call) => gelu(x, call.text('approximate', 'none'))),
+  Gelu: unary((x, call) => gelu(x, { approximate: call.text('approximate', 'none') === 'tanh' })),
   Greater: binary((a, b) => tf.greater(a, b)),
   GreaterOrEqual: binary((a, b) => tf.greaterEqual(a, b)),
   HardSigmoid: unary((x, call) =>
