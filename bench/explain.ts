@@ -18,8 +18,8 @@ const TIMES = 200;
 export async function benchExplanations(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'jsigr-bench-'));
   const gateway = await startGateway({ dataDirectory: join(directory, 'data'), grpcPort: 0, httpPort: null });
-  const training = connect(TrainingServiceClient, gateway.grpcAddress);
-  const explanations = connect(ExplanationServiceClient, gateway.grpcAddress);
+  const training = connect(TrainingServiceClient, { address: gateway.grpcAddress });
+  const explanations = connect(ExplanationServiceClient, { address: gateway.grpcAddress });
   try {
     const spec = { dataset: 'datasets/glyphs', architecture: 'lenet', objective: 'standard', epochs: 1 };
     const created = await unary(training, 'createTrainingRun', CreateTrainingRunRequest.fromPartial({ spec }));

@@ -15,7 +15,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { checkTools, download, PYTHON_TOOLS, python, root, run, runPython, runSetup, SetupError } from './wheels.ts';
 
 /** Versions that were tried together; the add-on's sources have built with the wheels of 2.12 to 2.21. */
 const TFJS_VERSION = '4.22.0';
@@ -26,36 +26,11 @@ const FLAVOURS = {
   gpu: { addon: '@tensorflow/tfjs-node-gpu', wheel: 'tensorflow', extra: 'and-cuda' },
 } as const;
 
-/** The wheels differ by Python version, but not what is in them for us. */
-const WHEEL_OF = [
-  '--python-version',
-  '3.12',
-  '--implementation',
-  'cp',
-  '--abi',
-  'cp312',
-  '--abi',
-  'none',
-  '--abi',
-  'abi3',
-];
-const PLATFORMS = ['manylinux_2_27_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64'];
 const NODE_API = '8';
 
-/** What a person can mend: said without a stack trace. */
-class SetupError extends Error {}
-
-const root = fileURLToPath(new URL('..', import.meta.url));
 const home = join(root, '.tensorflow');
-const python = process.env.PYTHON ?? 'python3';
 
-try {
-  main(process.argv.slice(2));
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error;
-  console.error(`setup:tensorflow: ${error.message}`);
-  process.exitCode = 1;
-}
+runSetup('setup:tensorflow', main);
 
 function main(options: readonly string[]): void {
   const unknown = options.find((option) => option !== '--gpu');
@@ -110,15 +85,12 @@ function findTools(): Tools {
       `the headers of Node are missing (${headers}/include/node/node_api.h): run \`npm ci\`, which brings a Node with headers, ` +
         'or install those of your Node (Debian: libnode-dev)',
     );
-  for (const [command, argument, remedy] of [
-    [python, '-c "import zipfile"', 'install Python 3.9 or later, or name one by PYTHON'],
-    [python, '-m pip --version', 'install pip for it (Debian: python3-pip)'],
+  checkTools([
+    ...PYTHON_TOOLS,
     ['g++', '--version', 'install a C++17 compiler (Debian: g++)'],
     ['make', '--version', 'install make'],
     ['tar', '--version', 'install tar'],
-  ] as const)
-    if (spawnSync(`${command} ${argument}`, { shell: true }).status !== 0)
-      throw new SetupError(`\`${command} ${argument}\` does not work: ${remedy}`);
+  ]);
   return { npm, nodeGyp, headers };
 }
 
@@ -184,13 +156,6 @@ for path in glob.glob(os.path.join(wheels, 'nvidia*.whl')):
   );
 }
 
-function download(what: readonly string[], folder: string): void {
-  console.log(`fetching ${what.join(' ')} from PyPI`);
-  const platforms = PLATFORMS.flatMap((platform) => ['--platform', platform]);
-  const options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '-q', '-d', folder];
-  run(python, ['-m', 'pip', 'download', ...options, ...WHEEL_OF, ...platforms, ...what], root);
-}
-
 function build(folder: string, { nodeGyp, headers }: Tools): void {
   console.log('building the add-on');
   const variables = [
@@ -217,16 +182,4 @@ function versionOf(folder: string): string | undefined {
   });
   if (status !== 0) console.error(stderr);
   return status === 0 ? stdout.trim() : undefined;
-}
-
-function runPython(program: string, values: readonly string[]): void {
-  run(python, ['-c', program, ...values], root);
-}
-
-function run(command: string, options: readonly string[], folder: string): void {
-  const { status, error } = spawnSync(command, options, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (status !== 0)
-    throw new SetupError(
-      `\`${command} ${options.slice(0, 4).join(' ')} ...\` failed${error ? ` (${error.message})` : ''}; what it said stands above`,
-    );
 }

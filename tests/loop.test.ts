@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attackerWorker } from '@jsigr/attacker';
+import { decodeExamples } from '@jsigr/attacks';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import {
   AttackerServiceClient,
@@ -20,10 +21,12 @@ import {
   directoryArtefactStore,
   type GrpcServer,
   Load,
+  type Peer,
   serverStream,
   startGrpcServer,
   unary,
   type WorkerDefinition,
+  WorkerDoor,
 } from '@jsigr/service';
 import { trainerWorker } from '@jsigr/trainer';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -54,7 +57,9 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function serve({ kind, module, services }: WorkerDefinition): Promise<string> {
+async function serve({ kind, module, services }: WorkerDefinition): Promise<Peer> {
+  const token = `token-of-the-${kind}`;
+  const door = new WorkerDoor(token);
   const artefacts = directoryArtefactStore(join(root, kind));
   stores[kind] = artefacts;
   const signal = new AbortController().signal;
@@ -64,10 +69,15 @@ async function serve({ kind, module, services }: WorkerDefinition): Promise<stri
     compute: { threads: 1 },
     signal,
     load: new Load(),
+    stateMs: 60_000,
+    fencingToken: () => undefined,
+    onDrain: () => {},
+    door,
   };
-  const server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
+  const { admit } = door;
+  const server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0, admit });
   servers.push(server);
-  return server.address;
+  return { address: server.address, token };
 }
 
 const plan = {
@@ -81,17 +91,26 @@ const plan = {
   seed: 2,
 };
 
-async function start(run: string, epochs: number, loop: boolean): Promise<void> {
+async function start(
+  run: string,
+  epochs: number,
+  loop?: { readonly feedback: Feedback; readonly patience?: number; readonly exampleShare?: number },
+  objective = 'standard',
+): Promise<void> {
   const spec = {
     dataset: 'datasets/glyphs',
     architecture: 'mlp',
-    objective: 'standard',
+    objective,
     epochs,
     batchSize: 32,
     seed: 1,
-    ...(loop ? { loop: { enabled: true, feedback: Feedback.FEEDBACK_SELECT, plan } } : {}),
+    ...(loop ? { loop: { enabled: true, plan, ...loop } } : {}),
   };
-  await unary(trainer, 'startTraining', StartTrainingRequest.fromPartial({ run, spec, datasetDigest }));
+  await unary(
+    trainer,
+    'startTraining',
+    StartTrainingRequest.fromPartial({ run, spec, datasetDigest, followerToken: 'guest' }),
+  );
 }
 
 async function watch(run: string): Promise<{ events: RunEvent[]; outcome?: TrainingOutcome }> {
@@ -108,7 +127,7 @@ function modelsOf(events: RunEvent[], kind: 'checkpointSaved' | 'robustnessRepor
 }
 
 async function trainSurrogate(): Promise<string> {
-  await start('trainingRuns/surrogate', 1, false);
+  await start('trainingRuns/surrogate', 1);
   const [model = ''] = modelsOf((await watch('trainingRuns/surrogate')).events, 'checkpointSaved');
   const digest = model.replace('models/', '');
   const files = await stores.trainer?.get('models', digest);
@@ -116,21 +135,46 @@ async function trainSurrogate(): Promise<string> {
   return digest;
 }
 
+function following(run: string, trainingExamples = 0): FollowRunRequest {
+  return FollowRunRequest.fromPartial({
+    run,
+    trainerAddress: servers[0]?.address ?? '',
+    trainerToken: 'guest',
+    datasetDigest,
+    surrogateDigests: [surrogateDigest],
+    plan,
+    dataset: 'datasets/glyphs',
+    trainingExamples,
+  });
+}
+
+/** More epochs than a test has time for: it goes on until it is stopped. */
+const ENDLESS = 10_000;
+
+/** Lets the attacker follow until an event is what is waited for, then stops the run; all events until then. */
+async function followedUntil(run: string, request: FollowRunRequest, isIt: (event: RunEvent) => boolean) {
+  const reports = serverStream(attacker, 'followRun', request);
+  const followed = (async () => {
+    for await (const _ of reports);
+  })().catch(() => undefined);
+  const events: RunEvent[] = [];
+  for await (const { event } of serverStream(trainer, 'watchTraining', { run, afterSequence: 0 })) {
+    if (event) events.push(event);
+    if (event && isIt(event)) break;
+  }
+  await unary(trainer, 'stopTraining', { run, handBack: false });
+  await unary(trainer, 'endFollowing', { run });
+  await followed;
+  return events;
+}
+
 describe('the closed loop', () => {
   test('checkpoints reach the attacker, its reports become events, the best model is selected, the last is not skipped', async () => {
     const run = 'trainingRuns/loop';
-    await start(run, 5, true);
+    await start(run, 5, { feedback: Feedback.FEEDBACK_SELECT });
     const watching = watch(run);
     const followed: number[] = [];
-    const request = FollowRunRequest.fromPartial({
-      run,
-      trainerAddress: servers[0]?.address ?? '',
-      datasetDigest,
-      surrogateDigests: [surrogateDigest],
-      plan,
-      dataset: 'datasets/glyphs',
-    });
-    for await (const { checkpointSequence } of serverStream(attacker, 'followRun', request))
+    for await (const { checkpointSequence } of serverStream(attacker, 'followRun', following(run)))
       followed.push(checkpointSequence);
     const { events, outcome } = await watching;
 
@@ -152,5 +196,57 @@ describe('the closed loop', () => {
     const best = Math.max(...reports.map(({ epsilons }) => epsilons[0]?.transferred?.value ?? 0));
     const chosen = reports.find(({ model }) => model === outcome?.bestModel);
     expect(chosen?.epsilons[0]?.transferred?.value).toBe(best);
+  });
+
+  test('adapts: the penalties of the next epochs are what the reports made of them', async () => {
+    const run = 'trainingRuns/adapt';
+    await start(run, ENDLESS, { feedback: Feedback.FEEDBACK_ADAPT }, 'jacobian');
+    const factorOf = ({ payload }: RunEvent) =>
+      payload?.$case === 'epochCompleted'
+        ? payload.value.metrics.find(({ name }) => name === 'penalty_factor')?.value
+        : undefined;
+    const events = await followedUntil(run, following(run), (event) => factorOf(event) !== undefined);
+    const told = events.flatMap(({ payload }) => (payload?.$case === 'feedbackTaken' ? [payload.value] : []));
+    expect(told[0]?.penaltyFactor).toBe(1.25); // clean accuracy is the best so far
+    expect(told.map(({ penaltyFactor }) => penaltyFactor)).toContain(factorOf(events.at(-1) as RunEvent));
+    expect(modelsOf(events, 'robustnessReported')).toContain(told[0]?.model);
+  });
+
+  test('augments: examples of training images, made by the attacker, are taken from the store', async () => {
+    const run = 'trainingRuns/augment';
+    await start(run, ENDLESS, { feedback: Feedback.FEEDBACK_AUGMENT, exampleShare: 1 });
+    // Examples travel by the store: here the two have different ones, so what the attacker put is carried over.
+    const [ours, theirs] = [stores.trainer, stores.attacker];
+    const put = theirs?.put.bind(theirs);
+    if (!ours || !theirs || !put) throw new Error('a store is missing');
+    theirs.put = async (kind, files) => {
+      if (kind === 'examples') await ours.put(kind, files);
+      return put(kind, files);
+    };
+    const events = await followedUntil(run, following(run, 16), ({ payload }) => payload?.$case === 'feedbackTaken');
+    theirs.put = put;
+    expect(events.at(-1)?.payload).toMatchObject({ value: { trainingExamples: 16, penaltyFactor: 0 } });
+    const [report] = events.flatMap(({ payload }) => (payload?.$case === 'robustnessReported' ? [payload.value] : []));
+    const { indices, images } = decodeExamples(await ours.get('examples', report?.trainingExamples ?? ''));
+    expect(new Set(indices).size).toBe(16);
+    expect(images).toHaveLength(16 * 28 * 28);
+  });
+
+  test('stops early: a training without end ends when a report was no better, with the best one selected', async () => {
+    const run = 'trainingRuns/early';
+    await start(run, ENDLESS, { feedback: Feedback.FEEDBACK_EARLY_STOP, patience: 1 });
+    const watching = watch(run);
+    for await (const _ of serverStream(attacker, 'followRun', following(run)));
+    const { events, outcome } = await watching;
+    expect(outcome).toMatchObject({
+      state: RunState.RUN_STATE_SUCCEEDED,
+      reason: expect.stringMatching(/^stopped early after step \d+: .* in 1 report$/),
+    });
+    const selected = events.flatMap(({ payload }) =>
+      payload?.$case === 'checkpointSelected' ? [payload.value.model] : [],
+    );
+    expect(outcome?.bestModel).toBe(selected.at(-1));
+    // The last checkpoint is attacked too.
+    expect(modelsOf(events, 'robustnessReported').at(-1)).toBe(modelsOf(events, 'checkpointSaved').at(-1));
   });
 });

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const script = fileURLToPath(new URL('../scripts/setup-tensorflow.ts', import.meta.url));
+const scripts = fileURLToPath(new URL('../scripts', import.meta.url));
 
 /** A project of its own, with an npm that does nothing and tools that all work unless a case takes one away. */
 let root: string;
@@ -16,7 +16,8 @@ beforeAll(() => {
     writeFileSync(join(root, file), '');
   }
   mkdirSync(join(root, 'scripts'));
-  copyFileSync(script, join(root, 'scripts', 'setup-tensorflow.ts'));
+  for (const file of ['setup-tensorflow.ts', 'wheels.ts'])
+    copyFileSync(join(scripts, file), join(root, 'scripts', file));
   mkdirSync(join(root, 'tools'));
   symlinkSync('/bin/sh', join(root, 'tools', 'sh'));
   for (const tool of ['python3', 'g++', 'make', 'tar'])

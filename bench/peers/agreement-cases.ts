@@ -1,10 +1,9 @@
 import { findObjective } from '@jsigr/defenses';
-import { type Engine, float32, type NdArray, sizeOf, type Tree, uniform, valueAndGrad } from '@jsigr/engine';
+import { type Engine, float32, type NdArray, sizeOf, specsOf, type Tree, uniform, valueAndGrad } from '@jsigr/engine';
 import {
   type ImageShape,
   initialParameters,
   parameterShapes,
-  specsOf,
   statisticNames,
   type TrainingForward,
   trainingForwardOf,

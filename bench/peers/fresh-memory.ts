@@ -11,7 +11,7 @@ const workload: Workload = { network: 'resnet8', batch: 4, input: [16, 16, 3] };
 const job = await OUR_JOBS.jsigr(engine, workload, workloadArrays(workload));
 const resident: number[] = [];
 for (let part = 0; part < PARTS; part++) {
-  for (let step = 0; step < steps / PARTS; step++) await job.step();
+  await job.steps(steps / PARTS);
   globalThis.gc?.();
   resident.push(process.memoryUsage.rss() / MIB);
 }

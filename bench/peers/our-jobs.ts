@@ -7,8 +7,19 @@ import {
   traceTechniques,
   trainingStep,
 } from '@jsigr/defenses';
-import { type Compiled, type Engine, float32, graphFlops, int32, type NdArray, scalar, type Tree } from '@jsigr/engine';
-import { forwardOf, specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
+import {
+  type Compiled,
+  constantArrays,
+  type Engine,
+  float32,
+  graphFlops,
+  int32,
+  type NdArray,
+  scalar,
+  specsOf,
+  type Tree,
+} from '@jsigr/engine';
+import { forwardOf, statisticNames, trainingForwardOf } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { CONSTANTS, type Job, modelOf, type Workload, type WorkloadArrays } from './workloads.ts';
 
@@ -19,8 +30,8 @@ export interface RunningJob {
   readonly flops: number;
   /** Of the traced graph. */
   readonly nodes: number;
-  /** One step; what it gives finds the number by which peers are compared: the loss before the step, or the mean size of the logits after it. */
-  step(): Promise<() => number | Promise<number>>;
+  /** Steps; what they give finds the number by which peers are compared: the loss before the last step, or the mean size of the logits after it. */
+  steps(count: number): Promise<() => number | Promise<number>>;
   release(): Promise<void>;
 }
 
@@ -29,8 +40,9 @@ type Start = (engine: Engine, workload: Workload, arrays: WorkloadArrays) => Pro
 export const OUR_JOBS: Readonly<Record<Job, Start>> = {
   async forward(engine, workload, arrays) {
     const { compiled, run } = await compileForward(engine, workload, arrays);
-    return running(compiled, async () => {
-      const logits = await run(arrays.images);
+    return running(compiled, async (count) => {
+      let logits: NdArray | undefined;
+      for (let step = 0; step < count; step++) logits = await run(arrays.images);
       return () => meanSize(logits);
     });
   },
@@ -43,7 +55,7 @@ export const OUR_JOBS: Readonly<Record<Job, Start>> = {
     const each = (value: number) => float32(new Float32Array(rows).fill(value), [rows]);
     const classes = classesOf(labels);
     const inputs = {
-      parameters: { ...parameters, ...statistics },
+      parameters: constantArrays({ ...parameters, ...statistics }),
       images,
       points: images,
       labels: classes,
@@ -57,8 +69,9 @@ export const OUR_JOBS: Readonly<Record<Job, Start>> = {
     const compiled = await engine.compile(traced, specsOf(inputs), { name: 'pgd' });
     const { run } = await compileForward(engine, workload, arrays);
     let points = images;
-    return running(compiled, async () => {
-      ({ points = images } = (await compiled.run({ ...inputs, points })) as { points?: NdArray });
+    return running(compiled, async (count) => {
+      for (let step = 0; step < count; step++)
+        ({ points = images } = (await compiled.run({ ...inputs, points })) as { points?: NdArray });
       const attacked = points;
       return async () => meanSize(await run(attacked));
     });
@@ -71,13 +84,16 @@ async function compileForward(engine: Engine, workload: Workload, { parameters, 
     const given = tree as { parameters: Tree<Tensor>; images: Tensor };
     return { logits: forward(given.parameters, given.images) };
   };
-  const inputs = { parameters: { ...parameters, ...statistics }, images };
+  const inputs = { parameters: constantArrays({ ...parameters, ...statistics }), images };
   const compiled = await engine.compile(traced, specsOf(inputs), { name: 'forward' });
   const run = async (of: NdArray) => ((await compiled.run({ ...inputs, images: of })) as Arrays).logits;
   return { compiled, run };
 }
 
-/** The step that `train` of @jsigr/defenses compiles, on one batch again and again. */
+/** Steps that training makes in one turn of the engine, as `train` of @jsigr/defenses does with steps of 10 ms. */
+const TURN = 10;
+
+/** The step that `train` of @jsigr/defenses compiles, on one batch again and again; like all the others it brings its batch with it. */
 async function startTraining(
   engine: Engine,
   workload: Workload,
@@ -103,13 +119,17 @@ async function startTraining(
   const specs = specsOf({ ...fixed, ...state, scalars: scalarsOf(optimizer, 1) } as unknown as Tree<NdArray>);
   const compiled = await engine.compile(traced, specs, { name });
   let done = 0;
-  return running(compiled, async () => {
-    const inputs = { ...fixed, ...state, scalars: scalarsOf(optimizer, ++done) };
-    const outputs = (await compiled.run(inputs as unknown as Tree<NdArray>)) as unknown as typeof state & {
-      terms: Arrays;
-    };
-    state = { parameters: outputs.parameters, optimizer: outputs.optimizer };
-    return () => Object.values(outputs.terms).reduce((sum, { data }) => sum + (data[0] ?? Number.NaN), 0);
+  return running(compiled, async (count) => {
+    let terms: Arrays = {};
+    for (let left = count; left > 0; ) {
+      const size = Math.min(left, TURN);
+      const each = Array.from({ length: size }, () => ({ ...fixed, scalars: scalarsOf(optimizer, ++done) }));
+      const scanned = await compiled.scan({ carried: state, each });
+      state = scanned.carried as typeof state;
+      terms = (scanned.each.at(-1) as unknown as { terms: Arrays }).terms;
+      left -= size;
+    }
+    return () => Object.values(terms).reduce((sum, { data }) => sum + (data[0] ?? Number.NaN), 0);
   });
 }
 
@@ -118,11 +138,11 @@ function scalarsOf(optimizer: BoundOptimizer, step: number): Arrays {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
 }
 
-function running(compiled: Compiled, step: RunningJob['step']): RunningJob {
+function running(compiled: Compiled, steps: RunningJob['steps']): RunningJob {
   return {
     flops: graphFlops(compiled.graph),
     nodes: compiled.graph.nodes.length,
-    step,
+    steps,
     release: () => compiled.release(),
   };
 }

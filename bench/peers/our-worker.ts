@@ -1,12 +1,13 @@
 // A peer of `bench/engine.ts`: our own engine. Reads one JSON command a line and answers each with one line.
 import { createInterface } from 'node:readline';
-import { createEngine } from '@jsigr/engine';
+import { createEngine, type DeviceName } from '@jsigr/engine';
 import { convolutionPeak } from './convolution-peak.ts';
 import { OUR_JOBS, type RunningJob } from './our-jobs.ts';
 import type { Command, Reply } from './protocol.ts';
 import { CHECKED_STEPS, workloadArrays } from './workloads.ts';
 
-const engine = await createEngine({ threads: Number(process.argv[2]) });
+const [threads, device] = process.argv.slice(2) as [string, DeviceName];
+const engine = await createEngine({ threads: Number(threads), device });
 const jobs = new Map<string, RunningJob>();
 const { runtimeVersion, blockSize } = engine.info;
 answer({ versions: `${runtimeVersion}, block size ${blockSize}, Node ${process.version}`, variants: [''] });
@@ -24,12 +25,12 @@ async function obey(command: Command): Promise<Reply> {
           : await OUR_JOBS[job](engine, workload, workloadArrays(workload));
       const seconds = (performance.now() - started) / 1000;
       const results: number[] = [];
-      for (let step = 0; step < CHECKED_STEPS; step++) results.push(await (await made.step())());
+      for (let step = 0; step < CHECKED_STEPS; step++) results.push(await (await made.steps(1))());
       jobs.set(command.key, made);
       return { results, compileSeconds: seconds, flops: made.flops };
     }
     case 'run': {
-      for (let step = 0; step < command.steps; step++) await jobs.get(command.key)?.step();
+      await jobs.get(command.key)?.steps(command.steps);
       return {};
     }
     case 'release': {

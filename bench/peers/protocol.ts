@@ -49,6 +49,10 @@ export const PEERS: readonly PeerKind[] = [
 
 export interface WorkerOptions {
   readonly threads: number;
+  /** Only ours and PyTorch know `cuda`. */
+  readonly device: 'cpu' | 'cuda';
+  /** On a GPU: factors rounded to TF32, for ours and PyTorch alike. */
+  readonly isRounded: boolean;
   readonly python: string;
   /** Let OpenMP threads spin while they wait: faster for PyTorch on a quiet machine, ruinous on a busy one. */
   readonly spin: boolean;
@@ -67,15 +71,16 @@ export class Worker {
     this.#lines = lines[Symbol.asyncIterator]();
   }
 
-  static async start(kind: PeerKind, { threads, python, spin }: WorkerOptions): Promise<Worker> {
+  static async start(kind: PeerKind, { threads, device, isRounded, python, spin }: WorkerOptions): Promise<Worker> {
     const script = fileURLToPath(new URL(kind.script, import.meta.url));
-    const child = spawn(kind.isPython ? python : process.execPath, [script, String(threads)], {
+    const child = spawn(kind.isPython ? python : process.execPath, [script, String(threads), device], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: {
         ...process.env,
         OMP_NUM_THREADS: String(threads),
         // never ACTIVE: a worker that waits for its turn would then take a core from the others
         ...(spin ? {} : { OMP_WAIT_POLICY: 'PASSIVE' }),
+        NVIDIA_TF32_OVERRIDE: isRounded ? '1' : '0',
         TF_CPP_MIN_LOG_LEVEL: '3',
         PYTHONDONTWRITEBYTECODE: '1',
       },

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 STEPS_CHECKED = 3
 THREADS = int(sys.argv[1])
+DEVICE = sys.argv[2]
 
 
 def limit_cores():

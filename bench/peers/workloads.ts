@@ -23,6 +23,14 @@ export const WORKLOADS: readonly Workload[] = [
   { network: 'resnet18', batch: 32, input: [32, 32, 3] },
 ];
 
+/** What a GPU is timed on: enough work for one, and the two small networks, of which launching kernels is most of the time. */
+export const GPU_WORKLOADS: readonly Workload[] = [
+  { network: 'resnet18', batch: 128, input: [32, 32, 3] },
+  { network: 'resnet18', batch: 32, input: [32, 32, 3] },
+  { network: 'resnet8', batch: 128, input: [32, 32, 3] },
+  { network: 'lenet', batch: 64, input: [28, 28, 1] },
+];
+
 export const CLASSES = 10;
 /** The numbers that all sides share, under the names that the Python sides read too. */
 export const CONSTANTS = {

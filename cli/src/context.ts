@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type ComputeOptions, invalidArgument } from '@jsigr/service/client';
+import { type ComputeOptions, invalidArgument, type TlsFiles } from '@jsigr/service/client';
 import type { Command } from 'commander';
 import type { Gateways } from './gateways.ts';
 import type { Terminal } from './terminal/terminal.ts';
@@ -16,7 +16,15 @@ export type CommandGroup = (context: Context) => Command;
 /** Options that every command takes. */
 export interface GlobalOptions extends Pick<ComputeOptions, 'engine' | 'device'> {
   readonly server?: string;
+  readonly context?: string;
+  readonly namespace?: string;
   readonly dataDir?: string;
+  readonly token?: string;
+  readonly tls?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
+  readonly tlsServerName?: string;
   readonly output: 'text' | 'json';
 }
 
@@ -51,6 +59,21 @@ export function refuseCompute({ engine, device }: GlobalOptions, address: string
 /** A path of the command line. */
 export function pathOf(file: string, { directory }: Terminal): string {
   return resolve(directory, file);
+}
+
+/** Certificates: of the options, else of the variables JSIGR_TLS_*; undefined where nothing is to be encrypted. */
+export function tlsOf(options: GlobalOptions, terminal: Terminal): TlsFiles | undefined {
+  const { env } = terminal;
+  const file = (given: string | undefined, variable: string) =>
+    given === undefined ? env[variable] || undefined : pathOf(given, terminal);
+  const found = {
+    ca: file(options.tlsCa, 'JSIGR_TLS_CA'),
+    certificate: file(options.tlsCertificate, 'JSIGR_TLS_CERTIFICATE'),
+    key: file(options.tlsKey, 'JSIGR_TLS_KEY'),
+    serverName: options.tlsServerName ?? (env.JSIGR_TLS_SERVER_NAME || undefined),
+  };
+  const named = Object.entries(found).filter(([, value]) => value !== undefined);
+  return named.length > 0 || options.tls ? Object.fromEntries(named) : undefined;
 }
 
 /** Examples below the help of a command. */

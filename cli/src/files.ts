@@ -17,6 +17,11 @@ export async function saveStream(target: string, chunks: AsyncIterable<Chunk>): 
   return save(target, chunks, () => {});
 }
 
+/** Bytes that are there already, as a stream. */
+export async function* once(data: Uint8Array): AsyncGenerator<Chunk> {
+  yield { data };
+}
+
 /**
  * Writes one file of an artefact below a folder and checks its size and digest.
  * @throws JsigrError DATA_LOSS when they differ, INVALID_ARGUMENT for a path that leads out of the folder.

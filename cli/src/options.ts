@@ -122,6 +122,9 @@ export function rawFile(text: string): string {
 export const feedbacks: Readonly<Record<string, Feedback>> = {
   none: Feedback.FEEDBACK_NONE,
   select: Feedback.FEEDBACK_SELECT,
+  'early-stop': Feedback.FEEDBACK_EARLY_STOP,
+  adapt: Feedback.FEEDBACK_ADAPT,
+  augment: Feedback.FEEDBACK_AUGMENT,
 };
 
 export const modelFormats: Readonly<Record<string, ModelFormat>> = { onnx: ModelFormat.MODEL_FORMAT_ONNX };

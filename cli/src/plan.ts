@@ -83,7 +83,7 @@ export function withProfileOption(command: Command): Command {
     .addOption(
       new Option(
         '--profile <name>',
-        'attacks by a name instead of --attack: smoke, rapid, standard, autoattack or transfer, NAME[@NORM]',
+        'attacks by a name instead of --attack: smoke, rapid, standard, autoattack, black-box or transfer, NAME[@NORM]',
       ).argParser(profile),
     );
 }

@@ -2,15 +2,21 @@ import { status } from '@grpc/grpc-js';
 import { DEVICE_CHOICES, ENGINE_CHOICES, exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
 import { attacksCommand } from './commands/attacks.ts';
+import { configCommand } from './commands/config.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explainCommand } from './commands/explain.ts';
+import { gcCommand } from './commands/gc.ts';
+import { loginCommand } from './commands/login.ts';
 import { modelsCommand } from './commands/models.ts';
 import { objectivesCommand } from './commands/objectives.ts';
+import { reproduceCommand } from './commands/reproduce.ts';
 import { runsCommand } from './commands/runs.ts';
 import { sweepCommand } from './commands/sweep.ts';
+import { tokensCommand } from './commands/tokens.ts';
 import { trainCommand } from './commands/train.ts';
+import { transferMatrixCommand } from './commands/transfer-matrix.ts';
 import { upCommand } from './commands/up.ts';
 import { type CommandGroup, type Context, examples } from './context.ts';
 import { version } from './version.ts';
@@ -20,13 +26,19 @@ const commands: readonly CommandGroup[] = [
   upCommand,
   trainCommand,
   sweepCommand,
+  reproduceCommand,
   evaluateCommand,
+  transferMatrixCommand,
   attacksCommand,
   explainCommand,
   runsCommand,
   modelsCommand,
   objectivesCommand,
   datasetsCommand,
+  gcCommand,
+  tokensCommand,
+  loginCommand,
+  configCommand,
   demoCommand,
 ];
 
@@ -38,8 +50,8 @@ const EXIT_CODES = `
 Exit codes:
   0  done                          4  not possible in this state
   1  failed                        5  the gateway cannot be reached
-  2  wrong usage or bad settings   130  cancelled
-  3  not found`;
+  2  wrong usage or bad settings   6  not allowed
+  3  not found                     130  cancelled`;
 
 /**
  * Runs one command line (without `node` and the script).
@@ -65,9 +77,20 @@ function programOf(context: Context): Command {
     )
     .version(version)
     .option('--server <host:port>', 'use this gateway instead of one on the data directory')
+    .option('--context <name>', 'use the gateway in the cluster of this context of your kubeconfig (a port-forward)')
+    .option('--namespace <name>', 'its namespace (default: that of the context, else jsigr)')
     .option(
       '--data-dir <path>',
       'where runs, models and datasets are kept (default: JSIGR_DATA, else .jsigr in this folder)',
+    )
+    .option('--token <token>', 'what the gateway knows you by (better: JSIGR_TOKEN, or once `jsigr login`)')
+    .option('--tls', 'encrypt the connection, and believe the authorities of the system')
+    .option('--tls-ca <file>', 'encrypt, and believe these authorities alone (JSIGR_TLS_CA)')
+    .option('--tls-certificate <file>', 'certificate for a gateway that asks for one (JSIGR_TLS_CERTIFICATE)')
+    .option('--tls-key <file>', 'its key (JSIGR_TLS_KEY)')
+    .option(
+      '--tls-server-name <name>',
+      'name in the certificate of the gateway, if not that of --server (JSIGR_TLS_SERVER_NAME)',
     )
     .addOption(
       new Option('--engine <name>', 'what computes, in a gateway that this command starts').choices(ENGINE_CHOICES),

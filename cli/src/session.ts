@@ -2,11 +2,13 @@ import {
   DatasetServiceClient,
   EvaluationServiceClient,
   ExplanationServiceClient,
+  MaintenanceServiceClient,
   ModelServiceClient,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { cancelled, connect } from '@jsigr/service/client';
-import { type Context, computeOf, dataDirectory, type GlobalOptions, refuseCompute } from './context.ts';
+import { cancelled, connect, invalidArgument, openTls, type TlsFiles } from '@jsigr/service/client';
+import { type Context, computeOf, dataDirectory, type GlobalOptions, refuseCompute, tlsOf } from './context.ts';
+import { tokenFor } from './credentials.ts';
 import type { GatewayAddresses } from './gateways.ts';
 
 /** Typed clients of one gateway, for as long as a command lasts. */
@@ -22,6 +24,7 @@ export interface Session {
   readonly explanations: ExplanationServiceClient;
   readonly models: ModelServiceClient;
   readonly datasets: DatasetServiceClient;
+  readonly maintenance: MaintenanceServiceClient;
 }
 
 /**
@@ -35,45 +38,58 @@ export async function withSession<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const gateway = await reach(options, context);
-  const { address } = gateway;
+  const tls = gateway.files && (await openTls(gateway.files, quiet));
+  const peer = { address: gateway.address, ...tokenOf(gateway.token), tls: tls?.client };
   const clients = {
-    training: connect(TrainingServiceClient, address),
-    evaluations: connect(EvaluationServiceClient, address),
-    explanations: connect(ExplanationServiceClient, address),
-    models: connect(ModelServiceClient, address),
-    datasets: connect(DatasetServiceClient, address),
+    training: connect(TrainingServiceClient, peer),
+    evaluations: connect(EvaluationServiceClient, peer),
+    explanations: connect(ExplanationServiceClient, peer),
+    models: connect(ModelServiceClient, peer),
+    datasets: connect(DatasetServiceClient, peer),
+    maintenance: connect(MaintenanceServiceClient, peer),
   };
   let release = (): void => {};
   const interrupted = new Promise<never>((_, reject) => {
     release = context.terminal.onInterrupt(() => reject(cancelled('interrupted')));
   });
-  const { httpAddress } = gateway;
+  const { address, httpAddress } = gateway;
   try {
-    const session = { ...clients, address, ...(httpAddress && { httpAddress }), embedded: gateway.close !== undefined };
+    const session = { ...clients, address, ...(httpAddress && { httpAddress }), embedded: gateway.isOwn === true };
     return await Promise.race([use(session), interrupted]);
   } finally {
     release();
     for (const client of Object.values(clients)) client.close();
+    tls?.close();
     await gateway.close?.();
   }
 }
 
+const quiet = { info: () => {}, error: () => {} };
+
 interface Reached {
   readonly address: string;
+  readonly token?: string;
+  /** Certificates; absent where nothing is encrypted. */
+  readonly files?: TlsFiles | undefined;
   readonly httpAddress?: string;
+  /** It ends with the command. */
+  readonly isOwn?: true;
   readonly close?: () => Promise<void>;
 }
 
 async function reach(options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
+  if (options.context !== undefined) return inCluster(options.context, options, { terminal, gateways });
   if (options.server) {
     refuseCompute(options, options.server);
-    return { address: options.server };
+    const files = tlsOf(options, terminal);
+    return { address: options.server, files, ...tokenOf(await tokenFor(options.server, options, terminal)) };
   }
   const directory = dataDirectory(options, terminal);
-  const found = await gateways.find(directory);
+  const found = await gateways.find(directory, tlsOf(options, terminal));
   if (found) {
     refuseCompute(options, found.grpcAddress);
-    return { address: found.grpcAddress, ...httpOf(found) };
+    const token = (await tokenFor(found.grpcAddress, options, terminal)) ?? found.token;
+    return { address: found.grpcAddress, files: found.tls, ...tokenOf(token), ...httpOf(found) };
   }
   const compute = computeOf(options, terminal);
   const started = await gateways.start({
@@ -81,9 +97,33 @@ async function reach(options: GlobalOptions, { terminal, gateways }: Context): P
     host: '127.0.0.1',
     grpcPort: 0,
     httpPort: 0,
+    // The variables for certificates mean those of a client here.
+    tls: null,
     ...compute,
   });
-  return { address: started.grpcAddress, ...httpOf(started), close: () => started.close() };
+  return {
+    address: started.grpcAddress,
+    files: started.tls,
+    ...tokenOf(started.token),
+    ...httpOf(started),
+    isOwn: true,
+    close: () => started.close(),
+  };
+}
+
+/** The gateway in the cluster of a kubeconfig's context. */
+async function inCluster(context: string, options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
+  if (options.server) throw invalidArgument('context', '--server names a gateway too: give one of them');
+  refuseCompute(options, `the context ${context}`);
+  const token = tokenOf(await tokenFor(`context/${context}`, options, terminal));
+  const { grpcAddress: address, serverName, close } = await gateways.forward({ context, namespace: options.namespace });
+  // The certificate is not made out for a port of this machine.
+  const given = tlsOf(options, terminal);
+  return { address, files: given && { ...given, serverName: given.serverName ?? serverName }, ...token, close };
+}
+
+function tokenOf(token: string | undefined): { token?: string } {
+  return token ? { token } : {};
 }
 
 function httpOf({ httpAddress }: GatewayAddresses): { httpAddress?: string } {

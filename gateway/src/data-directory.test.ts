@@ -88,10 +88,12 @@ describe('the data directory', () => {
   test.skipIf(process.platform !== 'linux')(
     'a lock of a killed process that nobody has buried is replaced',
     async () => {
-      // The shell becomes `sleep`, which never asks how its child ended.
-      const shell = spawn('sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 60']);
+      // The shell becomes `sleep`, which never asks how its child ended; a shell that still is one would bury it.
+      const shell = spawn('sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60']);
       const pid = Number(String((await once(shell.stdout, 'data'))[0]));
-      await vi.waitFor(async () => expect(await readFile(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '));
+      await vi.waitFor(async () => expect(await readFile(`/proc/${pid}/stat`, 'utf8')).toContain(') Z '), {
+        timeout: 10_000,
+      });
       const path = await mkdtemp(join(root, 'unburied-'));
       const lock = { pid, processStart: await processStart(pid), instance: 'x' };
       await writeFile(join(path, 'gateway.json'), JSON.stringify(lock));

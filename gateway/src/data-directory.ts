@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { chmod, link, mkdir, open, readFile, rename, rm, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { failedPrecondition, JsigrError } from '@jsigr/service';
@@ -20,12 +20,17 @@ const lockSchema = z.object({
   /** host:port; absent while the gateway starts. */
   grpcAddress: z.string().optional(),
   httpAddress: z.string().optional(),
+  /** Whoever can read this file may do everything: it is the owner of the data. */
+  ownerToken: z.string().optional(),
+  /** How clients on this machine make sure of the gateway; absent where nothing is encrypted. */
+  tls: z.object({ ca: z.string(), serverName: z.string().optional() }).optional(),
 });
 export type Lock = z.output<typeof lockSchema>;
 
 export interface Addresses {
   readonly grpcAddress: string;
   readonly httpAddress?: string;
+  readonly tls?: Lock['tls'];
 }
 
 /** A data directory that belongs to this process until `release`. */
@@ -33,6 +38,11 @@ export interface DataDirectory {
   readonly path: string;
   readonly database: string;
   readonly artefacts: string;
+  readonly audit: string;
+  /** For whoever can read the lock file; another one at every start. */
+  readonly ownerToken: string;
+  /** 32 random bytes, made when they are first asked for, that stay. */
+  secret(): Promise<Buffer>;
   /** Says in the lock file where the gateway listens. */
   announce(addresses: Addresses): Promise<void>;
   /** Gives the directory back, and removes it if this process made it and nothing was put into it. */
@@ -46,6 +56,7 @@ export interface DataDirectory {
 export async function takeDataDirectory(directory: string): Promise<DataDirectory> {
   const path = resolve(directory);
   const lock: Lock = { pid: process.pid, processStart: await processStart(process.pid), instance: randomUUID() };
+  const ownerToken = `owner.${randomBytes(32).toString('base64url')}`;
   const made = await usable(path, () => makeDirectory(path));
   try {
     await usable(path, () => takeLock(path, lock));
@@ -57,7 +68,10 @@ export async function takeDataDirectory(directory: string): Promise<DataDirector
     path,
     database: join(path, 'db'),
     artefacts: join(path, 'artefacts'),
-    announce: (addresses) => usable(path, () => replaceLock(path, { ...lock, ...addresses })),
+    audit: join(path, 'audit.jsonl'),
+    ownerToken,
+    secret: () => usable(path, () => readSecret(join(path, 'secret'))),
+    announce: (addresses) => usable(path, () => replaceLock(path, { ...lock, ...addresses, ownerToken })),
     async release() {
       const found = await readLock(path);
       if (found?.instance === lock.instance) await unlink(join(path, LOCK)).catch(() => undefined);
@@ -70,6 +84,20 @@ export async function takeDataDirectory(directory: string): Promise<DataDirector
 export async function holderOf(directory: string): Promise<Lock | undefined> {
   const lock = await readLock(resolve(directory));
   return lock && (await isAlive(lock)) ? lock : undefined;
+}
+
+const SECRET_BYTES = 32;
+
+async function readSecret(path: string): Promise<Buffer> {
+  const found = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found?.length === SECRET_BYTES) return found;
+  if (found) throw new Error(`${path} has ${found.length} bytes, not ${SECRET_BYTES}`);
+  const secret = randomBytes(SECRET_BYTES);
+  await writeFile(path, secret, { mode: 0o600, flag: 'wx', flush: true });
+  return secret;
 }
 
 /** @returns whether it was made just now. */

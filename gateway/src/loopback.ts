@@ -1,5 +1,4 @@
 import { isIP } from 'node:net';
-import { invalidArgument } from '@jsigr/service';
 
 /** Does the name or address always mean this machine? */
 export function isLoopback(host: string): boolean {
@@ -7,11 +6,7 @@ export function isLoopback(host: string): boolean {
   return host === '::1' || host === 'localhost';
 }
 
-/** @throws JsigrError INVALID_ARGUMENT for an address that others can reach. */
-export function checkHost(host: string): void {
-  if (!isLoopback(host))
-    throw invalidArgument(
-      'host',
-      `${JSON.stringify(host)} can be reached from other machines; this version has no sign-in yet and listens on 127.0.0.1, ::1 or localhost only`,
-    );
+/** Where this machine reaches a server that listens on all its addresses; any other address as it is. */
+export function localAddress(address: string): string {
+  return address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLogger, JsigrError } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { gatewayOptions } from './environment.ts';
+import { TokenFile } from './access/tokens.ts';
 import { findGateway } from './find-gateway.ts';
 import { startGateway } from './start-gateway.ts';
 import { OPENING_MS } from './store/testing.ts';
@@ -36,17 +36,18 @@ describe('a gateway', () => {
         grpcAddress: first.grpcAddress,
         httpAddress: first.httpAddress,
         pid: process.pid,
+        token: first.token,
       });
       const second = await failure(startGateway(options(directory)));
       expect(second).toMatchObject({ reason: 'DATA_DIRECTORY_IN_USE' });
       expect(second.message).toContain(first.grpcAddress);
       await first.close();
       expect(await findGateway(directory)).toBeUndefined();
-      expect(await readdir(directory)).toEqual(['db']);
+      expect(await readdir(directory)).toEqual(['audit.jsonl', 'db', 'secret']);
 
       const again = await startGateway({ ...options(directory), httpPort: null });
       expect(again.httpAddress).toBeUndefined();
-      expect(await findGateway(directory)).toEqual({ grpcAddress: again.grpcAddress, pid: process.pid });
+      expect(await findGateway(directory)).toMatchObject({ grpcAddress: again.grpcAddress, pid: process.pid });
       await again.close();
     },
     OPENING_MS,
@@ -73,17 +74,35 @@ describe('a gateway', () => {
     await mkdir(directory);
     await writeFile(join(directory, 'db'), 'no folder');
     expect(await failure(startGateway(options(directory)))).toMatchObject({ reason: 'DATABASE_UNUSABLE' });
-    expect(await readdir(directory)).toEqual(['db']);
+    expect(await readdir(directory)).toEqual(['audit.jsonl', 'db', 'secret']);
   });
 
   for (const host of ['0.0.0.0', '192.168.1.2', '::', 'example.com'])
-    test(`refuses to listen on ${host}: there is no sign-in yet`, async () => {
+    test(`refuses to listen on ${host} while nobody has to sign in`, async () => {
       const error = await failure(startGateway({ ...options(join(root, 'never')), host }));
-      expect(error.violations).toMatchObject([
-        { field: 'host', description: expect.stringContaining('no sign-in yet') },
-      ]);
+      expect(error).toMatchObject({ reason: 'NOBODY_SIGNS_IN', hint: expect.stringContaining('jsigr tokens create') });
       await expect(stat(join(root, 'never'))).rejects.toThrow('ENOENT');
     });
+
+  test(
+    'listens for other machines once there is a token, and lets in who has one; its owner always',
+    async () => {
+      const directory = join(root, 'open');
+      const { token } = await new TokenFile(join(directory, 'tokens.json')).create({ name: 'a', role: 'viewer' });
+      const gateway = await startGateway({ ...options(directory), host: '0.0.0.0' });
+      const port = gateway.httpAddress?.split(':')[1];
+      const asked = async (bearer: string) => {
+        const headers = bearer ? { authorization: `Bearer ${bearer}` } : {};
+        return (await fetch(`http://127.0.0.1:${port}/v1/datasets`, { headers })).status;
+      };
+      expect(await asked('')).toBe(401);
+      expect(await asked(`${token}x`)).toBe(401);
+      expect(await asked(token)).toBe(200);
+      expect(await asked(gateway.token)).toBe(200);
+      await gateway.close();
+    },
+    OPENING_MS,
+  );
 
   const bad: [string, object][] = [
     ['grpcPort', { grpcPort: 65_536 }],
@@ -99,10 +118,4 @@ describe('a gateway', () => {
       const error = await failure(startGateway({ ...options(join(root, 'never')), ...change }));
       expect(error.violations.map((violation) => violation.field)).toEqual([field]);
     });
-
-  test('that stands alone takes its options from the environment', () => {
-    const environment = { JSIGR_DATA_DIRECTORY: '/data', JSIGR_HTTP_PORT: 'none', JSIGR_THREADS: '2', JSIGR_HOST: '' };
-    expect(gatewayOptions(environment)).toEqual({ dataDirectory: '/data', httpPort: null, threads: 2 });
-    expect(() => gatewayOptions({ JSIGR_GRPC_PORT: 'x' })).toThrow(/JSIGR_DATA_DIRECTORY: must be.*JSIGR_GRPC_PORT/);
-  });
 });

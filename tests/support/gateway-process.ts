@@ -14,41 +14,59 @@ export class GatewayProcess {
   grpcAddress = '';
   httpAddress = '';
   process: ChildProcess | undefined;
+  /** What it wrote to either of its outputs. */
+  output = '';
 
-  /** @param data of another gateway, to see what happens when two want it */
-  constructor(data?: string) {
+  readonly #environment: Readonly<Record<string, string>>;
+
+  /**
+   * @param data of another gateway, to see what happens when two want it
+   * @param environment variables besides those of this process
+   */
+  constructor(data?: string, environment: Readonly<Record<string, string>> = {}) {
     this.data = data ?? join(this.#temporary, 'data');
+    this.#environment = environment;
   }
 
-  async start(): Promise<this> {
-    const child = spawn(process.execPath, [cli, 'up', '--data-dir', this.data, '--port', '0', '--http-port', '0'], {
+  /** @param options more of `jsigr up` */
+  async start(...options: readonly string[]): Promise<this> {
+    const ports = ['--port', '0', '--http-port', '0'];
+    const child = spawn(process.execPath, [cli, 'up', '--data-dir', this.data, ...ports, ...options], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#environment },
     });
     this.process = child;
-    let output = '';
-    child.stderr?.on('data', (chunk) => (output += chunk));
+    // A test that is cut off leaves no gateway, and with it no workers, and no data.
+    const cut = () => {
+      child.kill('SIGKILL');
+      rmSync(this.#temporary, { recursive: true, force: true });
+    };
+    process.once('exit', cut);
+    child.once('exit', () => process.off('exit', cut));
+    child.stderr?.on('data', (chunk) => (this.output += chunk));
     for await (const chunk of child.stdout ?? []) {
-      output += chunk;
-      if (/grpc/i.test(output) && /http:\/\//.test(output)) break;
+      this.output += chunk;
+      if (/grpc/i.test(this.output) && /https?:\/\//.test(this.output)) break;
     }
-    if (!/http:\/\//.test(output)) {
+    if (!/https?:\/\//.test(this.output)) {
       if (child.exitCode === null) await once(child, 'exit');
-      throw new Error(`jsigr up ended with ${child.exitCode}: ${output}`);
+      throw new Error(`jsigr up ended with ${child.exitCode}: ${this.output}`);
     }
-    child.stdout?.on('data', () => {});
+    child.stdout?.on('data', (chunk) => (this.output += chunk));
     const { grpcAddress, httpAddress } = JSON.parse(readFileSync(join(this.data, 'gateway.json'), 'utf8'));
     this.grpcAddress = grpcAddress;
     this.httpAddress = httpAddress;
     return this;
   }
 
-  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+  /** @returns how it ended: its exit code, or the signal that ended it */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | NodeJS.Signals | null> {
     const child = this.process;
     if (child && child.exitCode === null && child.signalCode === null) {
       child.kill(signal);
       await once(child, 'exit');
     }
-    return child?.exitCode ?? null;
+    return child?.exitCode ?? child?.signalCode ?? null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,12 +12,14 @@ import {
   type ImportDatasetRequest,
   MaskingVerdict,
   Model,
+  type ReadEvaluationFileRequest,
   type ReadModelFileRequest,
   RunState,
 } from '@jsigr/proto';
 import { notFound } from '@jsigr/service/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { tensorOf } from '../tensor.ts';
+import { adversarialFile } from '../testing/adversarial.ts';
 import { jsigr, type Outcome } from '../testing/command.ts';
 import { answers, type FakeGateway, type FakeServices, startFakeGateway, streams } from '../testing/fake-gateway.ts';
 import { fakeTerminal } from '../testing/fake-terminal.ts';
@@ -188,6 +190,64 @@ describe('evaluate', () => {
     expect(out).toMatch(/^one-step-beats-many +one step turns 5\.0 % more$/m);
     expect(out).not.toMatch(/restarts-matter/);
     expect(out).toMatch(/^note +the model gives probabilities$/m);
+  });
+
+  it('asks for what needs no gradients of a model that can only be asked, and for a budget', async () => {
+    let created: CreateEvaluationRequest | undefined;
+    const ledger = 'cd'.repeat(32);
+    await run(`evaluate abababab --max-queries 500 --resume ${ledger}`, {
+      models: { getModel: answers(() => ({ model: { ...model, blackBox: 'it is a live endpoint' } })) },
+      datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
+      evaluations: {
+        createEvaluation: answers((request: CreateEvaluationRequest) => {
+          created = request;
+          return { evaluation };
+        }),
+        getEvaluation: answers(() => ({ evaluation })),
+        watchEvaluation: streams(() => [done]),
+      },
+    });
+    const plan = { profile: 'black-box', attacks: [], maxQueries: 500, resumeLedger: ledger };
+    expect(created?.spec?.plan).toMatchObject(plan);
+  });
+
+  it('with --report and --export keeps the images, and writes the page, the pictures and what still fools the model', async () => {
+    let created: CreateEvaluationRequest | undefined;
+    const file = adversarialFile();
+    const { code, out } = await run('evaluate abababab --report r/page.html --export images', {
+      models,
+      datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [2, 2, 1] }) })) },
+      evaluations: {
+        createEvaluation: answers((request: CreateEvaluationRequest) => {
+          created = request;
+          return { evaluation };
+        }),
+        getEvaluation: answers(() => ({ evaluation })),
+        watchEvaluation: streams(() => [done]),
+        readEvaluationFile: streams(({ path }: ReadEvaluationFileRequest) =>
+          path === 'adversarial.safetensors' ? [{ offset: 0, data: Buffer.from(file) }] : [],
+        ),
+      },
+    });
+    expect(code).toBe(0);
+    expect(created?.spec?.plan?.keepAdversarial).toBe(0xffff_ffff);
+    expect(out).toContain(`${folder}/images: 4 fool the model, 3 of them still do in 8 bits`);
+    expect(readFileSync(join(folder, 'r/page.html'), 'utf8')).toContain('The nearest misses');
+    expect(new Uint8Array(readFileSync(join(folder, 'images/adversarial.safetensors')))).toEqual(file);
+    const index = JSON.parse(readFileSync(join(folder, 'images/index.json'), 'utf8'));
+    expect(index).toMatchObject({ images: 4, foolsInEightBits: 3 });
+    expect(index.entries[1]).toMatchObject({
+      path: 'pgd-linf-0.1/00004-is-1-seen-as-1.png',
+      sample: 4,
+      distance: 0.09375,
+      foolsInEightBits: false,
+    });
+    for (const { path } of index.entries)
+      expect(
+        readFileSync(join(folder, 'images', path))
+          .subarray(1, 4)
+          .toString(),
+      ).toBe('PNG');
   });
 });
 

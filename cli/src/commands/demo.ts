@@ -4,7 +4,7 @@ import { type CommandGroup, type Context, dataDirectory, examples, type GlobalOp
 import { runDemo } from '../demo/demo.ts';
 import { demoPlan, EPSILON, quickPlan } from '../demo/plan.ts';
 import { summaryText } from '../demo/summary.ts';
-import { saveStream } from '../files.ts';
+import { once, saveStream } from '../files.ts';
 import { integer } from '../options.ts';
 import { fleeting, outputOf } from '../output.ts';
 import { renderReport } from '../report/render.ts';
@@ -56,8 +56,4 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
     ])
       output.say(`  ${next}`);
   });
-}
-
-async function* once(data: Uint8Array): AsyncGenerator<{ data: Uint8Array }> {
-  yield { data };
 }

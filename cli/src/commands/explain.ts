@@ -3,7 +3,7 @@ import { type DatasetSample, ExplainedOutput, ExplainResponse, type FloatTensor,
 import { invalidArgument, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
-import { fromFileError, saveStream } from '../files.ts';
+import { fromFileError, once, saveStream } from '../files.ts';
 import { integer, rawFile, sample, setting } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { findModel } from '../resolve.ts';
@@ -52,7 +52,7 @@ export const explainCommand: CommandGroup = (context) =>
     )
     .option(
       '--method <name>',
-      'gradient, input-x-gradient, smoothgrad, integrated-gradients or perturbation',
+      'gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation or sarfa',
       'gradient',
     )
     .addOption(new Option('--set <key=value>', 'a setting of the method; repeat for more').argParser(setting))
@@ -138,10 +138,6 @@ function rawMap(file: string, attribution: FloatTensor): Uint8Array {
   const values = floatsOf(attribution);
   const rows = Array.from({ length: height }, (_, row) => [...values.subarray(row * width, (row + 1) * width)]);
   return Buffer.from(`${JSON.stringify({ shape: attribution.shape, map: rows })}\n`);
-}
-
-async function* once(data: Uint8Array): AsyncGenerator<{ data: Uint8Array }> {
-  yield { data };
 }
 
 /** What an explanation says, as text. */

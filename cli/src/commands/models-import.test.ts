@@ -54,6 +54,19 @@ async function run(line: string, importModel = receiving): Promise<Outcome> {
 }
 
 describe('models import', () => {
+  it('sends the address of a live endpoint and how patiently it is to be asked, and no files', async () => {
+    const url = 'grpc://models.example:8001/resnet';
+    const { code } = await run(`models import ${url} --requests-per-second 2.5 --timeout 0.5 --batch 4 --mean 0.5`);
+    expect(code).toBe(0);
+    expect(description).toMatchObject({
+      displayName: 'resnet',
+      endpoint: { url, requestsPerSecond: 2.5, timeoutMs: 500, batch: 4 },
+      mean: [0.5],
+      files: [],
+    });
+    expect(files).toEqual({});
+  });
+
   it('sends an ONNX file and what is said of it, and shows the model', async () => {
     const content = 'onnx '.repeat(100_000);
     writeFileSync(join(folder, 'net.onnx'), content);

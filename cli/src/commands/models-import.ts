@@ -6,9 +6,9 @@ import { invalidArgument, upload } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { fromFileError, within } from '../files.ts';
-import { imageShape, numbers } from '../options.ts';
+import { imageShape, integer, number, numbers } from '../options.ts';
 import { outputOf } from '../output.ts';
-import { withSession } from '../session.ts';
+import { type Session, withSession } from '../session.ts';
 import { modelText } from './text.ts';
 
 interface ImportOptions extends GlobalOptions {
@@ -19,6 +19,9 @@ interface ImportOptions extends GlobalOptions {
   readonly deviation: number[];
   readonly labels?: string;
   readonly scores?: string;
+  readonly requestsPerSecond: number;
+  readonly timeout: number;
+  readonly batch: number;
 }
 
 /** A file of a model: where it lies here, and what it is called there. */
@@ -31,8 +34,13 @@ const CHUNK_BYTES = 256 * 1024;
 
 export function importCommand(context: Context): Command {
   return new Command('import')
-    .description('take somebody else’s model: an ONNX file, or the folder of a TensorFlow.js LayersModel')
-    .argument('<path>', 'model.onnx; or a folder with model.json and its weight files')
+    .description(
+      'take somebody else’s model: an ONNX file, the folder of a TensorFlow.js LayersModel, or a live endpoint',
+    )
+    .argument(
+      '<path>',
+      'model.onnx; a folder with model.json and its weight files; or an address of the Open Inference Protocol: http://HOST:PORT/v2/models/NAME, grpc://HOST:PORT/NAME',
+    )
     .option('--name <name>', 'for people (default: the name of the file)')
     .addOption(new Option('--input <HxWxC>', 'size of its images, where the file leaves it open').argParser(imageShape))
     .addOption(
@@ -53,11 +61,25 @@ export function importCommand(context: Context): Command {
         .default([], '1'),
     )
     .option('--labels <names>', 'names of its classes, separated by commas')
+    .addOption(
+      new Option('--requests-per-second <number>', 'an endpoint is asked at most so often')
+        .argParser(number)
+        .default(10),
+    )
+    .addOption(
+      new Option('--timeout <seconds>', 'of one request to an endpoint; what fails in passing is tried again')
+        .argParser(number)
+        .default(10),
+    )
+    .addOption(
+      new Option('--batch <count>', 'images in one request to an endpoint, at most').argParser(integer(1)).default(32),
+    )
     .addHelpText(
       'after',
       examples(
         'jsigr models import resnet.onnx --mean 0.485,0.456,0.406 --deviation 0.229,0.224,0.225',
         'jsigr models import ./keras-model --deviation 1/255',
+        'jsigr models import grpc://models.example:8001/resnet --requests-per-second 5',
         'jsigr evaluate DIGEST --dataset cifar10 --attack pgd',
       ),
     )
@@ -67,23 +89,43 @@ export function importCommand(context: Context): Command {
 }
 
 async function importModel(path: string, options: ImportOptions, context: Context): Promise<void> {
+  const isEndpoint = /^(https?|grpcs?):\/\//.test(path);
   const source = pathOf(path, context.terminal);
-  const files = await filesOf(source);
-  const sizes = await Promise.all(files.map(({ source: file }) => sizeOf(file)));
   const description = ModelDescription.fromPartial({
-    displayName: options.name ?? basename(source, extname(source)),
+    displayName: options.name ?? (isEndpoint ? basename(path) : basename(source, extname(source))),
     input: options.input ?? [],
     layout: options.layout ?? '',
     output: options.scores ?? '',
     mean: options.mean,
     deviation: options.deviation,
     classNames: options.labels?.split(',').map((label) => label.trim()) ?? [],
-    files: files.map(({ path: name }, i) => ({ path: name, sizeBytes: sizes[i] ?? 0 })),
+    ...(isEndpoint && {
+      endpoint: {
+        url: path,
+        requestsPerSecond: options.requestsPerSecond,
+        timeoutMs: Math.round(1000 * options.timeout),
+        batch: options.batch,
+      },
+    }),
   });
   await withSession(options, context, async (session) => {
-    const response = await upload(session.models, 'importModel', messages(description, files));
+    const response = isEndpoint
+      ? await upload(session.models, 'importModel', messages(description, []))
+      : await uploadModel(source, description, session);
     outputOf(options, context).show(ImportModelResponse, response, ({ model }) => (model ? modelText(model) : ''));
   });
+}
+
+/** Imports an ONNX file, or the folder of a LayersModel, as it is described. */
+export async function uploadModel(
+  source: string,
+  description: ModelDescription,
+  session: Session,
+): Promise<ImportModelResponse> {
+  const files = await filesOf(source);
+  const sizes = await Promise.all(files.map(({ source: file }) => sizeOf(file)));
+  const announced = files.map(({ path, source: _ }, i) => ({ path, sizeBytes: sizes[i] ?? 0 }));
+  return upload(session.models, 'importModel', messages({ ...description, files: announced }, files));
 }
 
 async function* messages(

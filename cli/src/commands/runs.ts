@@ -98,12 +98,12 @@ async function cancel(name: string, options: GlobalOptions, context: Context): P
   const output = outputOf(options, context);
   await withSession(options, context, async (session) => {
     if (isEvaluation(name)) {
-      const response = await unary(session.evaluations, 'cancelEvaluation', { name });
+      const response = await unary(session.evaluations, 'cancelEvaluation', { name, etag: '' });
       output.show(CancelEvaluationResponse, response, ({ evaluation }) =>
         evaluation ? evaluationText(evaluation) : '',
       );
     } else {
-      const response = await unary(session.training, 'cancelTrainingRun', { name });
+      const response = await unary(session.training, 'cancelTrainingRun', { name, etag: '' });
       output.show(CancelTrainingRunResponse, response, ({ trainingRun }) => (trainingRun ? runText(trainingRun) : ''));
     }
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -118,6 +118,17 @@ describe('sweep', () => {
     expect(evaluations.map(({ spec }) => spec?.model.slice(0, 8))).toEqual([1, 2, 3, 4].map((n) => `models/${n}`));
     expect(evaluations[0]?.spec?.plan).toMatchObject({ part: 'held-out', samples: 10 });
     expect(out).toContain('WHITE-BOX AT 0.1');
+  });
+
+  it('averages over the seeds and draws what it found', async () => {
+    await world();
+    const { code, out } = await sweep(`${FILE}evaluation: { attacks: [fgsm:0.1], samples: 10 }`, '--plot', 'all.svg');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^jsigr +2 +75.0 % ± 0.0 +3.0 ± 0.0/m);
+    expect(await readFile(join(directory, 'all.svg'), 'utf8')).toMatch(/^<svg /);
+    const nothing = await sweep(FILE, '--plot', 'none.svg');
+    expect(nothing.code).toBe(2);
+    expect(nothing.err).toContain('needs attacks');
   });
 
   it('only lists its runs with --dry-run', async () => {

@@ -11,15 +11,17 @@ import {
   RunState,
   type TrainingRun,
 } from '@jsigr/proto';
-import { JsigrError, notFound, unary } from '@jsigr/service/client';
+import { invalidArgument, JsigrError, notFound, unary } from '@jsigr/service/client';
 import { Command } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { secondsPerEpoch } from '../demo/train-models.ts';
-import { fromFileError } from '../files.ts';
+import { fromFileError, once, saveStream } from '../files.ts';
 import { checkEnd } from '../follow.ts';
 import { fleeting, type Output, outputOf } from '../output.ts';
 import { type Session, withSession } from '../session.ts';
+import { groupsOf } from '../sweep/groups.ts';
 import type { SweepRun } from '../sweep/matrix.ts';
+import { paretoPlot } from '../sweep/pareto-plot.ts';
 import { type SweepResult, summaryText } from '../sweep/summary.ts';
 import { readSweep, type SweepFile } from '../sweep/sweep-file.ts';
 import { isFinal, stateName } from '../terminal/format.ts';
@@ -30,6 +32,7 @@ import { followRun } from './train.ts';
 interface SweepOptions extends GlobalOptions {
   readonly file: string;
   readonly dryRun: boolean;
+  readonly plot?: string;
 }
 
 const FILE = `
@@ -51,15 +54,21 @@ export const sweepCommand: CommandGroup = (context) =>
   new Command('sweep')
     .description('train (and attack) every combination of a matrix of settings, and compare them in a table')
     .requiredOption('-f, --file <path>', 'what to run')
+    .option('--plot <file.svg>', 'draw clean accuracy, robust accuracy and cost of what was attacked')
     .option('--dry-run', 'only say which runs there would be', false)
     .addHelpText('after', FILE)
-    .addHelpText('after', examples('jsigr sweep -f sweep.yaml --dry-run', 'jsigr sweep -f sweep.yaml -o json'))
+    .addHelpText(
+      'after',
+      examples('jsigr sweep -f sweep.yaml --dry-run', 'jsigr sweep -f sweep.yaml --plot pareto.svg'),
+    )
     .action(async (_: unknown, command: Command) => sweep(command.optsWithGlobals<SweepOptions>(), context));
 
 async function sweep(options: SweepOptions, context: Context): Promise<void> {
   const path = pathOf(options.file, context.terminal);
   const file = readSweep(await readFile(path, 'utf8').catch((error) => Promise.reject(fromFileError(error, path))));
   const { axes, runs } = file;
+  if (options.plot && !file.plan)
+    throw invalidArgument('plot', 'needs attacks: the file has no `evaluation`, so that there is nothing to draw');
   if (options.dryRun) {
     const titles = axes.map((axis) => ({ title: axis.toUpperCase() }));
     context.terminal.out(
@@ -75,6 +84,7 @@ async function sweep(options: SweepOptions, context: Context): Promise<void> {
     const output = outputOf(options, context);
     const results = await perform(file, session, output, context);
     output.say(`\n${summaryText(axes, results, context.terminal.bold).trimEnd()}`);
+    if (options.plot) await savePlot(pathOf(options.plot, context.terminal), axes, results, output);
     const failed = results.filter(({ run }) => run.state !== RunState.RUN_STATE_SUCCEEDED).length;
     if (failed > 0)
       throw new JsigrError({
@@ -84,6 +94,17 @@ async function sweep(options: SweepOptions, context: Context): Promise<void> {
         hint: 'the same command again makes only those anew; `jsigr runs list` names them',
       });
   });
+}
+
+async function savePlot(
+  path: string,
+  axes: readonly string[],
+  results: readonly SweepResult[],
+  output: Output,
+): Promise<void> {
+  const svg = paretoPlot(groupsOf(axes, results), 'Sweep: clean accuracy, robust accuracy and seconds an epoch');
+  await saveStream(path, once(Buffer.from(svg)));
+  output.say(`plot: ${path}`);
 }
 
 /** All runs are handed over first: the gateway trains as many at once as its machine allows. Then each is followed, and attacked. */
@@ -122,7 +143,7 @@ async function createAll(runs: readonly SweepRun[], session: Session, output: Ou
     } catch (caught) {
       const queued = created.filter(({ state }) => state === RunState.RUN_STATE_QUEUED);
       for (const { name } of queued)
-        await unary(session.training, 'cancelTrainingRun', { name }).catch(() => undefined); // it may have ended by itself
+        await unary(session.training, 'cancelTrainingRun', { name, etag: '' }).catch(() => undefined); // it may have ended by itself
       const { code, reason, message, violations, hint } = JsigrError.from(caught);
       const where = `run ${i + 1} of ${runs.length} (${run.values.join(' ')}): ${message}`;
       throw new JsigrError({ code, reason, message: where, violations, ...(hint ? { hint } : {}), cause: caught });
@@ -159,10 +180,10 @@ async function reportOn(
 ): Promise<RobustnessReport | undefined> {
   const model = run.bestModel || run.latestModel;
   if (!plan || run.state !== RunState.RUN_STATE_SUCCEEDED || !model) return undefined;
-  const spec = { model, dataset: '', plan };
+  const spec = { model, dataset: '', plan, models: [], shards: 1 };
   const text = JSON.stringify(EvaluationSpec.toJSON(spec));
   const requestId = `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
-  const created = await unary(session.evaluations, 'createEvaluation', { spec, requestId });
+  const created = await unary(session.evaluations, 'createEvaluation', { spec, requestId, labels: {} });
   const name = created.evaluation?.name ?? '';
   checkEnd(name, await followEvaluation(name, session, fleeting(output), context, false));
   const { evaluation } = await unary(session.evaluations, 'getEvaluation', { name });

@@ -20,6 +20,7 @@ import {
 } from '../terminal/format.ts';
 import { reportLine } from '../terminal/progress.ts';
 import { type Column, type Paint, properties, table } from '../terminal/table.ts';
+import { matrixText, shortLabels } from './matrix-text.ts';
 
 // What responses look like as text. Everything here is pure.
 
@@ -32,7 +33,7 @@ export function runText(run: TrainingRun): string {
     ['run', run.name],
     ['name', run.displayName],
     ['state', stateOf(run)],
-    ['training', spec ? `${spec.objective} on ${spec.architecture}, ${spec.dataset}, ${spec.epochs} epochs` : ''],
+    ['training', spec ? `${spec.objective} on ${networkText(spec)}, ${spec.dataset}, ${spec.epochs} epochs` : ''],
     ['settings', pairs(spec?.objectiveSettings ?? {})],
     ['techniques', pairs(spec?.techniques ?? {})],
     ['began with', spec?.initialModel ?? ''],
@@ -66,7 +67,7 @@ export function runsText(runs: readonly TrainingRun[], paint?: Paint): string {
       run.name,
       stateName(run.state),
       run.spec?.objective ?? '',
-      run.spec?.architecture ?? '',
+      run.spec ? networkText(run.spec) : '',
       idOf(run.spec?.dataset ?? ''),
       instant(run.createTime),
       shortName(run.bestModel),
@@ -76,11 +77,13 @@ export function runsText(runs: readonly TrainingRun[], paint?: Paint): string {
 }
 
 export function evaluationText(evaluation: Evaluation, paint?: Paint): string {
-  const { spec, report } = evaluation;
+  const { spec, report, transferMatrix } = evaluation;
+  if (transferMatrix) return matrixText(evaluation, transferMatrix, shortLabels(transferMatrix), paint);
   const head = properties([
     ['evaluation', evaluation.name],
     ['state', stateOf(evaluation)],
     ['model', report ? '' : (spec?.model ?? '')],
+    ['models', spec?.models.join(', ') ?? ''],
     ['created', instant(evaluation.createTime)],
   ]);
   return report ? `${head}\n${reportText(report, paint)}` : head;
@@ -93,7 +96,7 @@ export function evaluationsText(evaluations: readonly Evaluation[], paint?: Pain
     evaluations.map(({ name, state, spec, createTime, report }) => [
       name,
       stateName(state),
-      shortName(spec?.model ?? ''),
+      spec && spec.models.length > 0 ? `${spec.models.length} models` : shortName(spec?.model ?? ''),
       instant(createTime),
       proportion(report?.cleanAccuracy),
       report ? maskingName(report.masking) : '-',
@@ -126,7 +129,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     paint,
   );
   const worst = table(
-    [left('WORST CASE'), right('EPSILON'), right('WHITE-BOX'), right('TRANSFERRED')],
+    [left('WORST CASE'), right('EPSILON'), right('DIRECT'), right('TRANSFERRED')],
     report.epsilons.map(({ norm, epsilon, whiteBox, transferred }) => [
       norm,
       decimal(epsilon),
@@ -154,7 +157,7 @@ export function modelText(model: Model, paint?: Paint): string {
   const head = properties([
     ['model', model.name],
     ['name', model.displayName],
-    ['architecture', model.architecture],
+    ['architecture', networkText(model)],
     ['made by', model.producer],
     ['input', `${model.input.join(' x ')}, ${model.classes} classes`],
     ['dataset', model.dataset],
@@ -163,6 +166,7 @@ export function modelText(model: Model, paint?: Paint): string {
     ['trained', model.trainingRun && `${count(model.step)} steps, epoch ${model.epoch}`],
     ['metrics', model.metrics.map(({ name, value }) => `${name} ${decimal(value)}`).join(', ')],
     ['classes', model.classNames.join(', ')],
+    ['black box', model.blackBox],
     ['note', model.remarks.join('; ')],
     ['created', instant(model.createTime)],
   ]);
@@ -183,7 +187,7 @@ export function modelsText(models: readonly Model[], paint?: Paint): string {
     ],
     models.map((model) => [
       shortName(model.name),
-      model.displayName ? `${model.displayName} (${model.architecture})` : model.architecture,
+      model.displayName ? `${model.displayName} (${model.architecture})` : networkText(model),
       model.objective,
       idOf(model.dataset),
       String(model.epoch),
@@ -261,6 +265,18 @@ function filesText(files: Model['files'], paint?: Paint): string {
 
 function stateOf({ state, stateReason }: { state: TrainingRun['state']; stateReason: string }): string {
   return stateReason ? `${stateName(state)}: ${stateReason}` : stateName(state);
+}
+
+/** An architecture with what differs from a plain one: `resnet20 batch gelu denoise`. */
+function networkText({
+  architecture,
+  activation,
+  norm,
+  denoise,
+}: Pick<Model, 'architecture' | 'activation' | 'norm' | 'denoise'>): string {
+  return [architecture, norm === 'none' ? '' : norm, activation === 'relu' ? '' : activation, denoise ? 'denoise' : '']
+    .filter(Boolean)
+    .join(' ');
 }
 
 function pairs(entries: Readonly<Record<string, string>>): string {

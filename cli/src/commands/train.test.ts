@@ -85,13 +85,16 @@ describe('train', () => {
     const seen: { created?: CreateTrainingRunRequest } = {};
     gateway = await startFakeGateway(services(() => succeeded, seen));
     const line =
-      'train --dataset mnist --architecture lenet --objective pgd-at --set epsilon=0.2 --epochs 2 --batch-size 32 --lr 0.01 --optimizer sgd --momentum 0.9 --schedule cosine --seed 7 --augment crop=2,flip --technique averageDecay=0.99 --teacher 12ab --initial models/34cd --training-surrogate 56ef --attack pgd:0.3:steps=5 --attack noise --epsilon 0.1 --samples 64 --surrogate abc --feedback none --name mine --label team=red';
+      'train --dataset mnist --architecture lenet --norm batch --activation silu --denoise --objective pgd-at --set epsilon=0.2 --epochs 2 --batch-size 32 --lr 0.01 --optimizer sgd --momentum 0.9 --schedule cosine --seed 7 --augment crop=2,flip --technique averageDecay=0.99 --teacher 12ab --initial models/34cd --training-surrogate 56ef --attack pgd:0.3:steps=5 --attack noise --epsilon 0.1 --samples 64 --surrogate abc --feedback none --name mine --label team=red';
     const { code, out, err } = await jsigr(line.split(' '), { gateway });
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(seen.created).toMatchObject({ displayName: 'mine', labels: { team: 'red' } });
     expect(seen.created?.spec).toMatchObject({
       dataset: 'datasets/mnist',
       architecture: 'lenet',
+      norm: 'batch',
+      activation: 'silu',
+      denoise: true,
       objective: 'pgd-at',
       objectiveSettings: { epsilon: '0.2' },
       optimizer: { name: 'sgd', learningRate: 0.01, momentum: 0.9, weightDecay: 0, schedule: 'cosine' },
@@ -123,6 +126,24 @@ describe('train', () => {
     expect(out).toContain('epoch 1: loss 0.5, 2.0 s\n');
     expect(out).toContain(`models/${'ab'.repeat(32)}`);
     expect(out).toContain(`jsigr evaluate ${NAME}`);
+  });
+
+  it('passes on when the reports end the training', async () => {
+    const seen: { created?: CreateTrainingRunRequest } = {};
+    gateway = await startFakeGateway(services(() => succeeded, seen));
+    await jsigr(['train', '--feedback', 'early-stop', '--patience', '7'], { gateway });
+    expect(seen.created?.spec?.loop).toMatchObject({ feedback: Feedback.FEEDBACK_EARLY_STOP, patience: 7 });
+  });
+
+  it.each([
+    [['--no-loop', '--feedback', 'adapt'], /'--feedback <kind>' cannot be used with option '--no-loop'/],
+    [['--no-loop', '--patience', '3'], /'--patience <reports>' cannot be used with option '--no-loop'/],
+    [['--feedback', 'early-stop', '--patience', '0'], /"0" is not a whole number in 1/],
+    [['--feedback', 'augment', '--training-examples', '0'], /"0" is not a whole number in 1/],
+  ])('refuses what would change nothing: %s', async (options, message) => {
+    gateway = await startFakeGateway(services(() => succeeded, {}));
+    const { code, err } = await jsigr(['train', ...options], { gateway });
+    expect([code, err]).toEqual([2, expect.stringMatching(message)]);
   });
 
   it('attacks with pgd and mi-fgsm at the usual radii of grey images unless told otherwise, and not at all with --no-loop', async () => {

@@ -22,6 +22,9 @@ import { runText } from './text.ts';
 interface TrainOptions extends GlobalOptions, PlanOptions {
   readonly dataset: string;
   readonly architecture: string;
+  readonly activation: string;
+  readonly norm?: string;
+  readonly denoise: boolean;
   readonly objective: string;
   readonly set?: Record<string, string>;
   readonly technique?: Record<string, string>;
@@ -40,6 +43,10 @@ interface TrainOptions extends GlobalOptions, PlanOptions {
   readonly augment?: AugmentationSpec;
   readonly loop: boolean;
   readonly feedback: string;
+  readonly cleanTolerance?: number;
+  readonly trainingExamples?: number;
+  readonly exampleShare?: number;
+  readonly patience?: number;
   readonly name: string;
   readonly label?: Record<string, string>;
   readonly detach: boolean;
@@ -57,9 +64,22 @@ export const trainCommand: CommandGroup = (context) =>
       .option('--dataset <name>', 'what to train on (jsigr datasets list)', 'glyphs')
       .option(
         '--architecture <name>',
-        'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4 or vgg11',
+        'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4, vgg7 or vgg11',
         'smallcnn',
       )
+      .addOption(
+        new Option('--norm <kind>', "normalisation layers (default: the architecture's first choice)").choices([
+          'none',
+          'batch',
+          'group',
+        ]),
+      )
+      .addOption(
+        new Option('--activation <name>', 'all but relu make a smooth network')
+          .choices(['relu', 'softplus', 'gelu', 'silu', 'tanh'])
+          .default('relu'),
+      )
+      .option('--denoise', 'feature-denoising blocks after every stage of a residual network', false)
       .option('--objective <name>', 'what is minimised (jsigr objectives list)', 'jsigr')
       .addOption(
         new Option(
@@ -109,9 +129,42 @@ export const trainCommand: CommandGroup = (context) =>
       .addOption(new Option('--augment <list>', 'crop=PIXELS,flip,noise=SIZE,cutout=PIXELS').argParser(augmentation))
       .option('--no-loop', 'train without an attacker')
       .addOption(
-        new Option('--feedback <kind>', 'what the reports change: nothing, or which checkpoint is the best')
+        new Option(
+          '--feedback <kind>',
+          'what the reports change: nothing; which checkpoint is the best; with early-stop also when training ends, with adapt also the weights of the penalties, with augment also the batches, which transferred examples join',
+        )
           .choices(Object.keys(feedbacks))
+          .conflicts('loop')
           .default('select'),
+      )
+      .addOption(
+        new Option('--clean-tolerance <share>', 'with adapt: clean accuracy that robustness may cost (default: 0.02)')
+          .argParser(number)
+          .conflicts('loop'),
+      )
+      .addOption(
+        new Option(
+          '--training-examples <count>',
+          'with augment: training images attacked beside each checkpoint (default: 256)',
+        )
+          .argParser(integer(1))
+          .conflicts('loop'),
+      )
+      .addOption(
+        new Option(
+          '--example-share <share>',
+          'with augment: how often an example takes the place of its image (default: 0.5)',
+        )
+          .argParser(number)
+          .conflicts('loop'),
+      )
+      .addOption(
+        new Option(
+          '--patience <reports>',
+          'with early-stop: reports in a row no better than the best before training ends (default: 5)',
+        )
+          .argParser(integer(1))
+          .conflicts('loop'),
       )
       .option('--name <text>', 'name for people', '')
       .addOption(new Option('--label <key=value>', 'label of the run; repeat for more').argParser(setting))
@@ -124,6 +177,7 @@ export const trainCommand: CommandGroup = (context) =>
         'jsigr train',
         'jsigr train --objective pgd-at --epochs 20 --set epsilon=0.2 --set epsilonWarmupEpochs=6 --seed 1',
         'jsigr train --objective jsigr --teacher 3f9a1c20be --set saliencySource=teacher --technique averageDecay=0.999',
+        'jsigr train --architecture resnet20 --norm group --activation gelu --denoise',
         'jsigr train --dataset mnist --architecture lenet --attack pgd:0.1,0.2:steps=20 --attack mi-fgsm:0.2',
         'jsigr train --no-loop -o json | jq .event',
       ),
@@ -135,7 +189,7 @@ async function train(options: TrainOptions, context: Context): Promise<void> {
     if (options.detach && session.embedded)
       throw failedPrecondition(
         'NO_LASTING_GATEWAY',
-        '--detach needs a gateway that stays: start one with `jsigr up`, or name one with --server',
+        '--detach needs a gateway that stays: start one with `jsigr up`, or name one with --server or --context',
       );
     const output = outputOf(options, context);
     const created = await unary(session.training, 'createTrainingRun', {
@@ -172,7 +226,7 @@ export function followRun(
     name: run.name,
     epochs: run.spec?.epochs ?? 0,
     watch: (afterSequence, signal) => events(session, run.name, afterSequence, signal, output),
-    cancel: cancels ? () => unary(session.training, 'cancelTrainingRun', { name: run.name }) : undefined,
+    cancel: cancels ? () => unary(session.training, 'cancelTrainingRun', { name: run.name, etag: '' }) : undefined,
     onEvent,
   });
 }
@@ -197,6 +251,9 @@ export async function specOf(options: TrainOptions, session: Session): Promise<T
   return TrainingSpec.fromPartial({
     dataset: resource('datasets', options.dataset),
     architecture: options.architecture,
+    activation: options.activation,
+    norm: options.norm ?? '',
+    denoise: options.denoise,
     objective: options.objective,
     objectiveSettings: options.set ?? {},
     techniques: options.technique ?? {},
@@ -219,6 +276,10 @@ export async function specOf(options: TrainOptions, session: Session): Promise<T
       ? {
           enabled: true,
           feedback: feedbacks[options.feedback],
+          cleanTolerance: options.cleanTolerance ?? 0,
+          trainingExamples: options.trainingExamples ?? 0,
+          exampleShare: options.exampleShare ?? 0,
+          patience: options.patience ?? 0,
           plan: planOf(options, dataset, { attacks: LOOP_ATTACKS, part: 'held-out', seed: options.seed }),
         }
       : undefined,

@@ -97,6 +97,7 @@ async function evaluate(model: string, { plan, seed, session, output, context }:
   const spec = {
     model,
     dataset: '',
+    models: [],
     plan: EvaluationPlan.fromPartial({
       attacks: [
         every('noise'),
@@ -108,6 +109,7 @@ async function evaluate(model: string, { plan, seed, session, output, context }:
       part: 'test',
       seed,
     }),
+    shards: 1,
   };
   const { evaluation, end } = await runEvaluation(spec, session, output, context);
   checkEnd(evaluation.name, end);

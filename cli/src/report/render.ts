@@ -1,10 +1,11 @@
 import type { EpsilonSummary, Proportion } from '@jsigr/proto';
-import { decimal, instant, maskingName, percent, shortName } from '../terminal/format.ts';
-import type { CheckpointFigures, ReportData, ReportedModel, Tile, TileGrid } from './data.ts';
-import { html, Markup } from './html.ts';
+import { decimal, maskingName, percent, shortName } from '../terminal/format.ts';
+import type { CheckpointFigures, ReportData, ReportedModel } from './data.ts';
+import { html, type Markup } from './html.ts';
 import { type ChartPoint, type ChartSeries, lineChart } from './line-chart.ts';
-import { style } from './style.ts';
+import { page } from './page.ts';
 import { attackTable, curveTable, epsilonTable, folded, modelTable, summaryTable } from './tables.ts';
+import { tileGrid } from './tiles.ts';
 
 type Kind = 'whiteBox' | 'transferred';
 
@@ -15,30 +16,18 @@ const KIND_TITLES: Readonly<Record<Kind, string>> = {
 
 /** One HTML file that needs nothing else: styles, charts and pictures are inside. Everything that comes from `data` is escaped. */
 export function renderReport(data: ReportData): string {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>jsigr: robustness on ${idOf(data.dataset)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<h1>How much is left under attack?</h1>
-${introduction(data)}
+  return page({
+    title: `robustness on ${idOf(data.dataset)}`,
+    heading: 'How much is left under attack?',
+    createTime: data.createTime,
+    content: html`${introduction(data)}
 ${howItWasMade(data)}
 ${summary(data)}
 ${curves(data)}
 ${overEpsilon(data)}
 ${grids(data)}
-${reading(data)}
-<footer>Made by jsigr, ${instant(data.createTime)} UTC. This file needs nothing from outside itself.</footer>
-</main>
-</body>
-</html>
-`.text;
+${reading(data)}`,
+  });
 }
 
 function introduction({ models, dataset }: ReportData): Markup {
@@ -127,21 +116,6 @@ function grids({ samples, methods, method }: ReportData): Markup | undefined {
 <div class="pair">${samples.map(tileGrid)}</div>
 ${methods.length > 0 && html`<h3 style="margin-top:1.5rem">One image, several methods</h3><div class="pair">${methods.map(tileGrid)}</div>`}
 </section>`;
-}
-
-function tileGrid({ title, columns, rows }: TileGrid): Markup {
-  return html`<figure class="card"><h3>${title}</h3><div class="tiles" style="grid-template-columns: repeat(${columns.length}, minmax(0, 1fr))">
-${columns.map((column) => html`<b>${column}</b>`)}
-${rows.map(({ label, tiles }) => html`${label !== '' && html`<b class="row">${label}</b>`}${tiles.map(tileFigure)}`)}
-</div></figure>`;
-}
-
-function tileFigure({ picture, alt, caption, correct, outline }: Tile): Markup {
-  const { png, height, width } = picture;
-  const source = `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
-  const mark =
-    correct === undefined ? '' : html`<span class="${correct ? 'right' : 'wrong'}">${correct ? '✓' : '✗'}</span> `;
-  return html`<figure class="tile"><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${alt}"><image width="${width}" height="${height}" href="${source}"/>${outline && html`<path class="halo" d="${outline}"/><path class="outline" d="${outline}"/>`}</svg><figcaption>${mark}${caption}</figcaption></figure>`;
 }
 
 function reading({ models }: ReportData): Markup {

@@ -23,6 +23,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 caption { text-align: left; font-size: .85rem; padding: .25rem 0 } th, td { text-align: left; padding: .5rem .8rem .5rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; white-space: nowrap }
 thead th { font-size: .85rem; color: var(--soft); font-weight: 500; white-space: normal; vertical-align: bottom } tbody th { font-weight: 600; white-space: normal; min-width: 7rem; position: sticky; left: 0; background: var(--page) } th small, td small { display: block; font-weight: 400; color: var(--soft); font-size: .82rem }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin-right: .5em } .key.s0 { background: var(--s0) } .key.s1 { background: var(--s1) } .key.s2 { background: var(--s2) } .key.s3 { background: var(--s3) }
+table.heat { border-collapse: separate; border-spacing: 2px; width: auto } .heat td { text-align: center; padding: .55rem } .heat td small { color: inherit }
 details { margin: .75rem 0 } summary { cursor: pointer; color: var(--soft); font-size: .9rem }
 .pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 1rem }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: .6rem; padding: .9rem; margin: 0; min-width: 0 }

@@ -102,6 +102,9 @@ function specOf(given: JsonObject): TrainingSpec {
 const EXAMPLE = TrainingSpec.fromPartial({
   dataset: 'd',
   architecture: 'a',
+  activation: 'a',
+  norm: 'n',
+  denoise: true,
   objective: 'o',
   objectiveSettings: { any: '' },
   optimizer: { name: 'n', learningRate: 1, momentum: 1, weightDecay: 1, schedule: 's' },

@@ -1,5 +1,7 @@
 import { MaskingVerdict, Proportion, RobustnessReport, RunState, TrainingRun } from '@jsigr/proto';
 import { describe, expect, it } from 'vitest';
+import { groupsOf } from './groups.ts';
+import { paretoPlot } from './pareto-plot.ts';
 import { front, type Point, summaryText } from './summary.ts';
 
 describe('the Pareto front', () => {
@@ -80,5 +82,50 @@ describe('the summary', () => {
     const text = summaryText(['seed'], [{ ...result('1', 1, 1), report: undefined, heldOutAccuracy: undefined }]);
     expect(text).not.toMatch(/MASKING|CLEAN|PARETO/);
     expect(text).toMatch(/^1 +succeeded +- +2.0 +models/m);
+  });
+});
+
+describe('runs that differ in nothing but the seed', () => {
+  const seeded = (objective: string, seed: string, clean: number, robust: number) => ({
+    ...result(objective, clean, robust),
+    values: [objective, seed],
+  });
+  const axes = ['objective', 'seed'];
+  const results = [
+    seeded('standard', '1', 90, 10),
+    seeded('standard', '2', 94, 12),
+    seeded('jsigr', '1', 80, 40),
+    seeded('jsigr', '2', 84, 50),
+    seeded('bad', '1', 70, 10),
+    seeded('bad', '2', 70, 10),
+  ];
+
+  it('stand together below, with mean, spread and the front', () => {
+    const text = summaryText(axes, results);
+    const [, together = ''] = text.split('\n\n');
+    const lines = together.trimEnd().split('\n');
+    expect(lines[0]).toMatch(
+      /^OBJECTIVE +SEEDS +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT 0.2 +TRANSFERRED .*MASKING +PARETO/,
+    );
+    // 40 and 50: mean 45, standard deviation sqrt(50)
+    expect(lines[2]).toMatch(/^jsigr +2 +87.5 % ± 0.0 +2.0 ± 0.0 +82.0 % ± 2.8 +45.0 % ± 7.1 +- +not assessed +\*$/);
+    expect(lines[1]).toMatch(/^standard .*\*$/);
+    expect(lines[3]).toMatch(/^bad .*not assessed$/);
+  });
+
+  it('are a point each in the plot, with the cost beside it and a ring around what is best', () => {
+    const svg = paretoPlot(groupsOf(axes, results), 'all of it');
+    expect(svg.match(/<circle/g)).toHaveLength(2);
+    expect(svg.match(/>2.0 s</g)).toHaveLength(3);
+    for (const words of ['>standard<', '>jsigr<', '>bad<', 'masking: not assessed']) expect(svg).toContain(words);
+  });
+
+  it('do not count where they failed', () => {
+    const failed = {
+      ...seeded('jsigr', '3', 0, 0),
+      run: TrainingRun.fromPartial({ state: RunState.RUN_STATE_FAILED }),
+    };
+    const [group] = groupsOf(axes, [...results.slice(2, 4), { ...failed, report: undefined }]);
+    expect(group).toMatchObject({ runs: 2, clean: { mean: expect.closeTo(0.82, 9) } });
   });
 });

@@ -1,6 +1,7 @@
 import { type Proportion, type RobustnessReport, type TrainingRun } from '@jsigr/proto';
 import { decimal, maskingName, percent, proportion, shortName, stateName } from '../terminal/format.ts';
 import { type Column, type Paint, table } from '../terminal/table.ts';
+import { axesOfGroups, groupsOf, pointOfGroup, type Spread, type SweepGroup } from './groups.ts';
 
 /** What became of one run. */
 export interface SweepResult {
@@ -13,12 +14,57 @@ export interface SweepResult {
   readonly report: RobustnessReport | undefined;
 }
 
-/** One row a run. Runs that no other one beats in accuracy, robustness and cost at once are marked. */
+/** One row a run, and where there are several seeds one row for all runs that differ in nothing else. */
 export function summaryText(axes: readonly string[], results: readonly SweepResult[], paint?: Paint): string {
+  const groups = groupsOf(axes, results);
+  const runs = runsText(axes, results, paint);
+  return groups.length < results.length ? `${runs}\n${groupsText(axes, groups, results, paint)}` : runs;
+}
+
+/** Mean and standard deviation over the seeds. What no other group beats in accuracy, robustness and cost at once is marked. */
+function groupsText(
+  axes: readonly string[],
+  groups: readonly SweepGroup[],
+  results: readonly SweepResult[],
+  paint?: Paint,
+): string {
+  const attacked = groups.some(({ clean }) => clean);
+  const best = front(groups.map(pointOfGroup));
+  const at = epsilonText(results);
+  const titles = ['SEEDS', 'HELD-OUT', 'S/EPOCH', ...(attacked ? ['CLEAN', `WHITE-BOX${at}`, `TRANSFERRED${at}`] : [])];
+  const columns: Column[] = [
+    ...axesOfGroups(axes).map((axis) => ({ title: axis.toUpperCase() })),
+    ...titles.map((title): Column => ({ title, align: 'right' })),
+    ...(attacked ? [{ title: 'MASKING' }, { title: 'PARETO' }] : []),
+  ];
+  const share = (spread: Spread | undefined) => (spread ? `${percent(spread.mean)}${around(spread, 100, 1)}` : '-');
+  const rows = groups.map((group, i) => [
+    ...group.values,
+    String(group.runs),
+    share(group.heldOut),
+    group.seconds ? `${group.seconds.mean.toFixed(1)}${around(group.seconds, 1, 1)}` : '-',
+    ...(attacked
+      ? [share(group.clean), share(group.whiteBox), share(group.transferred), group.masking, best[i] ? '*' : '']
+      : []),
+  ]);
+  const note = `mean ± standard deviation over the seeds${attacked ? '; * no other row is better in clean accuracy, robust accuracy and seconds at once' : ''}`;
+  return `${table(columns, rows, paint)}${note}\n`;
+}
+
+function around({ deviation }: Spread, scale: number, digits: number): string {
+  return deviation === undefined ? '' : ` ± ${(scale * deviation).toFixed(digits)}`;
+}
+
+function epsilonText(results: readonly SweepResult[]): string {
+  const epsilon = results.flatMap(({ report }) => report?.epsilons.at(-1)?.epsilon ?? []).at(0);
+  return epsilon === undefined ? '' : ` AT ${decimal(epsilon)}`;
+}
+
+/** Runs that no other one beats in accuracy, robustness and cost at once are marked. */
+function runsText(axes: readonly string[], results: readonly SweepResult[], paint?: Paint): string {
   const attacked = results.some(({ report }) => report);
   const best = front(results.map(pointOf));
-  const epsilon = results.flatMap(({ report }) => report?.epsilons.at(-1)?.epsilon ?? []).at(0);
-  const at = epsilon === undefined ? '' : ` AT ${decimal(epsilon)}`;
+  const at = epsilonText(results);
   const titles = ['HELD-OUT', 'S/EPOCH', ...(attacked ? ['CLEAN', `WHITE-BOX${at}`, `TRANSFERRED${at}`] : [])];
   const columns: Column[] = [
     ...axes.map((axis) => ({ title: axis.toUpperCase() })),

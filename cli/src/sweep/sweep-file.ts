@@ -28,7 +28,7 @@ export function readSweep(text: string): SweepFile {
 
 function document(text: string): Json {
   try {
-    return parse(text) as Json;
+    return parse(text, { logLevel: 'error' }) as Json;
   } catch (cause) {
     const [line = ''] = (cause instanceof Error ? cause.message : 'unreadable').split('\n');
     throw invalidArgument('file', `is not YAML: ${line}`);

@@ -109,6 +109,22 @@ describe('lines that stay', () => {
       '  1 checkpoint was not attacked: the attacker is slower',
     ],
     [
+      'penalties that follow the reports',
+      {
+        $case: 'feedbackTaken',
+        value: { model: 'models/a', step: 1, penaltyFactor: 1.25, trainingExamples: 0, stoppedAfterReports: 0 },
+      },
+      "  the next epoch's penalties are multiplied by 1.25",
+    ],
+    [
+      'reports that end the training',
+      {
+        $case: 'feedbackTaken',
+        value: { model: 'models/a', step: 1, penaltyFactor: 0, trainingExamples: 0, stoppedAfterReports: 5 },
+      },
+      '  training ends with this epoch: robust accuracy was no better in 5 reports in a row',
+    ],
+    [
       'workers come and go without one',
       { $case: 'workerChanged', value: { kind: 'trainer', address: 'x', change: 'started' } },
       undefined,

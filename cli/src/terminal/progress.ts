@@ -101,6 +101,14 @@ export function noteOf({ payload }: RunEvent): string | undefined {
       const figure = `transferred ${norm} ${decimal(epsilon)} ${proportion(robustAccuracy)}`;
       return `  best so far: ${shortName(model)} (held-out, ${figure}; masking: not assessed)`;
     }
+    case 'feedbackTaken': {
+      const { penaltyFactor, trainingExamples, stoppedAfterReports } = payload.value;
+      if (stoppedAfterReports > 0)
+        return `  training ends with this epoch: robust accuracy was no better in ${count(stoppedAfterReports)} report${stoppedAfterReports === 1 ? '' : 's in a row'}`;
+      return penaltyFactor > 0
+        ? `  the next epoch's penalties are multiplied by ${decimal(penaltyFactor)}`
+        : `  ${count(trainingExamples)} training images have an adversarial example from the next epoch on`;
+    }
     case 'checkpointsSkipped': {
       const { models, reason } = payload.value;
       return `  ${models.length} checkpoint${models.length === 1 ? ' was' : 's were'} not attacked: ${reason}`;

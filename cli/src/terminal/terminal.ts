@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
 
 /** What a command sees of the world around it; tests pass their own. */
@@ -10,6 +11,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** Width of the live line's terminal. */
   readonly columns: () => number;
+  /** All of standard input, to its end. */
+  readonly input: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Folder that relative paths of the command line start from. */
   readonly directory: string;
@@ -33,15 +36,16 @@ export function processTerminal(): Terminal {
   const handlers: (() => void)[] = [];
   const interrupt = (): void => handlers.at(-1)?.();
   return {
-    out: (text) => process.stdout.write(text),
-    err: (text) => process.stderr.write(text),
+    out: (written) => process.stdout.write(written),
+    err: (written) => process.stderr.write(written),
     interactive: process.stderr.isTTY === true,
     columns: () => process.stderr.columns || 80, // a terminal that does not know its width says 0
+    input: () => text(process.stdin),
     env: process.env,
     directory: process.cwd(),
     now: () => Date.now(),
     wait: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
-    bold: (text) => styleText('bold', text),
+    bold: (plain) => styleText('bold', plain),
     onInterrupt: (handler) => {
       if (handlers.length === 0) for (const signal of SIGNALS) process.on(signal, interrupt);
       handlers.push(handler);

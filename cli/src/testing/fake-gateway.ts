@@ -90,6 +90,7 @@ export function embedding({
   return {
     state,
     find: async () => undefined,
+    forward: async () => ({ grpcAddress: address, serverName: 'gateway', close: async () => void state.closed++ }),
     start: async () => {
       state.started++;
       return {
@@ -110,5 +111,8 @@ export const noGateways: Gateways = {
   },
   start: async () => {
     throw new Error('started a gateway');
+  },
+  forward: async () => {
+    throw new Error('went to a cluster');
   },
 };

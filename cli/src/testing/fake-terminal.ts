@@ -23,6 +23,7 @@ export function fakeTerminal(options: Partial<Terminal> = {}): FakeTerminal {
     },
     interactive: false,
     columns: () => 80,
+    input: async () => '',
     env: {},
     directory: '/',
     now: () => 0,

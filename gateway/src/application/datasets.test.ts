@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ImportDatasetRequest } from '@jsigr/proto';
 import { JsigrError } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { type TestGateway, testGateway } from '../testing/gateway.ts';
@@ -42,6 +43,7 @@ function idx(shape: readonly number[], value: number): Buffer {
 const read = (request: Partial<ImportDatasetRequest>) =>
   datasets.import(
     ImportDatasetRequest.fromPartial({ datasetId: 'mine', format: 'mnist', directory: folder, ...request }),
+    LOCAL,
   );
 const failure = (work: Promise<unknown>) =>
   work.then(

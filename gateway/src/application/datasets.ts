@@ -19,6 +19,8 @@ import {
   siblingModule,
   startComputeThread,
 } from '@jsigr/service';
+import type { Audit } from '../access/audit.ts';
+import type { Caller } from '../access/caller.ts';
 import type { DatasetStore } from '../store/catalogue.ts';
 import type { DatasetMethods, MadeDataset } from './dataset-methods.ts';
 import { fileChunks } from './file-chunks.ts';
@@ -30,11 +32,13 @@ export class Datasets {
   readonly #store: DatasetStore;
   readonly #artefacts: ArtefactStore;
   readonly #making = new Map<string, Promise<Dataset>>();
+  readonly #audit: Audit;
   #thread: ComputeThread<DatasetMethods> | undefined;
 
-  constructor(store: DatasetStore, artefacts: ArtefactStore) {
+  constructor(store: DatasetStore, artefacts: ArtefactStore, audit: Audit) {
     this.#store = store;
     this.#artefacts = artefacts;
+    this.#audit = audit;
   }
 
   /** @throws JsigrError NOT_FOUND, listing the names that there are. */
@@ -54,7 +58,7 @@ export class Datasets {
    * Importing the same bytes under the same id again gives what is there.
    * @throws JsigrError INVALID_ARGUMENT naming the field; ALREADY_EXISTS
    */
-  async import(request: ImportDatasetRequest): Promise<Dataset> {
+  async import(request: ImportDatasetRequest, caller: Caller): Promise<Dataset> {
     const { datasetId, format, directory } = request;
     const violations = new Violations();
     if (!isDatasetId(datasetId))
@@ -72,7 +76,9 @@ export class Datasets {
       if (['INTERNAL', 'COMPUTE_THREAD_DIED'].includes(reason)) throw error;
       throw invalidArgument('directory', message);
     });
-    return this.#keep(datasetId, made, false);
+    const dataset = await this.#keep(datasetId, made, false);
+    this.#audit.record(caller, 'jsigr.v1.DatasetService/ImportDataset', dataset.name);
+    return dataset;
   }
 
   /** The bytes of one file, in chunks. */

@@ -8,7 +8,7 @@ import {
   profilePlan,
   profiles,
 } from '@jsigr/attacks';
-import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
+import { type AttackPlan, type Dataset, EvaluationPlan, type Model } from '@jsigr/proto';
 import { idOf } from './names.ts';
 import { checkSettings } from './settings.ts';
 import type { Violations } from './violations.ts';
@@ -64,6 +64,79 @@ function defaultAttacks(dataset: Dataset | undefined): AttackPlan[] {
   return defaultPlan([defaultEpsilon(dataset)]).map(attackPlan);
 }
 
+/** Images that a live endpoint is asked about at most, unless told. */
+const MAX_QUERIES = 100_000;
+
+/** The plan with the defaults of a model that can only be asked: attacks that need no gradients, and a budget. */
+export function completeBlackBoxPlan(
+  plan: EvaluationPlan | undefined,
+  model: Model,
+  dataset: Dataset | undefined,
+): EvaluationPlan {
+  const given = plan ?? EvaluationPlan.fromPartial({});
+  const isOpen = given.attacks.length === 0 && !given.profile;
+  const complete = completePlan(isOpen ? { ...given, profile: 'black-box' } : given, 'test', dataset);
+  return { ...complete, maxQueries: isEndpoint(model) ? complete.maxQueries || MAX_QUERIES : complete.maxQueries };
+}
+
+function isEndpoint({ architecture }: Model): boolean {
+  return architecture === 'endpoint';
+}
+
+/** Attacks that need what the model has not, each by name. */
+export function checkAccess(plan: EvaluationPlan, field: string, model: Model, violations: Violations): void {
+  if (plan.maxQueries > 0 && !isEndpoint(model)) violations.add(`${field}.maxQueries`, 'is for live endpoints only');
+  const { blackBox } = model;
+  if (!blackBox) return;
+  if (plan.assessMasking)
+    violations.add(`${field}.assessMasking`, `needs gradients, and the model has none: ${blackBox}`);
+  plan.attacks.forEach(({ attack }, i) => {
+    if (Object.hasOwn(attacks, attack) && attacks[attack]?.access === 'white-box')
+      violations.add(
+        `${field}.attacks[${i}].attack`,
+        `${attack} needs gradients, and the model has none: ${blackBox}. The profile black-box has what needs none`,
+      );
+  });
+}
+
+/** Noise as control, and examples with momentum, which are made for being shown to others. */
+export function completeMatrixPlan(plan: EvaluationPlan | undefined, dataset: Dataset | undefined): EvaluationPlan {
+  const given = plan ?? EvaluationPlan.fromPartial({});
+  const epsilons = given.epsilons.length > 0 ? given.epsilons : [defaultEpsilon(dataset)];
+  const attacks = ['noise', 'mi-fgsm'].map((attack) => attackPlan({ attack, norm: 'linf', epsilons }));
+  const all = given.attacks.length > 0 ? given : { ...given, attacks, epsilons: [] };
+  return completePlan(all, 'test', dataset);
+}
+
+/** What one attacker keeps to itself, and several would not add up: a budget, images, what is gone on from. */
+const OF_ONE_ATTACKER = ['maxQueries', 'keepAdversarial', 'resumeLedger'] as const;
+
+export function checkSharing(plan: EvaluationPlan, field: string, shards: number, violations: Violations): void {
+  if (shards <= 1) return;
+  for (const name of OF_ONE_ATTACKER)
+    if (plan[name]) violations.add(`${field}.${name}`, `is for one attacker, and ${shards} shards are given`);
+}
+
+/** What a plan may hold, but not that of a transfer matrix. */
+export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations: Violations): void {
+  const { part, surrogates, profile, cascade, assessMasking, keepAdversarial, attacks: planned } = plan;
+  const { maxQueries, resumeLedger } = plan;
+  const foreign = {
+    profile: profile !== '',
+    surrogates: surrogates.length > 0,
+    cascade,
+    assessMasking,
+    keepAdversarial: keepAdversarial > 0,
+    maxQueries: maxQueries > 0,
+    resumeLedger: resumeLedger !== '',
+    'attacks.keepExamples': planned.some(({ keepExamples }) => keepExamples > 0),
+  };
+  for (const [name, isGiven] of Object.entries(foreign))
+    if (isGiven) violations.add(`${field}.${name}`, 'is not for a transfer matrix');
+  if (part !== 'test')
+    violations.add(`${field}.part`, `${part} given, test allowed: models hold out samples of their own`);
+}
+
 function attackPlan({ attack, norm, epsilons, settings = {} }: PlanEntry): AttackPlan {
   return {
     attack,
@@ -85,6 +158,10 @@ export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset 
   violations.oneOf(`${field}.part`, part, PARTS);
   violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
   violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);
+  violations.integer(`${field}.keepAdversarial`, plan.keepAdversarial, 0, MAX_SAMPLES);
+  violations.integer(`${field}.maxQueries`, plan.maxQueries, 0, Number.MAX_SAFE_INTEGER);
+  if (!/^([0-9a-f]{64})?$/.test(plan.resumeLedger))
+    violations.add(`${field}.resumeLedger`, 'is no digest of 64 digits');
   if ((planned.length < 1 && !profile) || planned.length > MOST_ATTACKS)
     violations.add(`${field}.attacks`, `${planned.length} given, 1 to ${MOST_ATTACKS} allowed`);
   planned.slice(0, MOST_ATTACKS).forEach((attack, i) => {

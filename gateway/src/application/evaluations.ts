@@ -1,126 +1,183 @@
 import {
-  type CancelEvaluationRequest,
   type CreateEvaluationRequest,
   type Dataset,
   Evaluation,
   EvaluationSpec,
-  type GetEvaluationRequest,
   type ListEvaluationsRequest,
-  ListEvaluationsResponse,
+  type ListEvaluationsResponse,
   type Model,
-  type WatchEvaluationRequest,
-  type WatchEvaluationResponse,
+  type ReadEvaluationFileRequest,
+  type ReadEvaluationFileResponse,
 } from '@jsigr/proto';
-import { JsigrError } from '@jsigr/service';
-import type { Conductor } from '../conductor/conductor.ts';
-import type { RunStore, StoredRun } from '../store/runs.ts';
-import type { Datasets } from './datasets.ts';
-import { checkPlan, completePlan } from './evaluation-plan.ts';
-import type { Models } from './models.ts';
+import { type ArtefactStore, failedPrecondition } from '@jsigr/service';
+import type { Caller } from '../access/caller.ts';
+import type { StoredRun } from '../store/runs.ts';
+import { stateName } from '../store/state-machine.ts';
+import {
+  checkAccess,
+  checkMatrixPlan,
+  checkPlan,
+  checkSharing,
+  completeBlackBoxPlan,
+  completeMatrixPlan,
+  completePlan,
+} from './evaluation-plan.ts';
+import { fileChunks } from './file-chunks.ts';
+import { checkLabels } from './labels.ts';
+import type { ModelFinder } from './models.ts';
 import { idOf } from './names.ts';
 import { requestOf } from './request-id.ts';
+import { type RunMeans, Runs } from './runs.ts';
 import { checkSurrogates } from './surrogate-names.ts';
 import { Violations } from './violations.ts';
-import { watchRun } from './watch.ts';
 
-export class Evaluations {
-  readonly #runs: RunStore;
-  readonly #datasets: Datasets;
-  readonly #models: Models;
-  readonly #conductor: Conductor;
+const MOST_SHARDS = 64;
+/** Rows of a transfer matrix. */
+const MOST_MODELS = 16;
 
-  constructor(runs: RunStore, datasets: Datasets, models: Models, conductor: Conductor) {
-    this.#runs = runs;
-    this.#datasets = datasets;
-    this.#models = models;
-    this.#conductor = conductor;
+export class Evaluations extends Runs<Evaluation> {
+  readonly #artefacts: ArtefactStore;
+
+  constructor(means: RunMeans, artefacts: ArtefactStore) {
+    super('evaluation', means);
+    this.#artefacts = artefacts;
   }
 
   /** @throws JsigrError INVALID_ARGUMENT with a violation for each bad field; ALREADY_EXISTS REQUEST_ID_REUSED. */
-  async create({ spec, requestId }: CreateEvaluationRequest): Promise<Evaluation> {
+  async create({ spec, requestId, labels }: CreateEvaluationRequest, caller: Caller): Promise<Evaluation> {
     const given = EvaluationSpec.fromPartial(spec ?? {});
     const violations = new Violations();
     if (!spec) violations.add('spec', 'is missing');
-    const model = await this.#model(given.model, violations);
-    const dataset = await this.#dataset(given.dataset || (model?.dataset ?? ''), model, violations);
-    const plan = completePlan(given.plan, 'test', dataset);
-    checkPlan(plan, 'spec.plan', dataset, violations);
-    await checkSurrogates(plan.surrogates, 'spec.plan.surrogates', dataset, this.#models, violations);
-    const complete = { model: model?.name ?? '', dataset: dataset?.name ?? '', plan };
+    checkLabels(labels, violations);
+    violations.integer('spec.shards', given.shards, 0, MOST_SHARDS);
+    const models = this.means.models.visibleTo(caller);
+    const complete =
+      given.models.length > 0
+        ? await this.#matrix(given, models, violations)
+        : await this.#single(given, models, violations);
     const stored = EvaluationSpec.toJSON(complete);
-    const idempotent = requestOf(requestId, { spec: stored }, violations);
+    const idempotent = requestOf(requestId, { spec: stored, labels }, violations);
     violations.throwIfAny();
-    const run = await this.#runs.create({ kind: 'evaluation', spec: stored, ...idempotent });
-    this.#conductor.submit(run);
-    return evaluation(run);
+    return this.keep({ spec: stored, labels, ...idempotent }, caller);
   }
 
-  async get({ name }: GetEvaluationRequest): Promise<Evaluation> {
-    return evaluation(await this.#runs.get('evaluation', idOf('evaluations', name)));
+  async #single(given: EvaluationSpec, models: ModelFinder, violations: Violations): Promise<EvaluationSpec> {
+    const model = await this.#model(models, given.model, 'spec.model', violations);
+    const dataset = await this.#dataset(given.dataset || (model?.dataset ?? ''), model ? [model] : [], violations);
+    const plan = model?.blackBox
+      ? completeBlackBoxPlan(given.plan, model, dataset)
+      : completePlan(given.plan, 'test', dataset);
+    checkPlan(plan, 'spec.plan', dataset, violations);
+    if (model) checkAccess(plan, 'spec.plan', model, violations);
+    if (/^[0-9a-f]{64}$/.test(plan.resumeLedger) && !(await this.#artefacts.has('ledgers', plan.resumeLedger)))
+      violations.add('spec.plan.resumeLedger', `there is no ledger ${plan.resumeLedger}`);
+    checkSharing(plan, 'spec.plan', given.shards, violations);
+    const surrogates = await checkSurrogates(plan.surrogates, 'spec.plan.surrogates', dataset, models, violations);
+    return {
+      model: model?.name ?? '',
+      dataset: dataset?.name ?? '',
+      plan: { ...plan, surrogates },
+      models: [],
+      shards: given.shards,
+    };
+  }
+
+  async #matrix(given: EvaluationSpec, models: ModelFinder, violations: Violations): Promise<EvaluationSpec> {
+    const { models: names } = given;
+    if (given.model) violations.add('spec.model', 'stands beside models: give one of the two');
+    if (given.shards > 1)
+      violations.add('spec.shards', `${given.shards} given: a transfer matrix is made by one attacker`);
+    if (names.length < 2 || names.length > MOST_MODELS)
+      violations.add('spec.models', `${names.length} given, 2 to ${MOST_MODELS} allowed`);
+    const found: Model[] = [];
+    for (const [i, name] of names.slice(0, MOST_MODELS).entries()) {
+      const model = await this.#model(models, name, `spec.models[${i}]`, violations);
+      if (model && found.some((other) => other.name === model.name))
+        violations.add(`spec.models[${i}]`, `${model.name} is there already`);
+      if (model) found.push(model);
+    }
+    const known = found.find(({ dataset }) => dataset)?.dataset ?? '';
+    const dataset = await this.#dataset(given.dataset || known, found, violations);
+    const plan = completeMatrixPlan(given.plan, dataset);
+    checkPlan(plan, 'spec.plan', dataset, violations);
+    checkMatrixPlan(plan, 'spec.plan', violations);
+    return {
+      model: '',
+      dataset: dataset?.name ?? '',
+      plan,
+      models: found.map(({ name }) => name),
+      shards: given.shards,
+    };
   }
 
   /** Reports come without their example images here; GetEvaluation has them. */
-  async list(request: ListEvaluationsRequest): Promise<ListEvaluationsResponse> {
-    const { items, nextPageToken } = await this.#runs.list('evaluation', request);
-    const evaluations = items.map(evaluation).map((each) => ({
+  async list(request: ListEvaluationsRequest, caller: Caller): Promise<ListEvaluationsResponse> {
+    const { items, nextPageToken } = await this.page(request, caller);
+    const evaluations = items.map((each) => ({
       ...each,
       report: each.report && { ...each.report, examples: [] },
     }));
-    return ListEvaluationsResponse.fromPartial({ evaluations, nextPageToken });
+    return { evaluations, nextPageToken };
   }
 
-  async cancel({ name }: CancelEvaluationRequest): Promise<Evaluation> {
-    return evaluation(await this.#conductor.cancel('evaluation', idOf('evaluations', name)));
+  async *readFile(
+    { name, path, readOffset }: ReadEvaluationFileRequest,
+    caller: Caller,
+  ): AsyncGenerator<ReadEvaluationFileResponse> {
+    const { report, transferMatrix, state } = await this.get({ name }, caller);
+    const ledger = report?.ledger || transferMatrix?.ledger;
+    if (!ledger)
+      throw failedPrecondition(
+        'NO_LEDGER',
+        `${name} is ${stateName(state)}: it has no ledger`,
+        'wait until it succeeded',
+      );
+    yield* fileChunks(this.#artefacts, 'ledgers', ledger, path, readOffset);
   }
 
-  async *watch(
-    { name, afterSequence }: WatchEvaluationRequest,
-    signal: AbortSignal,
-  ): AsyncGenerator<WatchEvaluationResponse> {
-    const run = { kind: 'evaluation', id: idOf('evaluations', name) } as const;
-    for await (const event of watchRun(this.#runs, run, afterSequence, signal)) yield { event };
+  protected view(run: StoredRun): Evaluation {
+    return {
+      ...Evaluation.fromJSON(run.summary),
+      name: `evaluations/${run.id}`,
+      spec: EvaluationSpec.fromJSON(run.spec),
+      state: run.state,
+      stateReason: run.reason,
+      createTime: run.createTime,
+      startTime: run.startTime,
+      endTime: run.endTime,
+      lastSequence: run.lastSequence,
+      etag: run.etag,
+      retries: run.retries,
+      tenant: run.tenant,
+      labels: { ...run.labels },
+    };
   }
 
-  async #model(name: string, violations: Violations): Promise<Model | undefined> {
-    return this.#models.byName(name, 'spec.model').catch((error) => {
-      const { message } = JsigrError.from(error);
-      violations.add('spec.model', message.replace('spec.model: ', ''));
-      return undefined;
-    });
+  async #model(models: ModelFinder, name: string, field: string, violations: Violations): Promise<Model | undefined> {
+    return models(name, field).catch((error) => violations.addError(field, error));
   }
 
-  async #dataset(name: string, model: Model | undefined, violations: Violations): Promise<Dataset | undefined> {
+  async #dataset(name: string, models: readonly Model[], violations: Violations): Promise<Dataset | undefined> {
     if (!name) {
-      if (model) violations.add('spec.dataset', 'is missing: the model was imported, and names no dataset of its own');
+      if (models.length > 0)
+        violations.add('spec.dataset', 'is missing: the model was imported, and names no dataset of its own');
       return undefined;
     }
     const id = violations.try('spec.dataset', () => idOf('datasets', name, 'spec.dataset'));
     if (id === undefined) return undefined;
-    const known = await this.#datasets.known();
+    const { datasets } = this.means;
+    const known = await datasets.known();
     if (!known.includes(id)) {
       violations.add('spec.dataset', `there is no dataset ${name}; known: ${known.join(', ')}`);
       return undefined;
     }
-    const dataset = await this.#datasets.byId(id);
-    if (model && (dataset.input.join() !== model.input.join() || dataset.classNames.length !== model.classes))
-      violations.add(
-        'spec.dataset',
-        `${name} has images of [${dataset.input}] in ${dataset.classNames.length} classes, the model takes [${model.input}] in ${model.classes}`,
-      );
+    const dataset = await datasets.byId(id);
+    for (const model of models)
+      if (dataset.input.join() !== model.input.join() || dataset.classNames.length !== model.classes)
+        violations.add(
+          'spec.dataset',
+          `${name} has images of [${dataset.input}] in ${dataset.classNames.length} classes, ${models.length > 1 ? model.name : 'the model'} takes [${model.input}] in ${model.classes}`,
+        );
     return dataset;
   }
-}
-
-export function evaluation(run: StoredRun): Evaluation {
-  return {
-    ...Evaluation.fromJSON(run.summary),
-    name: `evaluations/${run.id}`,
-    spec: EvaluationSpec.fromJSON(run.spec),
-    state: run.state,
-    stateReason: run.reason,
-    createTime: run.createTime,
-    startTime: run.startTime,
-    endTime: run.endTime,
-    lastSequence: run.lastSequence,
-  };
 }

@@ -1,6 +1,7 @@
 import { ExplainRequest, ExplainResponse, type ImageInput } from '@jsigr/proto';
 import { failedPrecondition, invalidArgument, JsigrError } from '@jsigr/service';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Caller, LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { type TestGateway, TINY, testGateway } from '../testing/gateway.ts';
@@ -24,8 +25,8 @@ const sample = (index: number, part = ''): ImageInput => ({
   source: { $case: 'sample', value: { dataset: TINY, part, index } },
 });
 const empty = ExplainRequest.fromPartial({});
-const explain = (request: Partial<ExplainRequest>, signal = never) =>
-  gateway.application.explanations.explain({ ...empty, model, ...request }, signal);
+const explain = (request: Partial<ExplainRequest>, signal = never, caller: Caller = LOCAL) =>
+  gateway.application.explanations.explain({ ...empty, model, ...request }, caller, signal);
 const failure = (work: Promise<unknown>) =>
   work.then(
     () => expect.fail('it should have failed'),
@@ -69,7 +70,36 @@ describe('explaining', () => {
     expect(gateway.pool.explainers[0]?.released).toEqual({ discard: false });
   });
 
-  test('asks another explainer when the first one dies under the request, once', async () => {
+  test('a request that ends every explainer comes to an end after the third', async () => {
+    gateway.pool.onExplainer = (explainer) => {
+      explainer.answer = async () => {
+        await explainer.die('was killed by SIGKILL');
+        return { response: undefined };
+      };
+    };
+    expect(await failure(explain({ image: sample(0) }))).toMatchObject({ reason: 'WORKER_LOST' });
+    expect(gateway.pool.explainers).toHaveLength(3);
+  });
+
+  test('an explainer whose connection breaks is discarded, and another one asked', async () => {
+    gateway.pool.onExplainer = (explainer) => {
+      explainer.answer = async () => {
+        if (gateway.pool.explainers.length === 1) await explainer.server?.close();
+        return { response: ExplainResponse.fromPartial({ predicted: 1 }) };
+      };
+    };
+    expect(await explain({ image: sample(0) })).toMatchObject({ predicted: 1 });
+    expect(gateway.pool.explainers.map(({ released }) => released)).toEqual([{ discard: true }, { discard: false }]);
+  });
+
+  test('waits for an explainer as long as the caller would', async () => {
+    gateway.pool.refused.set('explainer', 'never');
+    const request = { ...empty, model, image: sample(0) };
+    const asking = gateway.application.explanations.explain(request, LOCAL, never, 20);
+    expect(await failure(asking)).toMatchObject({ code: 4 });
+  });
+
+  test('asks another explainer when the first one dies under the request', async () => {
     gateway.pool.onExplainer = (explainer) => {
       explainer.answer = async () => {
         if (gateway.pool.explainers.length === 1) await explainer.die('was killed by SIGKILL');
@@ -92,8 +122,15 @@ describe('explaining', () => {
   test('holds a bounded number of requests', async () => {
     gateway.pool.refused.set('explainer', 'never');
     const controller = new AbortController();
-    const waiting = Array.from({ length: 64 }, () => failure(explain({ image: sample(0) }, controller.signal)));
-    expect(await failure(explain({ image: sample(0) }))).toMatchObject({ reason: 'TOO_MANY_EXPLANATIONS' });
+    const wait = (count: number, caller = LOCAL) =>
+      Array.from({ length: count }, () => failure(explain({ image: sample(0) }, controller.signal, caller)));
+    const other: Caller = { ...LOCAL, tenant: 'other' };
+    const waiting = wait(48);
+    expect(await failure(explain({ image: sample(0) }))).toMatchObject({ reason: 'QUOTA_EXCEEDED' });
+    waiting.push(...wait(16, other));
+    expect(await failure(explain({ image: sample(0) }, never, other))).toMatchObject({
+      reason: 'TOO_MANY_EXPLANATIONS',
+    });
     controller.abort(new DOMException('enough', 'AbortError'));
     await Promise.all(waiting);
   });

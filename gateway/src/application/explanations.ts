@@ -1,7 +1,17 @@
 import { status } from '@grpc/grpc-js';
 import { ExplainerServiceClient, ExplainRequest, type ExplainResponse, ImageInput } from '@jsigr/proto';
 import { methodNamed } from '@jsigr/saliency';
-import { type ArtefactStore, connect, invalidArgument, JsigrError, resourceExhausted, unary } from '@jsigr/service';
+import {
+  type ArtefactStore,
+  connect,
+  invalidArgument,
+  JsigrError,
+  resourceExhausted,
+  unary,
+  unavailable,
+} from '@jsigr/service';
+import type { Caller } from '../access/caller.ts';
+import type { TenantLimits } from '../access/limits.ts';
 import { explained, isBroken, lossOf } from '../workers/far-side.ts';
 import { type Worker, type WorkerPool, withWorker } from '../workers/pool.ts';
 import { sampleOf } from './dataset-samples.ts';
@@ -18,6 +28,11 @@ const MAX_SEED = 2 ** 32 - 1;
 const MOST_AT_ONCE = 64;
 /** For a call that has no deadline of its own. */
 const DEADLINE_MS = 60_000;
+/** Nobody is waited for longer, whatever the deadline: a node with a GPU may take minutes to come. */
+const MOST_MS = 900_000;
+/** Explainers that go away under a request: it changes nothing, so another one may try; but one that ends each of them must come to an end itself. */
+const ATTEMPTS = 3;
+const CONNECTION_BROKE = 'CONNECTION_BROKE';
 
 export interface ExplanationMeans {
   readonly models: Models;
@@ -25,6 +40,7 @@ export interface ExplanationMeans {
   readonly artefacts: ArtefactStore;
   readonly pool: WorkerPool;
   readonly threads: number;
+  readonly limits: TenantLimits;
 }
 
 /** Explains predictions; starts an explainer when there is none. */
@@ -36,26 +52,42 @@ export class Explanations {
     this.#means = means;
   }
 
-  /** @throws JsigrError INVALID_ARGUMENT with a violation for each bad field; RESOURCE_EXHAUSTED; DEADLINE_EXCEEDED. */
-  async explain(request: ExplainRequest, signal: AbortSignal): Promise<ExplainResponse> {
+  /** Requests that wait or are computed. */
+  get open(): number {
+    return this.#atOnce;
+  }
+
+  /**
+   * @param withinMs what the caller's own deadline leaves; a minute where there is none
+   * @throws JsigrError INVALID_ARGUMENT with a violation for each bad field; RESOURCE_EXHAUSTED; DEADLINE_EXCEEDED.
+   */
+  async explain(
+    request: ExplainRequest,
+    caller: Caller,
+    signal: AbortSignal,
+    withinMs = DEADLINE_MS,
+  ): Promise<ExplainResponse> {
     if (this.#atOnce >= MOST_AT_ONCE)
       throw resourceExhausted(
         'TOO_MANY_EXPLANATIONS',
         `${this.#atOnce} requests are waiting already`,
         'try again soon',
       );
+    const release = this.#means.limits.hold(caller.tenant, 'explanations');
     this.#atOnce++;
     try {
-      return await this.#explain(request, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
+      const late = AbortSignal.timeout(Math.min(withinMs, MOST_MS));
+      return await this.#explain(request, caller, AbortSignal.any([signal, late]));
     } finally {
       this.#atOnce--;
+      release();
     }
   }
 
-  async #explain(request: ExplainRequest, signal: AbortSignal): Promise<ExplainResponse> {
+  async #explain(request: ExplainRequest, caller: Caller, signal: AbortSignal): Promise<ExplainResponse> {
     const { models, datasets } = this.#means;
     check(request);
-    const model = await models.byName(request.model, 'model');
+    const model = await models.visibleTo(caller)(request.model, 'model');
     const image = await this.#image(request.image);
     const dataset = model.dataset
       ? await datasets.byId(idOf('datasets', model.dataset)).catch(() => undefined)
@@ -69,12 +101,13 @@ export class Explanations {
       withWorker(this.#means.pool, 'explainer', { run: 'Explain', threads: this.#means.threads, signal }, (worker) =>
         explainBy(worker, call, signal),
       );
-    const first = await once();
-    if (!(first instanceof JsigrError)) return first;
-    // The explainer went away under the request: it changes nothing, so another one may try.
-    const second = first.reason === 'WORKER_LOST' ? await once() : first;
-    if (second instanceof JsigrError) throw second;
-    return second;
+    for (let attempt = 1; ; attempt++) {
+      // What broke the connection is thrown, so that the explainer is discarded.
+      const answer = await once().catch(JsigrError.from);
+      if (!(answer instanceof JsigrError)) return answer;
+      const isGone = answer.reason === 'WORKER_LOST' || answer.reason === CONNECTION_BROKE;
+      if (!isGone || attempt === ATTEMPTS || signal.aborted) throw answer;
+    }
   }
 
   /** A sample of a dataset becomes its tensor: the explainer knows no datasets. */
@@ -94,7 +127,7 @@ async function explainBy(
   call: Parameters<typeof unary<ExplainerServiceClient, 'explainImage'>>[2],
   signal: AbortSignal,
 ): Promise<ExplainResponse | JsigrError> {
-  const client = connect(ExplainerServiceClient, worker.address);
+  const client = connect(ExplainerServiceClient, worker);
   const lost = lossOf(worker);
   try {
     const { response } = await unary(client, 'explainImage', call, { signal: AbortSignal.any([signal, lost]) });
@@ -104,7 +137,9 @@ async function explainBy(
   } catch (error) {
     if (signal.aborted) return JsigrError.from(signal.reason);
     const why = await explained(error, lost);
-    if (isBroken(why)) throw why;
+    // The caller has cancelled nothing: a call that was cancelled was cut off by a server that ended.
+    const isCut = why.code === status.UNAVAILABLE || why.code === status.CANCELLED;
+    if (isBroken(why)) throw isCut ? unavailable(CONNECTION_BROKE, why.message) : why;
     return why;
   } finally {
     client.close();

@@ -1,5 +1,5 @@
-import type { ImportOptions, Layout } from '@jsigr/models';
-import type { ImportModelRequest, ModelDescription, ModelFileChunk } from '@jsigr/proto';
+import { type Endpoint, endpointSchema, type ImportOptions, type Layout } from '@jsigr/models';
+import type { ImportModelRequest, InferenceEndpoint, ModelDescription, ModelFileChunk } from '@jsigr/proto';
 import { type Files, invalidArgument, resourceExhausted } from '@jsigr/service';
 
 /** Most bytes of a model's files. */
@@ -9,6 +9,8 @@ const MOST_FILES = 100;
 
 export interface ModelUpload {
   readonly options: ImportOptions;
+  /** Instead of files. */
+  readonly endpoint?: Endpoint;
   readonly files: Files;
 }
 
@@ -32,6 +34,7 @@ export async function readUpload(messages: AsyncIterable<ImportModelRequest>): P
   if (!description) throw invalidArgument('description', 'is missing: it is the first message');
   return {
     options: optionsOf(description),
+    ...(description.endpoint && { endpoint: endpointOf(description.endpoint) }),
     files: Object.fromEntries([...files].map(([path, file]) => [path, whole(path, file)])),
   };
 }
@@ -42,7 +45,10 @@ interface FileInProgress {
   received: number;
 }
 
-function announced({ files }: ModelDescription): Map<string, FileInProgress> {
+function announced({ files, endpoint }: ModelDescription): Map<string, FileInProgress> {
+  if (endpoint && files.length > 0)
+    throw invalidArgument('description.files', 'stand beside an endpoint: give one of the two');
+  if (endpoint) return new Map();
   if (files.length < 1 || files.length > MOST_FILES)
     throw invalidArgument('description.files', `${files.length} given, 1 to ${MOST_FILES} allowed`);
   const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -67,6 +73,19 @@ function addChunk(file: FileInProgress | undefined, { path, data }: ModelFileChu
 function whole(path: string, { size, parts, received }: FileInProgress): Uint8Array {
   if (received === size) return Buffer.concat(parts);
   throw invalidArgument('chunk.data', `${path} ended after ${received} of ${size} bytes: send it again`);
+}
+
+/** Numbers that are 0 are left to the defaults. */
+function endpointOf({ url, requestsPerSecond, timeoutMs, batch }: InferenceEndpoint): Endpoint {
+  const given = Object.entries({ requestsPerSecond, timeoutMs, batch }).filter(([, value]) => value !== 0);
+  const parsed = endpointSchema.safeParse({ url, ...Object.fromEntries(given) });
+  if (parsed.success) return parsed.data;
+  throw invalidArgument(
+    parsed.error.issues.map(({ path, message }) => ({
+      field: `description.endpoint.${path.join('.')}`,
+      description: message,
+    })),
+  );
 }
 
 /** What is left out stays out: the defaults and checks are the importer's. */

@@ -22,17 +22,29 @@ import {
   startComputeThread,
 } from '@jsigr/service';
 import * as z from 'zod';
+import type { Audit } from '../access/audit.ts';
+import { type Caller, visibleTenants } from '../access/caller.ts';
+import type { TenantLimits } from '../access/limits.ts';
 import type { ModelStore } from '../store/catalogue.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { ModelMethods } from './model-methods.ts';
 import { readUpload } from './model-upload.ts';
 import { idOf } from './names.ts';
 
+/** Checking a model takes seconds; one that takes longer is made to. */
+const IMPORT_MS = 120_000;
 const MANIFEST = 'manifest.json';
 
 /** What is read of a manifest: a checkpoint's, or an imported model's, which was not trained here. */
 const manifestSchema = z.looseObject({
-  model: z.looseObject({ architecture: z.string(), input: z.array(z.int()), classes: z.int() }),
+  model: z.looseObject({
+    architecture: z.string(),
+    input: z.array(z.int()),
+    classes: z.int(),
+    activation: z.string().default(''),
+    norm: z.string().default(''),
+    denoise: z.boolean().default(false),
+  }),
   run: z.string().default(''),
   step: z.int().default(0),
   epoch: z.number().default(0),
@@ -43,49 +55,78 @@ const manifestSchema = z.looseObject({
   reading: z.looseObject({ producer: z.string() }).default({ producer: '' }),
   labels: z.array(z.string()).default([]),
   remarks: z.array(z.string()).default([]),
+  blackBox: z.string().default(''),
 });
+
+/** Finds a model by its name or a prefix; `field` is what errors name. */
+export type ModelFinder = (name: string, field: string) => Promise<Model>;
+
+export interface ModelMeans {
+  readonly audit: Audit;
+  readonly limits: TenantLimits;
+  /** Private networks in which live endpoints may be asked. */
+  readonly endpointNetworks: readonly string[];
+}
 
 /** Finished checkpoints and imported models by digest. */
 export class Models {
   readonly #store: ModelStore;
   readonly #artefacts: ArtefactStore;
+  readonly #audit: Audit;
+  readonly #limits: TenantLimits;
+  readonly #endpointNetworks: readonly string[];
 
-  constructor(store: ModelStore, artefacts: ArtefactStore) {
+  constructor(store: ModelStore, artefacts: ArtefactStore, { audit, limits, endpointNetworks }: ModelMeans) {
     this.#store = store;
     this.#artefacts = artefacts;
+    this.#audit = audit;
+    this.#limits = limits;
+    this.#endpointNetworks = endpointNetworks;
   }
 
-  get({ name }: GetModelRequest): Promise<Model> {
-    return this.byName(name);
+  get({ name }: GetModelRequest, caller: Caller): Promise<Model> {
+    return this.visibleTo(caller)(name, 'name');
   }
 
-  /** @param name models/{digest}, or a prefix of it that names one model. @throws JsigrError INVALID_ARGUMENT, NOT_FOUND */
-  async byName(name: string, field = 'name'): Promise<Model> {
+  /** Finds models among those that the caller sees. */
+  visibleTo(caller: Caller): ModelFinder {
+    return (name, field) => this.byName(name, field, visibleTenants(caller));
+  }
+
+  /**
+   * @param name models/{digest}, or a prefix of it that names one model
+   * @param tenants among whose models; all unless told
+   * @throws JsigrError INVALID_ARGUMENT, NOT_FOUND
+   */
+  async byName(name: string, field = 'name', tenants?: readonly string[]): Promise<Model> {
     const digits = idOf('models', name, field);
-    const [model, other] = await this.#store.startingWith(digits);
+    const [model, other] = await this.#store.startingWith(digits, tenants);
     if (model && other)
       throw invalidArgument(field, `${name} names more than one model, ${model.name} and ${other.name} among them`);
     if (model) return model;
     throw notFound('model', name, 'ListModels shows what there is');
   }
 
-  async list({ trainingRun, ...page }: ListModelsRequest): Promise<ListModelsResponse> {
+  async list({ trainingRun, ...page }: ListModelsRequest, caller: Caller): Promise<ListModelsResponse> {
     const run = trainingRun ? idOf('trainingRuns', trainingRun, 'trainingRun') : '';
-    const { items, nextPageToken } = await this.#store.list(run, page);
+    const { items, nextPageToken } = await this.#store.list(run, page, visibleTenants(caller));
     return ListModelsResponse.fromPartial({ models: [...items], nextPageToken });
   }
 
-  async *readFile({ name, path, readOffset }: ReadModelFileRequest): AsyncGenerator<ReadModelFileResponse> {
-    const model = await this.byName(name);
+  async *readFile(request: ReadModelFileRequest, caller: Caller): AsyncGenerator<ReadModelFileResponse> {
+    const { path, readOffset } = request;
+    const model = await this.get(request, caller);
     yield* fileChunks(this.#artefacts, 'models', digestOf(model), path, readOffset);
   }
 
   /** @throws JsigrError INVALID_ARGUMENT for a format that is not known. */
-  async *export({ name, format }: ExportModelRequest): AsyncGenerator<ExportModelResponse> {
-    const model = await this.byName(name);
+  async *export(request: ExportModelRequest, caller: Caller): AsyncGenerator<ExportModelResponse> {
+    const { format } = request;
+    const model = await this.get(request, caller);
     if (format !== ModelFormat.MODEL_FORMAT_ONNX)
       throw invalidArgument('format', `${format} given, MODEL_FORMAT_ONNX allowed`);
     const digest = digestOf(model);
+    const release = this.#limits.hold(caller.tenant, 'transfers');
     // A thread of its own for each export: they are rare, and what tracing loads is gone afterwards.
     const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
     try {
@@ -93,49 +134,60 @@ export class Models {
       for (let offset = 0; offset < file.length; offset += CHUNK_BYTES)
         yield { data: Buffer.from(file.subarray(offset, offset + CHUNK_BYTES)) };
     } finally {
+      release();
       await thread.close();
     }
   }
 
   /** Checks somebody else's model and keeps it. @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known */
-  async import(messages: AsyncIterable<ImportModelRequest>): Promise<Model> {
-    const upload = await readUpload(messages);
+  async import(messages: AsyncIterable<ImportModelRequest>, caller: Caller): Promise<Model> {
+    const release = this.#limits.hold(caller.tenant, 'transfers');
+    const upload = await readUpload(messages).catch((error) => {
+      release();
+      throw error;
+    });
     const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
     try {
-      const { files } = await thread.call('fromForeign', upload);
+      const foreign = { ...upload, endpointNetworks: this.#endpointNetworks };
+      const { files } = await thread.call('fromForeign', foreign, { signal: AbortSignal.timeout(IMPORT_MS) });
       const { digest } = await this.#artefacts.put('models', files);
-      await this.record(digest);
-      return await this.byName(`models/${digest}`);
+      await this.record(digest, caller.tenant);
+      const name = `models/${digest}`;
+      this.#audit.record(caller, 'jsigr.v1.ModelService/ImportModel', name);
+      return await this.get({ name }, caller);
     } finally {
+      release();
       await thread.close();
     }
   }
 
-  /** Enters a checkpoint that is in the artefact store. @throws JsigrError when it is not there, or its manifest makes no sense. */
-  async record(digest: string): Promise<void> {
-    await this.#record(await this.#artefacts.info('models', digest));
+  /**
+   * Enters a checkpoint that is in the artefact store.
+   * @param tenant of a model that no run made; the others belong to the tenant of their run
+   * @throws JsigrError when it is not there, or its manifest makes no sense.
+   */
+  async record(digest: string, tenant?: string): Promise<void> {
+    await this.#record(await this.#artefacts.info('models', digest), tenant);
   }
 
   /** Enters what the artefact store has and the list has not: checkpoints that were saved just before a crash. */
   async recoverAll(logger: Logger): Promise<void> {
     const known = await this.#store.digests();
     const artefacts = await this.#artefacts.list('models');
-    for (const artefact of artefacts.filter(({ digest }) => !known.has(digest)).reverse())
-      await this.#record(artefact).catch((error) =>
-        logger.warn({ digest: artefact.digest }, `a checkpoint cannot be listed: ${JsigrError.from(error).message}`),
+    for (const { digest } of artefacts.filter((each) => !known.has(each.digest)).reverse())
+      await this.record(digest).catch((error) =>
+        logger.warn({ digest }, `a checkpoint cannot be listed: ${JsigrError.from(error).message}`),
       );
   }
 
-  async #record({ digest, files, createTime }: ArtefactInfo): Promise<void> {
+  async #record({ digest, files, createTime }: ArtefactInfo, tenant?: string): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
     const manifest = manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
     const { run, step, epoch, model, dataset, objective, metrics } = manifest;
     const entry = Model.fromPartial({
       name: `models/${digest}`,
-      architecture: model.architecture,
-      input: model.input,
-      classes: model.classes,
+      ...model,
       dataset: resource('datasets', dataset.name),
       trainingRun: resource('trainingRuns', run),
       objective: objective.name,
@@ -148,8 +200,9 @@ export class Models {
       producer: manifest.reading.producer,
       classNames: manifest.labels,
       remarks: manifest.remarks,
+      blackBox: manifest.blackBox,
     });
-    await this.#store.add(digest, entry.trainingRun.replace('trainingRuns/', ''), entry);
+    await this.#store.add(digest, entry.trainingRun.replace('trainingRuns/', ''), entry, tenant);
   }
 }
 

@@ -1,5 +1,13 @@
 import { findObjective, findOptimizer, findSchedule, techniquesSchema } from '@jsigr/defenses';
-import { findArchitecture, MAX_SEED, parameterShapes } from '@jsigr/models';
+import {
+  type Activation,
+  listArchitectures,
+  MAX_SEED,
+  ModelError,
+  type NormKind,
+  type ResolvedModelSpec,
+  resolveModelSpec,
+} from '@jsigr/models';
 import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
 import { checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
 import { checkSettings } from './settings.ts';
@@ -13,6 +21,18 @@ const MOST_CUTOUT = 64;
 const DEFAULT_BATCH = 64;
 /** Samples of a loop whose plan is left to the gateway. */
 const LOOP_SAMPLES = 200;
+const CLEAN_TOLERANCE = 0.02;
+const TRAINING_EXAMPLES = 256;
+const MOST_TRAINING_EXAMPLES = 4096;
+const PATIENCE = 5;
+const MOST_PATIENCE = 1000;
+const EXAMPLE_SHARE = 0.5;
+const SELECTING: readonly Feedback[] = [
+  Feedback.FEEDBACK_SELECT,
+  Feedback.FEEDBACK_EARLY_STOP,
+  Feedback.FEEDBACK_ADAPT,
+  Feedback.FEEDBACK_AUGMENT,
+];
 
 /** The spec with the contract's defaults written out, so that a stored run says what it does. */
 export function completeSpec(given: TrainingSpec, dataset: Dataset | undefined): TrainingSpec {
@@ -20,6 +40,8 @@ export function completeSpec(given: TrainingSpec, dataset: Dataset | undefined):
   const { loop, optimizer } = spec;
   return {
     ...spec,
+    activation: spec.activation || 'relu',
+    norm: spec.norm || (listArchitectures().find(({ name }) => name === spec.architecture)?.norms[0] ?? ''),
     batchSize: spec.batchSize || DEFAULT_BATCH,
     checkpointEveryEpochs: spec.checkpointEveryEpochs || 1,
     optimizer: completeOptimizer(optimizer),
@@ -27,10 +49,21 @@ export function completeSpec(given: TrainingSpec, dataset: Dataset | undefined):
   };
 }
 
-function completeLoop({ feedback, plan }: LoopSpec, dataset: Dataset | undefined): LoopSpec {
+function completeLoop(given: LoopSpec, dataset: Dataset | undefined): LoopSpec {
+  const { feedback, plan } = given;
   const named = feedback === Feedback.FEEDBACK_UNSPECIFIED ? Feedback.FEEDBACK_NONE : feedback;
+  const [adapts, augments] = [named === Feedback.FEEDBACK_ADAPT, named === Feedback.FEEDBACK_AUGMENT];
+  const stops = named === Feedback.FEEDBACK_EARLY_STOP;
   const asked = plan ?? EvaluationPlan.fromPartial({ samples: LOOP_SAMPLES });
-  return { enabled: true, feedback: named, plan: completePlan(asked, 'held-out', dataset) };
+  return {
+    enabled: true,
+    feedback: named,
+    plan: completePlan(asked, 'held-out', dataset),
+    cleanTolerance: given.cleanTolerance || (adapts ? CLEAN_TOLERANCE : 0),
+    trainingExamples: given.trainingExamples || (augments ? TRAINING_EXAMPLES : 0),
+    exampleShare: given.exampleShare || (augments ? EXAMPLE_SHARE : 0),
+    patience: given.patience || (stops ? PATIENCE : 0),
+  };
 }
 
 function completeOptimizer(given: OptimizerSpec | undefined): OptimizerSpec {
@@ -47,9 +80,8 @@ function completeOptimizer(given: OptimizerSpec | undefined): OptimizerSpec {
 
 /** Checks a complete spec. @param dataset undefined where it is not known; that is a violation of its own. */
 export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, violations: Violations): void {
-  const { architecture, objective, objectiveSettings, optimizer, augmentation, loop } = spec;
-  const known = violations.try(`${FIELD}.architecture`, () => findArchitecture(architecture));
-  if (known && dataset) violations.try(`${FIELD}.architecture`, () => parameterShapes(modelOf(architecture, dataset)));
+  const { objective, objectiveSettings, optimizer, augmentation, loop } = spec;
+  checkModel(spec, dataset, violations);
   const row = violations.try(`${FIELD}.objective`, () => findObjective(objective));
   if (row) checkSettings(row.settings, objectiveSettings, `${FIELD}.objectiveSettings`, violations);
   if (optimizer) checkOptimizer(optimizer, violations);
@@ -65,10 +97,37 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
   if (loop) checkLoop(loop, dataset, violations);
 }
 
-/** The network's spec for a dataset's images. */
-function modelOf(architecture: string, { input, classNames }: Dataset) {
-  const [height = 0, width = 0, channels = 0] = input;
-  return { architecture, input: [height, width, channels] as const, classes: classNames.length };
+/**
+ * The network that a spec asks for, for images of a dataset.
+ * @throws ModelError naming `architecture`, `activation`, `norm` or `denoise`
+ */
+export function networkOf(
+  { architecture, activation, norm, denoise }: TrainingSpec,
+  dataset: Dataset,
+): ResolvedModelSpec {
+  const [height = 0, width = 0, channels = 0] = dataset.input;
+  return resolveModelSpec({
+    architecture,
+    ...(activation ? { activation: activation as Activation } : {}),
+    ...(norm ? { norm: norm as NormKind } : {}),
+    denoise,
+    input: [height, width, channels],
+    classes: dataset.classNames.length,
+  });
+}
+
+/** Images that any network takes, so that the names can be checked where the dataset is not known. */
+const ANY_IMAGES: Pick<Dataset, 'input' | 'classNames'> = { input: [28, 28, 1], classNames: ['0', '1'] };
+const SWITCHES = ['activation', 'norm', 'denoise'];
+
+function checkModel(spec: TrainingSpec, dataset: Dataset | undefined, violations: Violations): void {
+  try {
+    networkOf(spec, (dataset ?? ANY_IMAGES) as Dataset);
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    const field = SWITCHES.includes(error.field) ? error.field : 'architecture';
+    violations.add(`${FIELD}.${field}`, error.message.replace(/^\w+: /, ''));
+  }
 }
 
 function checkOptimizer(optimizer: OptimizerSpec, violations: Violations): void {
@@ -82,16 +141,21 @@ function checkOptimizer(optimizer: OptimizerSpec, violations: Violations): void 
   violations.number(`${field}.weightDecay`, weightDecay, '0 or more', (value) => value >= 0);
 }
 
-function checkLoop({ feedback, plan }: LoopSpec, dataset: Dataset | undefined, violations: Violations): void {
+function checkLoop(loop: LoopSpec, dataset: Dataset | undefined, violations: Violations): void {
+  const { feedback, plan } = loop;
   const field = `${FIELD}.loop`;
   if (feedback === Feedback.UNRECOGNIZED)
-    violations.add(`${field}.feedback`, 'is not known; FEEDBACK_NONE and FEEDBACK_SELECT are');
+    violations.add(
+      `${field}.feedback`,
+      'is not known; FEEDBACK_NONE, FEEDBACK_SELECT, FEEDBACK_EARLY_STOP, FEEDBACK_ADAPT and FEEDBACK_AUGMENT are',
+    );
+  checkFeedback(loop, field, violations);
   if (!plan) {
     violations.add(`${field}.plan`, 'is missing');
     return;
   }
   checkPlan(plan, `${field}.plan`, dataset, violations);
-  if (feedback !== Feedback.FEEDBACK_SELECT) return;
+  if (!SELECTING.includes(feedback)) return;
   if (plan.part === 'test')
     violations.add(
       `${field}.plan.part`,
@@ -100,6 +164,24 @@ function checkLoop({ feedback, plan }: LoopSpec, dataset: Dataset | undefined, v
   if (!needsSurrogates(plan))
     violations.add(
       `${field}.plan.attacks`,
-      `feedback select goes by transferred examples: the plan needs one of ${transferAttacks.join(', ')}`,
+      `a model is selected by transferred examples: the plan needs one of ${transferAttacks.join(', ')}`,
     );
+}
+
+/** Settings of one kind of feedback are of no use with another. */
+function checkFeedback(loop: LoopSpec, field: string, violations: Violations): void {
+  const { feedback, cleanTolerance, trainingExamples, exampleShare, patience } = loop;
+  const only = (name: string, value: number, needs: Feedback, kind: string) => {
+    if (value !== 0 && feedback !== needs)
+      violations.add(`${field}.${name}`, `${value} given, but only feedback ${kind} uses it`);
+  };
+  only('cleanTolerance', cleanTolerance, Feedback.FEEDBACK_ADAPT, 'adapt');
+  only('trainingExamples', trainingExamples, Feedback.FEEDBACK_AUGMENT, 'augment');
+  only('exampleShare', exampleShare, Feedback.FEEDBACK_AUGMENT, 'augment');
+  only('patience', patience, Feedback.FEEDBACK_EARLY_STOP, 'early_stop');
+  const isShare = (value: number) => value >= 0 && value <= 1;
+  violations.number(`${field}.cleanTolerance`, cleanTolerance, '0 to 1', isShare);
+  violations.number(`${field}.exampleShare`, exampleShare, '0 to 1', isShare);
+  violations.integer(`${field}.patience`, patience, 0, MOST_PATIENCE);
+  violations.integer(`${field}.trainingExamples`, trainingExamples, 0, MOST_TRAINING_EXAMPLES);
 }

@@ -1,7 +1,8 @@
 import { type NetworkDescription, planTraining, problemsOf, type TrainingPlan } from '@jsigr/defenses';
-import type { Dataset, Model, TrainingSpec } from '@jsigr/proto';
-import { JsigrError, settingsFromText } from '@jsigr/service';
-import type { Models } from './models.ts';
+import { type Dataset, Feedback, type Model, type TrainingSpec } from '@jsigr/proto';
+import { settingsFromText } from '@jsigr/service';
+import type { ModelFinder } from './models.ts';
+import { networkOf } from './training-spec.ts';
 import type { Violations } from './violations.ts';
 
 /** The models that a spec names. */
@@ -27,7 +28,7 @@ const contractFields: readonly (readonly [string, string])[] = [
 export async function checkUndertaking(
   spec: TrainingSpec,
   dataset: Dataset | undefined,
-  models: Models,
+  models: ModelFinder,
   violations: Violations,
 ): Promise<TrainingSpec> {
   if (spec.surrogates.length > MOST_SURROGATES) {
@@ -41,8 +42,10 @@ export async function checkUndertaking(
     teacher: await find(spec.teacher, 'spec.teacher'),
     surrogates: await Promise.all(spec.surrogates.map((name, i) => find(name, `spec.surrogates[${i}]`))),
   };
-  const plan = planOf(spec);
+  const plan = planOf(spec, dataset);
   // Where a model or a setting is unknown that has been said, and what follows from it would only confuse.
+  if (plan && !plan.objective.ramp && spec.loop?.feedback === Feedback.FEEDBACK_ADAPT)
+    violations.add('spec.loop.feedback', `${spec.objective} has no penalties that could follow the reports`);
   if (plan && dataset && allFound(spec, named))
     for (const problem of problems(plan, spec, dataset, named)) {
       violations.add(fieldOf(problem.field), problem.message);
@@ -55,10 +58,10 @@ export async function checkUndertaking(
   };
 }
 
-function problems(plan: Plan, { architecture }: TrainingSpec, dataset: Dataset, named: Named) {
+function problems(plan: Plan, spec: TrainingSpec, dataset: Dataset, named: Named) {
   return problemsOf({
     plan,
-    model: { architecture, input: shape(dataset.input), classes: dataset.classNames.length },
+    model: networkOf(spec, dataset),
     initial: named.initial && description(named.initial),
     teacher: named.teacher && description(named.teacher),
     surrogates: named.surrogates.flatMap((model) => (model ? [description(model)] : [])),
@@ -68,15 +71,10 @@ function problems(plan: Plan, { architecture }: TrainingSpec, dataset: Dataset, 
 type Plan = Pick<TrainingPlan, 'config' | 'objective'>;
 
 /** The configuration as far as its parts depend on each other; undefined where one of them is wrong by itself. */
-function planOf({
-  objective,
-  objectiveSettings,
-  epochs,
-  batchSize,
-  augmentation,
-  techniques,
-}: TrainingSpec): Plan | undefined {
+function planOf(spec: TrainingSpec, dataset: Dataset | undefined): Plan | undefined {
+  const { objective, objectiveSettings, epochs, batchSize, augmentation, techniques } = spec;
   try {
+    if (dataset) networkOf(spec, dataset);
     return planTraining({
       objective: { name: objective, settings: settingsFromText(objectiveSettings) },
       epochs,
@@ -89,12 +87,16 @@ function planOf({
   }
 }
 
-async function found(models: Models, name: string, field: string, violations: Violations): Promise<Model | undefined> {
+async function found(
+  models: ModelFinder,
+  name: string,
+  field: string,
+  violations: Violations,
+): Promise<Model | undefined> {
   try {
-    return await models.byName(name, field);
+    return await models(name, field);
   } catch (error) {
-    violations.add(field, JsigrError.from(error).message.replace(`${field}: `, ''));
-    return undefined;
+    return violations.addError(field, error);
   }
 }
 
@@ -107,12 +109,11 @@ function allFound({ initialModel, teacher, surrogates }: TrainingSpec, named: Na
   );
 }
 
-function description({ name, architecture, input, classes }: Model): NetworkDescription {
-  return { id: name, architecture, input: shape(input), classes };
-}
-
-function shape([height = 0, width = 0, channels = 0]: readonly number[]) {
-  return [height, width, channels] as const;
+/** Of an imported model the switches are not known. */
+function description({ name, architecture, input, classes, activation, norm, denoise }: Model): NetworkDescription {
+  const [height = 0, width = 0, channels = 0] = input;
+  const switches = activation ? { activation, norm, denoise } : {};
+  return { id: name, architecture, ...switches, input: [height, width, channels], classes };
 }
 
 function fieldOf(field: string): string {

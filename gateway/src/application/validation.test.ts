@@ -1,7 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { CreateEvaluationRequest, CreateTrainingRunRequest, Feedback, RunState } from '@jsigr/proto';
-import { JsigrError } from '@jsigr/service';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { JsigrError, unavailable } from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { LOCAL } from '../access/caller.ts';
+import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { type TestGateway, TINY, testGateway } from '../testing/gateway.ts';
@@ -29,10 +31,11 @@ const attack: Json = { attack: 'mi-fgsm', epsilons: [0.1] };
 const loop = (plan: Json, feedback: string = Feedback.FEEDBACK_NONE) => ({ loop: { enabled: true, feedback, plan } });
 
 const training = (request: Json) =>
-  gateway.application.trainingRuns.create(CreateTrainingRunRequest.fromJSON({ spec: usual, ...request }));
+  gateway.application.trainingRuns.create(CreateTrainingRunRequest.fromJSON({ spec: usual, ...request }), LOCAL);
 const evaluation = (spec: Json) =>
   gateway.application.evaluations.create(
     CreateEvaluationRequest.fromJSON({ spec: { model, plan: { attacks: [attack] }, ...spec } }),
+    LOCAL,
   );
 async function violationsOf(work: Promise<unknown>): Promise<Record<string, string>> {
   const error = await work.then(
@@ -42,6 +45,22 @@ async function violationsOf(work: Promise<unknown>): Promise<Record<string, stri
   expect(error.code).toBe(status.INVALID_ARGUMENT);
   return Object.fromEntries(error.violations.map(({ field, description }) => [field, description]));
 }
+
+describe('while the database is away', () => {
+  const plan = { attacks: [attack], surrogates: ['models/0123456789'] };
+  const asked: [string, () => Promise<unknown>][] = [
+    ['the model of an evaluation', () => evaluation({ dataset: TINY })],
+    ['the surrogates of a loop', () => training({ spec: { ...usual, ...loop(plan) } })],
+    ['the teacher of a training run', () => training({ spec: { ...usual, teacher: model } })],
+  ];
+  test.each(asked)('%s is not blamed', async (_, ask) => {
+    const find = vi.spyOn(store.models, 'startingWith');
+    find.mockRejectedValueOnce(unavailable(DATABASE_UNAVAILABLE, 'the database server cannot be reached'));
+    await expect(ask()).rejects.toMatchObject({ reason: DATABASE_UNAVAILABLE, violations: [] });
+    expect(find).toHaveBeenCalledOnce();
+    find.mockRestore();
+  });
+});
 
 describe('a training run is refused for', () => {
   // what -> change of the spec -> field -> what the description must say
@@ -54,6 +73,10 @@ describe('a training run is refused for', () => {
       'spec.architecture',
       /no architecture "vit"; known: mlp, lenet/,
     ],
+    ['an unknown activation', { activation: 'step' }, 'spec.activation', /expected one of "relu"/],
+    ['an unknown norm', { norm: 'layer' }, 'spec.norm', /expected one of "none"/],
+    ['a norm that the architecture has not', { architecture: 'mlp', norm: 'batch' }, 'spec.norm', /mlp: none/],
+    ['denoising of a network without stages', { denoise: true }, 'spec.denoise', /lenet has no denoising blocks/],
     [
       'an unknown objective',
       { objective: 'magic' },
@@ -121,6 +144,48 @@ describe('a training run is refused for', () => {
     ['a teacher that is unknown', { teacher: 'models/00000000' }, 'spec.teacher', /models\/00000000/],
     ['surrogates that are missing', { objective: 'ensemble-at' }, 'spec.surrogates', /^are missing/],
     ['too many surrogates', { surrogates: Array(9).fill('models/00000000') }, 'spec.surrogates', /at most 8/],
+    [
+      'penalties to adapt where there are none',
+      { objective: 'standard', ...loop({ attacks: [attack] }, Feedback.FEEDBACK_ADAPT) },
+      'spec.loop.feedback',
+      /^standard has no penalties/,
+    ],
+    [
+      'adapting on the test part',
+      loop({ attacks: [attack], part: 'test' }, Feedback.FEEDBACK_ADAPT),
+      'spec.loop.plan.part',
+      /held-out samples of the training set only/,
+    ],
+    [
+      'augmenting without transferred examples',
+      loop({ attacks: [{ attack: 'fgsm', epsilons: [0.1] }] }, Feedback.FEEDBACK_AUGMENT),
+      'spec.loop.plan.attacks',
+      /the plan needs one of mi-fgsm, transfer/,
+    ],
+    [
+      'a setting of another feedback',
+      { loop: { enabled: true, trainingExamples: 10 } },
+      'spec.loop.trainingExamples',
+      /only feedback augment uses it/,
+    ],
+    [
+      'a patience of no early stopping',
+      { loop: { enabled: true, feedback: Feedback.FEEDBACK_SELECT, patience: 3 } },
+      'spec.loop.patience',
+      /only feedback early_stop uses it/,
+    ],
+    [
+      'a patience without end',
+      { loop: { enabled: true, feedback: Feedback.FEEDBACK_EARLY_STOP, patience: 1001 } },
+      'spec.loop.patience',
+      /1000/,
+    ],
+    [
+      'too many training examples',
+      { loop: { enabled: true, feedback: Feedback.FEEDBACK_AUGMENT, trainingExamples: 5000 } },
+      'spec.loop.trainingExamples',
+      /from 0 to 4096/,
+    ],
     ['too many attacks', loop({ attacks: Array(33).fill(attack) }), 'spec.loop.plan.attacks', /^33 given, 1 to 32/],
     ['noise beyond the pixel range', { augmentation: { noise: 1.5 } }, 'spec.augmentation.noise', /^1.5 given, 0 to 1/],
     [
@@ -196,7 +261,12 @@ describe('a training run is refused for', () => {
       'spec.loop.plan.attacks',
       /needs one of mi-fgsm/,
     ],
-    ['an unknown feedback', loop({ attacks: [attack] }, 'FEEDBACK_MAGIC'), 'spec.loop.feedback', /FEEDBACK_SELECT are/],
+    [
+      'an unknown feedback',
+      loop({ attacks: [attack] }, 'FEEDBACK_MAGIC'),
+      'spec.loop.feedback',
+      /FEEDBACK_AUGMENT are/,
+    ],
     [
       'a surrogate that is no name',
       loop({ attacks: [attack], surrogates: ['mlp'] }),
@@ -267,6 +337,28 @@ describe('an evaluation is refused for', () => {
       () => ({ plan: { attacks: [{ attack: 'pgd', norm: 'l2', epsilons: [28.5] }] } }),
       'spec.plan.attacks[0].epsilons[0]',
       /from 0 to 28 allowed/,
+    ],
+    ['a model beside models', () => ({ models: [model, model] }), 'spec.model', /beside models/],
+    ['a matrix of one model', () => ({ model: '', models: [model] }), 'spec.models', /^1 given, 2 to 16 allowed/],
+    ['the same model twice', () => ({ model: '', models: [model, model] }), 'spec.models[1]', /there already/],
+    ['a matrix by shards', () => ({ model: '', models: [model, model], shards: 2 }), 'spec.shards', /one attacker/],
+    [
+      'images kept by shards',
+      () => ({ shards: 4, plan: { keepAdversarial: 1 } }),
+      'spec.plan.keepAdversarial',
+      /one attacker, and 4 shards/,
+    ],
+    [
+      'a ledger that shards go on from',
+      () => ({ shards: 2, plan: { resumeLedger: 'a'.repeat(64) } }),
+      'spec.plan.resumeLedger',
+      /one attacker/,
+    ],
+    [
+      'a matrix by a profile',
+      () => ({ model: '', models: [model, model], plan: { profile: 'smoke' } }),
+      'spec.plan.profile',
+      /not for a transfer matrix/,
     ],
   ];
   for (const [what, change, field, says] of cases)

@@ -1,4 +1,7 @@
+import { status } from '@grpc/grpc-js';
 import { invalidArgument, JsigrError, type Violation } from '@jsigr/service';
+
+const OF_THE_REQUEST: readonly status[] = [status.INVALID_ARGUMENT, status.NOT_FOUND, status.FAILED_PRECONDITION];
 
 /** What is wrong with a request, gathered field by field, so that a client learns all of it at once. */
 export class Violations {
@@ -16,6 +19,13 @@ export class Violations {
       this.add(field, JsigrError.from(error).message.replace(`${field}: `, ''));
       return undefined;
     }
+  }
+
+  /** What an error says of the field. @throws the error where it says nothing of it, such as that the database is away */
+  addError(field: string, error: unknown): undefined {
+    const { code, message } = JsigrError.from(error);
+    if (!OF_THE_REQUEST.includes(code)) throw error;
+    this.add(field, message.replace(`${field}: `, ''));
   }
 
   integer(field: string, value: number, least: number, most: number): void {

@@ -10,25 +10,30 @@ import { isFinal } from '../store/state-machine.ts';
  */
 export async function* watchRun(
   runs: RunStore,
-  { kind, id }: { readonly kind: RunKind; readonly id: string },
+  {
+    kind,
+    id,
+    tenants,
+  }: { readonly kind: RunKind; readonly id: string; readonly tenants?: readonly string[] | undefined },
   afterSequence: number,
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent> {
-  const { lastSequence } = await runs.get(kind, id);
+  const { lastSequence } = await runs.get(kind, id, tenants);
   if (afterSequence > lastSequence)
     throw outOfRange('afterSequence', `${afterSequence} given, the newest event is ${lastSequence}`);
   let last = afterSequence;
   for (;;) {
-    const events = await runs.events(id, last);
-    for (const event of events) {
+    for (const event of await runs.events(id, last)) {
       yield event;
       last = event.sequence;
     }
-    if (events.length > 0) continue;
     // Nothing follows a final state: what there is was sent, here or to an earlier call.
     const { state, lastSequence: newest } = await runs.get(kind, id);
     if (newest > last) continue;
     if (isFinal(state)) return;
-    await runs.changedAfter(id, last, signal);
+    for await (const event of runs.follow(id, last, signal)) {
+      yield event;
+      last = event.sequence;
+    }
   }
 }

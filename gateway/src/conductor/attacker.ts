@@ -1,5 +1,7 @@
 import {
   AttackerServiceClient,
+  type ComputeTransferMatrixRequest,
+  type ComputeTransferMatrixResponse,
   type EvaluateRequest,
   type EvaluateResponse,
   type FollowRunRequest,
@@ -9,9 +11,14 @@ import { explained, lossOf } from '../workers/far-side.ts';
 import type { Worker } from '../workers/pool.ts';
 
 /** Has the attacker follow a run until the run has ended and its last checkpoint was reported. @throws JsigrError; the signal's reason. */
-export async function followRun(worker: Worker, request: FollowRunRequest, signal: AbortSignal): Promise<void> {
+export async function followRun(
+  worker: Worker,
+  request: FollowRunRequest,
+  signal: AbortSignal,
+  onReported: () => void,
+): Promise<void> {
   await calling(worker, signal, async (client, both) => {
-    for await (const _ of serverStream(client, 'followRun', request, { signal: both }));
+    for await (const _ of serverStream(client, 'followRun', request, { signal: both })) onReported();
   });
 }
 
@@ -27,12 +34,25 @@ export async function evaluate(
   });
 }
 
+/** Has the attacker compute a transfer matrix; `take` sees each message. @throws JsigrError; the signal's reason. */
+export async function transferMatrix(
+  worker: Worker,
+  request: ComputeTransferMatrixRequest,
+  take: (response: ComputeTransferMatrixResponse) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  await calling(worker, signal, async (client, both) => {
+    const responses = serverStream(client, 'computeTransferMatrix', request, { signal: both });
+    for await (const response of responses) await take(response);
+  });
+}
+
 async function calling(
   worker: Worker,
   signal: AbortSignal,
   call: (client: AttackerServiceClient, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const client = connect(AttackerServiceClient, worker.address);
+  const client = connect(AttackerServiceClient, worker);
   const lost = lossOf(worker);
   try {
     await call(client, AbortSignal.any([signal, lost]));

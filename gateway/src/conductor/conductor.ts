@@ -1,10 +1,14 @@
-import { RunState } from '@jsigr/proto';
-import { failedPrecondition, JsigrError } from '@jsigr/service';
+import { EvaluationSpec, RunState } from '@jsigr/proto';
+import { failedPrecondition, inSpan, JsigrError, underTraceParent } from '@jsigr/service';
+import { runName } from '../store/run-rows.ts';
 import type { StoredRun } from '../store/runs.ts';
 import type { RunKind } from '../store/schema.ts';
 import { isFinal, stateName } from '../store/state-machine.ts';
 import { inWords } from '../workers/far-side.ts';
+import { patiently } from './attempts.ts';
 import { conductEvaluation } from './evaluation.ts';
+import { Journal } from './journal.ts';
+import { conductMatrix } from './matrix.ts';
 import type { Means } from './means.ts';
 import { Slots } from './slots.ts';
 import { Surrogates } from './surrogates.ts';
@@ -14,13 +18,25 @@ export interface ConductorOptions {
   /** Training runs at once; the others wait in order. */
   readonly trainings: number;
   readonly evaluations: number;
+  /** How long a stop waits for workers to hand their runs back, in milliseconds. */
+  readonly graceMs?: number;
+  /** See `Means`. */
+  readonly togetherMs?: number;
 }
 
-const STOPPED = 'the gateway stopped while the run was going on; create the run again';
+const STOPPED = 'the gateway stopped; the run goes on when it is up again';
+const DIED = 'the gateway ended without warning; the run goes on';
+const UNNEEDED = 'the gateway stopped; a run that needs this surrogate has it trained again';
+const GRACE_MS = 10_000;
+const TOGETHER_MS = 20_000;
+/** Reason of a run that is QUEUED and does not wait for its turn. */
+export const SUSPENDED = 'suspended; it goes on when it is resumed';
 
 /** A run that is not finished. */
 interface Active {
   readonly controller: AbortController;
+  /** Has the run handed back. */
+  readonly suspending: AbortController;
   readonly done: Promise<void>;
 }
 
@@ -30,84 +46,179 @@ export class Conductor {
   readonly #slots: Record<RunKind, Slots>;
   readonly #surrogates: Surrogates;
   readonly #active = new Map<string, Active>();
-  #closing = false;
+  readonly #closing = new AbortController();
+  readonly #graceMs: number;
 
-  constructor(means: Means, { trainings, evaluations }: ConductorOptions) {
+  constructor(
+    given: Omit<Means, 'closing' | 'togetherMs'>,
+    { trainings, evaluations, graceMs = GRACE_MS, togetherMs = TOGETHER_MS }: ConductorOptions,
+  ) {
+    const means = { ...given, togetherMs, closing: this.#closing.signal };
     this.#means = means;
+    this.#graceMs = graceMs;
     this.#slots = { training: new Slots(trainings), evaluation: new Slots(evaluations) };
     this.#surrogates = new Surrogates(means, (run, controller) =>
       // A surrogate has its place already: that of the run that needs it.
-      this.#keep(run, controller, () => conductTraining(run, means, this.#surrogates, controller.signal)),
+      this.#keep(run, { controller, suspending: new AbortController() }, (journal) =>
+        conductTraining(run, journal, means, this.#surrogates, controller.signal),
+      ),
     );
   }
 
-  /** After a start: runs that were going on when the gateway stopped have failed; those in the queue go on waiting, in their order. */
+  /** After a start: every run that is not finished is queued, in the order in which they came, and goes on from where it stood. */
   async resume(): Promise<void> {
-    for (const run of await this.#means.runs.active()) {
-      if (run.state === RunState.RUN_STATE_QUEUED) this.submit(run);
-      else await this.#means.runs.transition(run.id, RunState.RUN_STATE_FAILED, STOPPED);
+    const { runs } = this.#means;
+    for (const run of await runs.active()) {
+      // Who needs it asks for it; by itself it would take its place among the runs that wait for it.
+      if (run.labels.role === 'surrogate') await this.#finish(run.id, RunState.RUN_STATE_CANCELLED, UNNEEDED);
+      else if (run.reason === SUSPENDED) continue;
+      else if (run.state === RunState.RUN_STATE_QUEUED) this.submit(run);
+      else if (!(await this.#adopt(run))) this.submit(await runs.transition(run.id, RunState.RUN_STATE_QUEUED, DIED));
     }
+  }
+
+  /** Goes on with a training run whose trainer outlived the gateway. @returns false where there is none */
+  async #adopt(run: StoredRun): Promise<boolean> {
+    if (run.kind !== 'training' || run.state !== RunState.RUN_STATE_RUNNING || !run.worker) return false;
+    const trainer = await this.#means.pool.adopt('trainer', run.worker);
+    if (!trainer) return false;
+    const [controller, suspending] = [new AbortController(), new AbortController()];
+    const { signal } = controller;
+    const means = { ...this.#means, closing: AbortSignal.any([this.#closing.signal, suspending.signal]) };
+    void this.#keep(run, { controller, suspending }, (journal) =>
+      this.#slots.training.during(signal, () =>
+        conductTraining(run, journal, means, this.#surrogates, signal, trainer),
+      ),
+    );
+    return true;
   }
 
   /** Queues a run that was created; one that is there already, or finished, is left alone. */
   submit(run: StoredRun): void {
-    if (this.#active.has(run.id) || run.state !== RunState.RUN_STATE_QUEUED || this.#closing) return;
-    const controller = new AbortController();
-    void this.#keep(run, controller, () =>
-      this.#slots[run.kind].during(controller.signal, () => this.#conduct(run, controller.signal)),
+    if (this.#active.has(run.id) || run.state !== RunState.RUN_STATE_QUEUED || this.#closing.signal.aborted) return;
+    const [controller, suspending] = [new AbortController(), new AbortController()];
+    const closing = AbortSignal.any([this.#closing.signal, suspending.signal]);
+    void this.#keep(run, { controller, suspending }, (journal) =>
+      this.#slots[run.kind].during(AbortSignal.any([controller.signal, closing]), () =>
+        this.#conduct(run, journal, controller.signal, closing),
+      ),
     );
+  }
+
+  /** Has a run hand back its workers, and keeps it from going on. One that has ended is left alone. */
+  async suspend(kind: RunKind, id: string): Promise<void> {
+    const active = this.#active.get(id);
+    if (active) {
+      active.suspending.abort(new DOMException(SUSPENDED, 'AbortError'));
+      await this.#handedBack([active], SUSPENDED);
+    } else {
+      const { state } = await this.#means.runs.get(kind, id);
+      if (state === RunState.RUN_STATE_QUEUED)
+        await this.#means.runs.transition(id, RunState.RUN_STATE_QUEUED, SUSPENDED);
+    }
+  }
+
+  /** A suspended run waits for its turn again. */
+  async unsuspend(kind: RunKind, id: string): Promise<void> {
+    const { state, reason } = await this.#means.runs.get(kind, id);
+    if (state !== RunState.RUN_STATE_QUEUED || reason !== SUSPENDED) return;
+    this.submit(await this.#means.runs.transition(id, RunState.RUN_STATE_QUEUED, ''));
   }
 
   /**
    * Ends a run at whatever stage it is: its state is CANCELLED at once, its workers are told to stop.
-   * @throws JsigrError FAILED_PRECONDITION RUN_FINISHED for one that is finished.
+   * @param etag of the run as the caller saw it; empty: whatever its state
+   * @throws JsigrError FAILED_PRECONDITION RUN_FINISHED for one that is finished; ABORTED ETAG_MISMATCH.
    */
-  async cancel(kind: RunKind, id: string): Promise<StoredRun> {
+  async cancel(kind: RunKind, id: string, etag = ''): Promise<StoredRun> {
     const { state } = await this.#means.runs.get(kind, id);
     if (isFinal(state))
       throw failedPrecondition('RUN_FINISHED', `the run ${id} is ${stateName(state)}: there is nothing to cancel`);
-    const run = await this.#means.runs.transition(id, RunState.RUN_STATE_CANCELLED, 'cancelled on request');
+    const run = await this.#finish(id, RunState.RUN_STATE_CANCELLED, 'cancelled on request', etag);
     this.#active.get(id)?.controller.abort(new DOMException('the run was cancelled', 'AbortError'));
     return run;
   }
 
-  /** Ends what is going on; what is queued stays queued for the next gateway. */
+  /** Hands back what is going on, for the next gateway to go on with; what is queued stays queued. */
   async close(): Promise<void> {
-    this.#closing = true;
-    const ending = [...this.#active.values()];
-    for (const { controller } of ending) controller.abort(new DOMException(STOPPED, 'AbortError'));
+    this.#closing.abort(new DOMException(STOPPED, 'AbortError'));
+    await this.#handedBack([...this.#active.values()], STOPPED);
+  }
+
+  /** Waits until these runs were handed back, and cuts what takes too long. */
+  async #handedBack(ending: readonly Active[], why: string): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#graceMs);
+    });
+    await Promise.race([Promise.all(ending.map(({ done }) => done)), late]);
+    clearTimeout(timer);
+    for (const { controller } of ending) controller.abort(new DOMException(why, 'AbortError'));
     await Promise.all(ending.map(({ done }) => done));
   }
 
-  #conduct(run: StoredRun, signal: AbortSignal): Promise<void> {
+  #conduct(run: StoredRun, journal: Journal, signal: AbortSignal, closing: AbortSignal): Promise<void> {
     const surrogates = this.#surrogates;
-    return run.kind === 'training'
-      ? conductTraining(run, this.#means, surrogates, signal)
-      : conductEvaluation(run, { ...this.#means, surrogates, trainingSlots: this.#slots.training }, signal);
+    const means = { ...this.#means, closing };
+    if (run.kind === 'training') return conductTraining(run, journal, means, surrogates, signal);
+    return EvaluationSpec.fromJSON(run.spec).models.length > 0
+      ? conductMatrix(run, journal, means, signal)
+      : conductEvaluation(run, journal, { ...means, surrogates, trainingSlots: this.#slots.training }, signal);
   }
 
   /** Keeps the run among the active ones while it is conducted, and ends it when that fails. Never rejects. */
-  #keep(run: StoredRun, controller: AbortController, work: () => Promise<void>): Promise<void> {
-    const done = work()
-      .catch((error) => this.#end(run, error, controller.signal))
+  #keep(run: StoredRun, stops: Omit<Active, 'done'>, work: (journal: Journal) => Promise<void>): Promise<void> {
+    const journal = new Journal(this.#means, run);
+    const done = traced(run, () => work(journal))
+      .catch((error) => patiently(() => this.#end(run, journal, error, stops), this.#closing.signal))
       .catch((error) => this.#means.logger.error(error, `the end of the run ${run.id} could not be stored`))
       .finally(() => this.#active.delete(run.id));
-    this.#active.set(run.id, { controller, done });
+    this.#active.set(run.id, { ...stops, done });
     return done;
   }
 
-  async #end({ id, kind }: StoredRun, error: unknown, signal: AbortSignal): Promise<void> {
-    const { state } = await this.#means.runs.get(kind, id);
+  async #end(
+    { id, kind }: StoredRun,
+    journal: Journal,
+    error: unknown,
+    { controller, suspending }: Omit<Active, 'done'>,
+  ): Promise<void> {
+    const { runs, logger } = this.#means;
+    const { state, labels } = await runs.get(kind, id);
     if (isFinal(state)) return;
-    if (this.#closing) {
-      if (state !== RunState.RUN_STATE_QUEUED)
-        await this.#means.runs.transition(id, RunState.RUN_STATE_FAILED, STOPPED);
-      return;
+    const { reason: why } = JsigrError.from(error);
+    try {
+      // Somebody else has the run: it is not ours to end.
+      if (why === 'FENCED') throw error;
+      if (this.#closing.signal.aborted) {
+        if (labels.role === 'surrogate') await journal.ended(RunState.RUN_STATE_CANCELLED, UNNEEDED);
+        else if (state !== RunState.RUN_STATE_QUEUED) await journal.handBack(STOPPED);
+      } else if (suspending.signal.aborted) await journal.handBack(SUSPENDED);
+      else if (controller.signal.aborted)
+        await journal.ended(RunState.RUN_STATE_CANCELLED, 'the run that needed it ended');
+      else {
+        logger.warn({ run: id, reason: why }, inWords(error));
+        await journal.ended(RunState.RUN_STATE_FAILED, inWords(error));
+      }
+    } catch (told) {
+      if (JsigrError.from(told).reason !== 'FENCED') throw told;
+      logger.warn({ run: id }, inWords(told));
     }
-    const [to, reason] = signal.aborted
-      ? [RunState.RUN_STATE_CANCELLED, 'the run that needed it ended']
-      : [RunState.RUN_STATE_FAILED, inWords(error)];
-    this.#means.logger.warn({ run: id, reason: JsigrError.from(error).reason }, reason);
-    await this.#means.runs.transition(id, to, reason);
   }
+
+  /** Ends a run, and removes what it would have gone on from. */
+  async #finish(id: string, to: RunState, reason: string, etag = ''): Promise<StoredRun> {
+    const run = await this.#means.runs.transition(id, to, reason, { etag });
+    if (run.resumePoint?.kind === 'states')
+      await this.#means.artefacts
+        .remove('states', run.resumePoint.digest)
+        .catch((error) => this.#means.logger.warn(error));
+    return run;
+  }
+}
+
+/** In the trace of the call that created the run, whichever gateway that was. */
+function traced(run: StoredRun, work: () => Promise<void>): Promise<void> {
+  const attributes = { 'jsigr.run': runName(run), 'jsigr.run.kind': run.kind, 'jsigr.run.retries': run.retries };
+  return underTraceParent(run.traceParent, () => inSpan(`${run.kind} run`, { attributes }, work));
 }

@@ -4,8 +4,12 @@ import {
   RobustnessReport as Report,
   type RobustnessReport,
   RunState,
+  TransferMatrix,
 } from '@jsigr/proto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { unavailable } from '@jsigr/service';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { LOCAL } from '../access/caller.ts';
+import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import type { FakeAttacker } from '../testing/fake-workers.ts';
@@ -31,10 +35,10 @@ const plan = (attack: string, surrogates: string[] = []) =>
 
 async function create(given: EvaluationPlan): Promise<string> {
   const request = CreateEvaluationRequest.fromPartial({ spec: { model: model.slice(0, 20), plan: given } });
-  const { name } = await gateway.application.evaluations.create(request);
+  const { name } = await gateway.application.evaluations.create(request, LOCAL);
   return name.replace('evaluations/', '');
 }
-const get = (id: string) => gateway.application.evaluations.get({ name: `evaluations/${id}` });
+const get = (id: string) => gateway.application.evaluations.get({ name: `evaluations/${id}` }, LOCAL);
 
 function found(): RobustnessReport {
   return Report.fromPartial({
@@ -68,8 +72,27 @@ describe('an evaluation', () => {
       examples: [{ attack: 'fgsm' }],
       command: `jsigr evaluate ${model} --dataset datasets/tiny --part test --attack fgsm@linf:0.1,0.2 --samples 10 --seed 3`,
     });
-    const { evaluations } = await gateway.application.evaluations.list({ pageSize: 1, pageToken: '' });
+    const { evaluations } = await gateway.application.evaluations.list({ pageSize: 1, pageToken: '' }, LOCAL);
     expect(evaluations[0]?.report?.examples).toEqual([]);
+  });
+
+  test('whose report was written, and whose end was not, is not attacked again', async () => {
+    const transition = store.runs.transition.bind(store.runs);
+    let broken = 0;
+    const spy = vi.spyOn(store.runs, 'transition').mockImplementation(async (...given) => {
+      if (given[1] === RunState.RUN_STATE_SUCCEEDED && broken++ === 0)
+        throw unavailable(DATABASE_UNAVAILABLE, 'the database server cannot be reached');
+      return transition(...given);
+    });
+    const id = await create(plan('fgsm'));
+    const attacker = await gateway.pool.attacker();
+    attacker.say({ $case: 'report', value: found() });
+    attacker.end();
+    const told = words(await gateway.events(id));
+    spy.mockRestore();
+    expect(told.filter((word) => word === 'robustnessReported')).toHaveLength(1);
+    expect(told.slice(-2)).toEqual(['RUNNING', 'SUCCEEDED']);
+    expect(gateway.pool.attackers).toHaveLength(1);
   });
 
   test('trains the surrogates that a transfer attack needs, of other architectures than the model', async () => {
@@ -94,9 +117,7 @@ describe('an evaluation', () => {
   });
 
   const failures: [string, (attacker: FakeAttacker) => unknown, RegExp][] = [
-    ['dies', (attacker) => attacker.die('was killed by SIGKILL'), /^the attacker \(process 1\) was killed by SIGKILL$/],
     ['refuses', (attacker) => attacker.refuse('the model is not finite'), /^the model is not finite$/],
-    ['ends without a report', (attacker) => attacker.end(), /^the attacker ended without a report$/],
   ];
   for (const [what, happens, reason] of failures)
     test(`fails with the reason when the attacker ${what}`, async () => {
@@ -108,13 +129,60 @@ describe('an evaluation', () => {
       await gateway.pool.changed.until(() => gateway.pool.list().length === 0);
     });
 
+  test('goes on from its ledger when the attacker dies, and is given up when it comes no further', async () => {
+    const id = await create(plan('fgsm'));
+    const first = await gateway.pool.attacker();
+    expect(first.evaluating?.resume).toBeUndefined();
+    const resumePoint = { kind: 'states', digest: 'a'.repeat(64), step: 3 };
+    first.say({ $case: 'resumePoint', value: resumePoint });
+    while (!(await store.runs.get('evaluation', id)).resumePoint) await new Promise((resolve) => setImmediate(resolve));
+    await first.die('was killed by SIGKILL');
+    const second = await gateway.pool.attacker(1);
+    expect(second.evaluating).toMatchObject({ run: `evaluations/${id}`, resume: resumePoint });
+    await second.die('was killed by SIGKILL');
+    (await gateway.pool.attacker(2)).end();
+    const events = await gateway.events(id);
+    expect(words(events).at(-1)).toBe('FAILED');
+    expect(reasonOf(events)).toBe('the attacker ended without a report; it was begun again 2 times, in vain');
+    expect((await get(id)).retries).toBe(2);
+  });
+
   test('is cancelled, and its attacker with it', async () => {
     const id = await create(plan('fgsm'));
     const attacker = await gateway.pool.attacker();
-    const cancelled = await gateway.application.evaluations.cancel({ name: `evaluations/${id}` });
+    const cancelled = await gateway.application.evaluations.cancel({ name: `evaluations/${id}`, etag: '' }, LOCAL);
     expect(cancelled.state).toBe(RunState.RUN_STATE_CANCELLED);
     await gateway.pool.changed.until(() => attacker.cancelled && attacker.released?.discard === true);
   });
+});
+
+test('an evaluation of several models is a transfer matrix, and files of its ledger can be read', async () => {
+  const second = await gateway.checkpoint(2, 'mlp');
+  await gateway.application.models.record(second.replace('models/', ''));
+  const { digest: ledger } = await gateway.artefacts.put('ledgers', {
+    'predictions.safetensors': Buffer.from('0123456789'),
+  });
+  gateway.pool.matrix = TransferMatrix.fromPartial({ models: [model, second], ledger, samples: 10 });
+  const spec = { models: [model.slice(0, 20), second], plan: EvaluationPlan.fromPartial({ samples: 10, seed: 3 }) };
+  const { name } = await gateway.application.evaluations.create(CreateEvaluationRequest.fromPartial({ spec }), LOCAL);
+  const read = { name, path: 'predictions.safetensors', readOffset: 4 };
+  await expect(gateway.application.evaluations.readFile(read, LOCAL).next()).rejects.toThrow(/it has no ledger/);
+  const attacker = await gateway.pool.attacker();
+  expect(attacker.comparing).toMatchObject({
+    modelDigests: [model, second].map((each) => each.replace('models/', '')),
+    dataset: TINY,
+    plan: { attacks: [{ attack: 'noise' }, { attack: 'mi-fgsm', norm: 'linf', epsilons: [0.1] }], part: 'test' },
+  });
+  attacker.end();
+  const events = await gateway.events(name.replace('evaluations/', ''));
+  expect(words(events).slice(-3)).toEqual(['RUNNING', 'transferMatrixReported', 'SUCCEEDED']);
+  const { transferMatrix, report } = await gateway.application.evaluations.get({ name }, LOCAL);
+  expect(report).toBeUndefined();
+  expect(transferMatrix?.command).toBe(
+    `jsigr transfer-matrix ${model} ${second} --dataset datasets/tiny --attack noise@linf:0.1 --attack mi-fgsm@linf:0.1 --samples 10 --seed 3`,
+  );
+  for await (const { offset, data } of gateway.application.evaluations.readFile(read, LOCAL))
+    expect([offset, data.toString()]).toEqual([4, '456789']);
 });
 
 test('the command of a report names norm, radii and settings of every attack', () => {

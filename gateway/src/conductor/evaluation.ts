@@ -1,21 +1,23 @@
 import {
   type Dataset,
-  type EvaluateResponse,
+  EvaluateRequest,
+  EvaluationProgress,
   EvaluationSpec,
   type Model,
   RobustnessReport,
   RunState,
 } from '@jsigr/proto';
-import { unavailable } from '@jsigr/service';
+import { invalidArgument } from '@jsigr/service';
 import { needsSurrogates } from '../application/evaluation-plan.ts';
 import { digestOf } from '../application/models.ts';
 import { idOf } from '../application/names.ts';
-import type { StoredRun } from '../store/runs.ts';
-import { withWorker } from '../workers/pool.ts';
-import { evaluate } from './attacker.ts';
-import { Journal } from './journal.ts';
+import { runName, type StoredRun } from '../store/run-rows.ts';
+import type { Worker } from '../workers/pool.ts';
+import { withRetries } from './attempts.ts';
+import type { Journal } from './journal.ts';
 import type { Means } from './means.ts';
 import { reportCommand } from './report-command.ts';
+import { attackInShards } from './shards.ts';
 import type { Slots } from './slots.ts';
 import type { Surrogates } from './surrogates.ts';
 
@@ -25,44 +27,105 @@ export interface EvaluationMeans extends Means {
   readonly trainingSlots: Slots;
 }
 
-/** Conducts an evaluation from QUEUED to SUCCEEDED. @throws what went wrong, for the caller to end the run with; the signal's reason. */
-export async function conductEvaluation(run: StoredRun, means: EvaluationMeans, signal: AbortSignal): Promise<void> {
-  const name = `evaluations/${run.id}`;
-  const journal = new Journal(means.runs, run.id, means.logger);
-  const { model: modelName, dataset: datasetName, plan } = EvaluationSpec.fromJSON(run.spec);
-  await journal.starting('waiting for the dataset');
-  const model = await means.models.byName(modelName);
-  const dataset = await means.datasets.byId(idOf('datasets', datasetName));
-  const surrogateDigests = plan ? await surrogatesOf({ model, dataset, plan }, journal, means, signal) : [];
+/**
+ * Conducts an evaluation from QUEUED to SUCCEEDED, over as many attackers as it takes.
+ * @throws what went wrong, for the caller to end the run with; the signal's reason.
+ */
+export async function conductEvaluation(
+  run: StoredRun,
+  journal: Journal,
+  means: EvaluationMeans,
+  signal: AbortSignal,
+): Promise<void> {
+  const { model: modelName, dataset: datasetName, plan, shards } = EvaluationSpec.fromJSON(run.spec);
+  if (!plan) throw invalidArgument('spec.plan', 'is missing');
+  const found = new Map<number, RobustnessReport>();
+  await withRetries(run, journal, means, signal, async (current) => {
+    await journal.starting('waiting for the dataset');
+    // Its report was written, and its end was not.
+    if (current.summary.report) {
+      await journal.running();
+      return end(RobustnessReport.fromJSON(current.summary.report), journal);
+    }
+    const model = await means.models.byName(modelName);
+    const dataset = await means.datasets.byId(idOf('datasets', datasetName));
+    await attempt(current, { model, dataset, plan, count: shards || 1, found }, journal, means, signal);
+  });
+}
+
+async function attempt(
+  run: StoredRun,
+  attacked: Attacked,
+  journal: Journal,
+  means: EvaluationMeans,
+  runSignal: AbortSignal,
+): Promise<void> {
+  // An attacker that is cut off has kept its ledger: there is nothing that it would have to hand back.
+  const signal = AbortSignal.any([runSignal, means.closing]);
+  const { model, dataset, plan, count, found } = attacked;
+  const surrogateDigests = await surrogatesOf(attacked, journal, means, signal);
   await journal.starting('waiting for an attacker');
-  await withWorker(means.pool, 'attacker', { run: name, threads: means.threads.attacker, signal }, async (worker) => {
-    await journal.worker('attacker', worker.address, 'started');
-    await journal.running();
-    let report: RobustnessReport | undefined;
-    const take = async ({ message }: EvaluateResponse) => {
-      if (message?.$case === 'report') report = message.value;
-      if (message?.$case === 'progress') await journal.add({ $case: 'evaluationProgress', value: message.value });
-    };
-    const request = {
+  const name = runName(run);
+  const threads = Math.max(1, Math.floor(means.threads.attacker / count));
+  const report = await attackInShards({
+    pool: means.pool,
+    request: EvaluateRequest.fromPartial({
       modelDigest: digestOf(model),
       datasetDigest: dataset.digest,
       surrogateDigests,
       plan,
       dataset: dataset.name,
-    };
-    await evaluate(worker, request, take, signal);
-    if (!report || !plan) throw unavailable('NO_REPORT', 'the attacker ended without a report');
-    const command = reportCommand({ model: model.name, dataset: dataset.name, plan, surrogates: report.surrogates });
-    const complete = RobustnessReport.fromPartial({ ...report, command });
-    await journal.add({ $case: 'robustnessReported', value: complete }, { report: RobustnessReport.toJSON(complete) });
-    await journal.ended(RunState.RUN_STATE_SUCCEEDED, `attacked ${report.cleanAccuracy?.trials ?? 0} samples`);
+      run: name,
+      resume: run.resumePoint,
+    }),
+    count,
+    found,
+    wanted: { run: name, labels: run.labels, threads, onWaiting: journal.waiting('attacker') },
+    onStarted: started(run, journal),
+    onProgress: (value) =>
+      journal.add({ $case: 'evaluationProgress', value }, { progress: EvaluationProgress.toJSON(value) }),
+    onResumePoint: (point) => journal.keep(point),
+    togetherMs: means.togetherMs,
+    signal,
   });
+  const command = reportCommand({ model: model.name, dataset: dataset.name, plan, surrogates: report.surrogates });
+  const complete = RobustnessReport.fromPartial({ ...report, command });
+  await journal.add({ $case: 'robustnessReported', value: complete }, { report: RobustnessReport.toJSON(complete) });
+  await end(complete, journal);
+}
+
+function end({ cleanAccuracy }: RobustnessReport, journal: Journal): Promise<void> {
+  return journal.ended(RunState.RUN_STATE_SUCCEEDED, `attacked ${cleanAccuracy?.trials ?? 0} samples`);
+}
+
+/** Writes down each attacker that begins, one after another; the run belongs to the newest of them, and runs since the first. */
+function started(run: StoredRun, journal: Journal): (worker: Worker) => Promise<void> {
+  let newest = 0;
+  let before = Promise.resolve();
+  const note = async (worker: Worker) => {
+    const isFirst = newest === 0;
+    if (worker.fencingToken > newest) {
+      newest = worker.fencingToken;
+      await journal.claim(worker);
+    }
+    await journal.worker('attacker', worker.address, 'started');
+    if (isFirst) await journal.running(run.resumePoint ? `goes on after ${run.resumePoint.step} units of work` : '');
+  };
+  return (worker) => {
+    const noted = before.then(() => note(worker));
+    before = noted.catch(() => undefined);
+    return noted;
+  };
 }
 
 interface Attacked {
   readonly model: Model;
   readonly dataset: Dataset;
   readonly plan: NonNullable<EvaluationSpec['plan']>;
+  /** Attackers that share the samples. */
+  readonly count: number;
+  /** What the shards that have ended found, kept from one attempt to the next. */
+  readonly found: Map<number, RobustnessReport>;
 }
 
 async function surrogatesOf(

@@ -1,87 +1,179 @@
 import {
   RobustnessReport as Report,
+  type ResumePoint as ResumePointMessage,
   type RobustnessReport,
   type RunEvent,
   RunState,
   TrainingProgress,
 } from '@jsigr/proto';
-import type { Logger, WorkerKindName } from '@jsigr/service';
+import { type ArtefactStore, JsigrError, type Logger, type WorkerKindName } from '@jsigr/service';
 import type { Models } from '../application/models.ts';
-import type { EventPayload, JsonObject, RunStore } from '../store/runs.ts';
+import type { EventPayload, JsonObject, ResumePoint, RunStore, StoredRun } from '../store/runs.ts';
+import type { Worker } from '../workers/pool.ts';
+import type { History } from './history.ts';
+import type { Means } from './means.ts';
 
-/** Writes down what happens to one run. */
+/** Writes down what happens to one run; after `claim` in the name of one worker. */
 export class Journal {
   readonly id: string;
   readonly logger: Logger;
   readonly #runs: RunStore;
+  readonly #artefacts: ArtefactStore;
+  #fence: { readonly fencingToken: number } | Record<string, never> = {};
+  /** What the run can go on from, where that is no result as well. */
+  #state: string | undefined;
+  #isRunning = false;
 
-  constructor(runs: RunStore, id: string, logger: Logger) {
-    this.id = id;
+  constructor({ runs, artefacts, logger }: Pick<Means, 'runs' | 'artefacts' | 'logger'>, run: StoredRun) {
+    this.id = run.id;
     this.logger = logger;
     this.#runs = runs;
+    this.#artefacts = artefacts;
+    this.#state = stateOf(run.resumePoint);
+  }
+
+  /** From now on the run is this worker's: whatever an earlier one still says is refused. */
+  async claim(worker: Worker): Promise<void> {
+    this.#fence = { fencingToken: worker.fencingToken };
+    await this.#runs.claim(this.id, worker);
+  }
+
+  /** The run stays its worker's, and another gateway, if it should still be there, says nothing more about it. */
+  async takeOver(token: number): Promise<void> {
+    this.#fence = { fencingToken: await this.#runs.takeOver(this.id, token) };
   }
 
   async starting(reason: string): Promise<void> {
     await this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason);
   }
 
+  /** The run waits for its turn again. */
+  async handBack(reason: string): Promise<void> {
+    await this.#runs.transition(this.id, RunState.RUN_STATE_QUEUED, reason, this.#fence);
+  }
+
+  /** @param counts against what may be tried */
+  async again(reason: string, counts: boolean): Promise<StoredRun> {
+    this.logger.warn({ run: this.id }, reason);
+    this.#isRunning = false;
+    return this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason, { retry: counts });
+  }
+
+  /** For `onWaiting`: what a worker waits for is the run's state, or an event of a run that others are at already. */
+  waiting(kind: WorkerKindName): (why: string) => void {
+    return (why) => {
+      const told = this.#isRunning
+        ? this.worker(kind, '', `waits: ${why}`)
+        : this.starting(`waiting for ${kind === 'attacker' ? 'an' : 'a'} ${kind}: ${why}`);
+      told.catch((error) => {
+        // The run has ended meanwhile.
+        if (!['ILLEGAL_TRANSITION', 'RUN_FINISHED', 'FENCED'].includes(JsigrError.from(error).reason))
+          this.logger.error(error, 'the wait could not be told');
+      });
+    };
+  }
+
   async running(reason = ''): Promise<void> {
-    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason);
+    this.#isRunning = true;
+    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
   }
 
   async ended(state: RunState, reason: string): Promise<void> {
     this.logger.info({ run: this.id, state }, reason);
-    await this.#runs.transition(this.id, state, reason);
+    await this.#runs.transition(this.id, state, reason, this.#fence);
+    await this.#replaceState(undefined);
   }
 
-  async add(payload: EventPayload, summary: JsonObject = {}): Promise<void> {
-    await this.#runs.append(this.id, payload, summary);
+  /** @param workerSequence the worker's own number of the event */
+  async add(payload: EventPayload, summary: JsonObject = {}, workerSequence?: number): Promise<void> {
+    const origin = workerSequence === undefined ? {} : { workerSequence };
+    await this.#runs.append(this.id, payload, { ...this.#fence, ...origin, summary });
+  }
+
+  async keep({ kind, digest, step }: ResumePointMessage): Promise<void> {
+    const point = { kind: kind === 'states' ? 'states' : 'models', digest, step } as const;
+    await this.#runs.keepResumePoint(this.id, point, this.#fence);
+    await this.#replaceState(stateOf(point));
   }
 
   async worker(kind: WorkerKindName, address: string, change: string): Promise<void> {
     await this.add({ $case: 'workerChanged', value: { kind, address, change } });
   }
+
+  /** A state that nothing goes on from any more is removed; one that is left behind by a crash is found by `jsigr gc`. */
+  async #replaceState(digest: string | undefined): Promise<void> {
+    const [old, next] = [this.#state, digest];
+    this.#state = next;
+    if (old && old !== next)
+      await this.#artefacts.remove('states', old).catch((error) => this.logger.warn(error, 'a state was not removed'));
+  }
 }
 
-/** Takes over the events of a training run: from them follow the run's models, progress and latest report. */
+function stateOf(point: ResumePoint | undefined): string | undefined {
+  return point?.kind === 'states' ? point.digest : undefined;
+}
+
+/**
+ * Takes over the events of a training run: from them follow the run's models, progress and latest report. A trainer that goes on where another
+ * one stopped makes some steps again: what was said of them is not said twice.
+ */
 export class TrainingJournal {
   readonly #journal: Journal;
   readonly #models: Models;
+  readonly #saved: Set<string>;
   /** Checkpoints that were neither attacked nor said to be skipped. */
-  readonly #open = new Set<string>();
-  #selected = false;
+  readonly #open: Set<string>;
+  #selected: boolean;
+  #epoch: number;
+  #step: number;
 
-  constructor(journal: Journal, models: Models) {
+  constructor(journal: Journal, models: Models, { checkpoints, selected, epoch, step }: History) {
     this.#journal = journal;
     this.#models = models;
+    const names = (some: typeof checkpoints) => new Set(some.map(({ saved }) => saved?.model ?? ''));
+    this.#saved = names(checkpoints);
+    this.#open = names(checkpoints.filter(({ settled }) => !settled));
+    this.#selected = selected !== undefined;
+    this.#epoch = epoch;
+    this.#step = step;
   }
 
-  async record({ payload }: RunEvent): Promise<void> {
+  async record({ payload, sequence }: RunEvent): Promise<void> {
     if (!payload) return;
+    const add = (summary: JsonObject = {}) => this.#journal.add(payload, summary, sequence);
     switch (payload.$case) {
       case 'trainingProgress':
-        return this.#journal.add(payload, { progress: TrainingProgress.toJSON(payload.value) });
+        if (payload.value.step <= this.#step) return undefined;
+        this.#step = payload.value.step;
+        return add({ progress: TrainingProgress.toJSON(payload.value) });
+      case 'epochCompleted':
+        if (payload.value.epoch <= this.#epoch) return undefined;
+        this.#epoch = payload.value.epoch;
+        return add();
       case 'checkpointSaved': {
         const { model } = payload.value;
+        if (this.#saved.has(model)) return undefined;
+        this.#saved.add(model);
         // Before the event: whoever hears of the checkpoint may ask for it.
         await this.#models.record(model.replace('models/', ''));
         this.#open.add(model);
-        return this.#journal.add(payload, { latestModel: model, ...(this.#selected ? {} : { bestModel: model }) });
+        return add({ latestModel: model, ...(this.#selected ? {} : { bestModel: model }) });
       }
       case 'checkpointSelected':
         this.#selected = true;
-        return this.#journal.add(payload, { bestModel: payload.value.model });
+        return add({ bestModel: payload.value.model });
       case 'robustnessReported':
-        this.#open.delete(payload.value.model);
-        return this.#journal.add(payload, { latestReport: reportJson(payload.value) });
+        // Told again by a trainer that did not hear that it was written.
+        if (!this.#open.delete(payload.value.model)) return undefined;
+        return add({ latestReport: reportJson(payload.value) });
       case 'checkpointsSkipped':
         for (const model of payload.value.models) this.#open.delete(model);
-        return this.#journal.add(payload);
+        return add();
       case 'stateChanged':
         // The state of a run is the gateway's to say.
         return undefined;
       default:
-        return this.#journal.add(payload);
+        return add();
     }
   }
 

@@ -10,6 +10,11 @@ export interface ReportOrigin {
   readonly surrogates: readonly string[];
 }
 
+export interface MatrixOrigin extends Pick<ReportOrigin, 'dataset' | 'plan'> {
+  /** models/{digest} */
+  readonly models: readonly string[];
+}
+
 /** The command that makes a report again. */
 export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin): string {
   return [
@@ -21,6 +26,19 @@ export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin
     ...(plan.cascade ? ['--cascade'] : []),
     ...(plan.assessMasking ? ['--assess-masking'] : []),
     ...surrogates.map((name) => `--surrogate ${name}`),
+    ...(plan.maxQueries > 0 ? [`--max-queries ${plan.maxQueries}`] : []),
+    `--samples ${plan.samples}`,
+    `--seed ${plan.seed}`,
+  ].join(' ');
+}
+
+/** The command that makes a transfer matrix again. */
+export function matrixCommand({ models, dataset, plan }: MatrixOrigin): string {
+  return [
+    'jsigr transfer-matrix',
+    ...models,
+    `--dataset ${dataset}`,
+    ...plan.attacks.map((attack) => `--attack ${attackText(attack)}`),
     `--samples ${plan.samples}`,
     `--seed ${plan.seed}`,
   ].join(' ');

@@ -3,6 +3,7 @@ import { type Dataset, RunState, TrainingSpec } from '@jsigr/proto';
 import { failedPrecondition } from '@jsigr/service';
 import { completeSpec } from '../application/training-spec.ts';
 import type { StoredRun } from '../store/runs.ts';
+import { SHARED_TENANT } from '../store/schema.ts';
 import { stateName } from '../store/state-machine.ts';
 import type { Means } from './means.ts';
 
@@ -76,6 +77,7 @@ export class Surrogates {
       if (digest) return digest;
     }
     const run = await this.#means.runs.create({
+      tenant: SHARED_TENANT,
       kind: 'training',
       spec: TrainingSpec.toJSON(spec),
       displayName: `surrogate: ${architecture} on ${dataset.name.replace('datasets/', '')}`,

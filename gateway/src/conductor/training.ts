@@ -1,24 +1,23 @@
-import { type Dataset, RobustnessReport, type RunEvent, RunState, TrainingSpec } from '@jsigr/proto';
-import { JsigrError } from '@jsigr/service';
-import { needsSurrogates } from '../application/evaluation-plan.ts';
-import { digestOf } from '../application/models.ts';
+import { type Dataset, RunState, TrainingSpec } from '@jsigr/proto';
+import { unavailable } from '@jsigr/service';
 import { idOf } from '../application/names.ts';
-import type { StoredRun } from '../store/runs.ts';
-import { inWords } from '../workers/far-side.ts';
-import { type Worker, withWorker } from '../workers/pool.ts';
-import { followRun } from './attacker.ts';
-import { Journal, TrainingJournal } from './journal.ts';
+import { runName, type StoredRun } from '../store/run-rows.ts';
+import { usingWorker, type Worker, withWorker } from '../workers/pool.ts';
+import { withRetries } from './attempts.ts';
+import { type History, readHistory } from './history.ts';
+import { type Journal, TrainingJournal } from './journal.ts';
+import { Loop } from './loop.ts';
 import type { Means } from './means.ts';
-import { reportCommand } from './report-command.ts';
 import type { Surrogates } from './surrogates.ts';
 import { TrainerCalls } from './trainer.ts';
 
-/** How long the attacker may take to end its call after the trainer has its last report, in milliseconds. */
-const LAST_CALL_MS = 5000;
+/** Of checkpoints whose attacker was lost, and not back before the training's end was told. */
+const NO_REPORT = 'no attacker had reported on it when the training ended';
 
 /** A training run and what its conductor needs at hand. */
-interface Conducted {
+export interface Conducted {
   readonly name: string;
+  readonly labels: StoredRun['labels'];
   readonly spec: TrainingSpec;
   readonly dataset: Dataset;
   readonly journal: Journal;
@@ -27,24 +26,50 @@ interface Conducted {
 }
 
 /**
- * Conducts a training run from QUEUED to its final state.
+ * Conducts a training run from QUEUED to its final state, over as many trainers as it takes.
  *
  *     surrogates (if the loop transfers examples and names none) -> trainer, attacker -> training || attacks -> outcome
  *
  * Whatever goes wrong with surrogates or attacker becomes an event: the training goes on without it.
+ * @param adopted a trainer that is at work on it already, since before the gateway was started
  * @throws what went wrong with the training, for the caller to end the run with; the signal's reason.
  */
 export async function conductTraining(
   run: StoredRun,
+  journal: Journal,
   means: Means,
   surrogates: Surrogates,
   signal: AbortSignal,
+  adopted?: Worker,
 ): Promise<void> {
-  const journal = new Journal(means.runs, run.id, means.logger);
   const spec = TrainingSpec.fromJSON(run.spec);
-  await journal.starting('waiting for the dataset');
-  const dataset = await means.datasets.byId(idOf('datasets', spec.dataset));
-  const conducted = { name: `trainingRuns/${run.id}`, spec, dataset, journal, means, signal };
+  let atWork = adopted;
+  await withRetries(run, journal, means, signal, async (current) => {
+    if (!atWork) await journal.starting('waiting for the dataset');
+    const dataset = await means.datasets.byId(idOf('datasets', spec.dataset));
+    const trainer = atWork;
+    atWork = undefined;
+    const conducted = { name: runName(run), labels: run.labels, spec, dataset, journal, means, signal };
+    return trainer ? goOn(trainer, current, conducted, surrogates) : attempt(current, conducted, surrogates);
+  });
+}
+
+/** With a trainer that is at work already; an attacker follows it anew. */
+async function goOn(trainer: Worker, run: StoredRun, conducted: Conducted, surrogates: Surrogates): Promise<void> {
+  const loop = conducted.spec.loop && new Loop(conducted, surrogates);
+  try {
+    await usingWorker(conducted.means.pool, trainer, async () => {
+      await loop?.prepare();
+      await loop?.acquire();
+      await train(trainer, run, conducted, loop, true);
+    });
+  } finally {
+    await loop?.release();
+  }
+}
+
+async function attempt(run: StoredRun, conducted: Conducted, surrogates: Surrogates): Promise<void> {
+  const { name, spec, journal, means, signal } = conducted;
   const loop = spec.loop && new Loop(conducted, surrogates);
   await loop?.prepare();
   await journal.starting('waiting for a trainer');
@@ -52,150 +77,89 @@ export async function conductTraining(
   const { trainer: alone, trainerInLoop } = means.threads;
   const threads = loop?.problem === undefined && loop ? trainerInLoop : alone;
   try {
-    await withWorker(means.pool, 'trainer', { run: conducted.name, threads, signal }, async (trainer) => {
+    const acquiring = {
+      run: name,
+      labels: run.labels,
+      threads,
+      onWaiting: journal.waiting('trainer'),
+      signal: AbortSignal.any([signal, means.closing]),
+    };
+    await withWorker(means.pool, 'trainer', acquiring, async (trainer) => {
       await attacker;
-      await train(trainer, conducted, loop);
+      await train(trainer, run, conducted, loop);
     });
   } finally {
-    await attacker;
     await loop?.release();
   }
 }
 
-async function train(trainer: Worker, conducted: Conducted, loop: Loop | undefined): Promise<void> {
-  const { name, spec, dataset, journal, means, signal } = conducted;
-  const calls = new TrainerCalls(trainer);
-  const record = new TrainingJournal(journal, means.models);
+/** @param adopted the trainer is at work on the run already */
+async function train(
+  trainer: Worker,
+  run: StoredRun,
+  conducted: Conducted,
+  loop: Loop | undefined,
+  adopted = false,
+): Promise<void> {
+  const { name, journal, means, signal } = conducted;
+  const calls = new TrainerCalls(trainer, adopted ? run.workerSequence : 0);
+  const handBack = () => void calls.handBack(name);
   try {
-    await journal.worker('trainer', trainer.address, 'started');
-    // A trainer that expects an attacker waits for it at the end.
-    const request = loop?.ready ? spec : { ...spec, loop: undefined };
-    await calls.start({ run: name, spec: request, datasetDigest: dataset.digest }, signal);
-    await journal.running();
-    loop?.follow(trainer.address);
-    const take = (event: RunEvent) => record.record(loop ? loop.withCommand(event) : event);
-    const { state, reason } = await calls.follow(name, take, signal);
+    const history = await readHistory(means.runs, run.id);
+    const record = new TrainingJournal(journal, means.models, history);
+    if (adopted) await takeUp(trainer, conducted);
+    else await begin(trainer, calls, run, history, conducted, loop);
+    loop?.follow(trainer, calls);
+    means.closing.addEventListener('abort', handBack, { once: true });
+    if (means.closing.aborted) handBack();
+    const { state, reason, retryable } = await calls.follow(
+      name,
+      {
+        event: (event) => record.record(loop ? loop.withCommand(event) : event),
+        resumePoint: (point) => journal.keep(point),
+      },
+      signal,
+    );
     await loop?.finish(state === RunState.RUN_STATE_SUCCEEDED);
-    if (loop?.problem !== undefined) await record.skipRest(loop.problem);
+    if (state === RunState.RUN_STATE_QUEUED) throw unavailable('RUN_HANDED_BACK', `the trainer: ${reason}`);
+    if (retryable) throw unavailable('TRAINING_INTERRUPTED', `the trainer: ${reason}`);
+    if (loop) await record.skipRest(loop.problem ?? NO_REPORT);
     const asked = state === RunState.RUN_STATE_CANCELLED ? RunState.RUN_STATE_FAILED : state;
     await journal.ended(asked, reason);
   } catch (error) {
     if (signal.aborted) await calls.stop(name);
     throw error;
   } finally {
+    means.closing.removeEventListener('abort', handBack);
     calls.close();
   }
 }
 
-/** The attacker that follows a run. None of its troubles leaves this class but as an event. */
-class Loop {
-  /** Why checkpoints are not attacked (any more). */
-  problem: string | undefined;
-  readonly #conducted: Conducted;
-  readonly #surrogates: Surrogates;
-  /** Ends the attacker's call with the run. */
-  readonly #ending = new AbortController();
-  #digests: readonly string[] = [];
-  #worker: Worker | undefined;
-  #following: Promise<void> | undefined;
-  #discard = true;
+async function takeUp(trainer: Worker, { journal, means }: Conducted): Promise<void> {
+  await journal.takeOver(await means.nextToken());
+  await journal.worker('trainer', trainer.address, 'found again by the gateway, which was started anew');
+}
 
-  constructor(conducted: Conducted, surrogates: Surrogates) {
-    this.#conducted = conducted;
-    this.#surrogates = surrogates;
-  }
-
-  get ready(): boolean {
-    return this.#worker !== undefined;
-  }
-
-  /** Finds or trains the surrogates. */
-  async prepare(): Promise<void> {
-    await this.#guarded('the surrogates', async () => {
-      this.#digests = await this.#surrogateDigests();
-    });
-  }
-
-  /** Never rejects. */
-  async acquire(): Promise<void> {
-    if (this.problem !== undefined) return;
-    const { name, means, journal, signal } = this.#conducted;
-    await this.#guarded('the attacker', async () => {
-      const threads = means.threads.attackerInLoop;
-      this.#worker = await means.pool.acquire('attacker', { run: name, threads, signal });
-      await journal.worker('attacker', this.#worker.address, 'started');
-    }).catch(() => undefined);
-  }
-
-  follow(trainerAddress: string): void {
-    const worker = this.#worker;
-    if (!worker) return;
-    const { name, spec, dataset, signal } = this.#conducted;
-    const request = {
-      run: name,
-      trainerAddress,
-      datasetDigest: dataset.digest,
-      surrogateDigests: [...this.#digests],
-      plan: spec.loop?.plan,
-      dataset: dataset.name,
-    };
-    this.#following = this.#guarded('the attacker', async () => {
-      await followRun(worker, request, AbortSignal.any([signal, this.#ending.signal]));
-      this.#discard = false;
-    }).catch(() => undefined);
-  }
-
-  /** After training: waits until the attacker has ended too, but not for ever. @param normally false: it is not waited for. */
-  async finish(normally: boolean): Promise<void> {
-    const timer = setTimeout(() => this.#ending.abort(), normally ? LAST_CALL_MS : 0);
-    await this.#following;
-    clearTimeout(timer);
-  }
-
-  async release(): Promise<void> {
-    this.#ending.abort();
-    await this.#following;
-    if (this.#worker) await this.#conducted.means.pool.release(this.#worker, { discard: this.#discard });
-  }
-
-  /** A report with the command that makes it again. */
-  withCommand(event: RunEvent): RunEvent {
-    const { payload } = event;
-    const plan = this.#conducted.spec.loop?.plan;
-    if (payload?.$case !== 'robustnessReported' || !plan) return event;
-    const { model, surrogates } = payload.value;
-    const command = reportCommand({ model, dataset: this.#conducted.dataset.name, plan, surrogates });
-    return { ...event, payload: { ...payload, value: RobustnessReport.fromPartial({ ...payload.value, command }) } };
-  }
-
-  async #surrogateDigests(): Promise<string[]> {
-    const { spec, dataset, means, journal, signal } = this.#conducted;
-    const plan = spec.loop?.plan;
-    if (!plan || !needsSurrogates(plan)) return [];
-    if (plan.surrogates.length > 0)
-      return Promise.all(plan.surrogates.map(async (name) => digestOf(await means.models.byName(name))));
-    return this.#surrogates.ensure({
-      dataset,
-      target: spec.architecture,
-      signal,
-      onTraining: (architecture, run) =>
-        journal.starting(`training the surrogate ${architecture} (${run}), once for this dataset`),
-    });
-  }
-
-  /** @throws nothing but the run's own abortion. */
-  async #guarded(what: string, work: () => Promise<void>): Promise<void> {
-    const { journal, signal } = this.#conducted;
-    try {
-      await work();
-    } catch (error) {
-      signal.throwIfAborted();
-      if (this.#ending.signal.aborted) return;
-      this.problem = `${what}: ${inWords(error)}`;
-      const change = `${this.problem}; the training goes on, checkpoints are not attacked`;
-      await journal.worker('attacker', this.#worker?.address ?? '', change).catch((reason) => {
-        if (JsigrError.from(reason).reason !== 'RUN_FINISHED') throw reason;
-      });
-    }
-  }
+/** Gives the run to the trainer, with what the earlier ones left. */
+async function begin(
+  trainer: Worker,
+  calls: TrainerCalls,
+  run: StoredRun,
+  { checkpoints, selected, reportsSince }: History,
+  { name, spec, dataset, journal, means, signal }: Conducted,
+  loop: Loop | undefined,
+): Promise<void> {
+  await journal.claim(trainer);
+  await journal.worker('trainer', trainer.address, 'started');
+  const request = {
+    run: name,
+    // A trainer that expects an attacker waits for it at the end.
+    spec: loop?.isExpected ? spec : { ...spec, loop: undefined },
+    datasetDigest: dataset.digest,
+    fencingToken: trainer.fencingToken,
+    followerToken: loop?.isExpected ? means.credentials.follower(name) : '',
+    resume: { point: run.resumePoint, checkpoints: [...checkpoints], selected, reportsSince },
+  };
+  await calls.start(request, signal);
+  await journal.running(run.resumePoint ? `goes on from step ${run.resumePoint.step}` : '');
 }

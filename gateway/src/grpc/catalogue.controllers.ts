@@ -6,6 +6,7 @@ import type {
   sendUnaryData,
 } from '@grpc/grpc-js';
 import type {
+  CollectGarbageRequest,
   DeregisterWorkerRequest,
   ExplainRequest,
   ExplainResponse,
@@ -25,9 +26,10 @@ import type {
   RegisterWorkerRequest,
   RenewLeaseRequest,
 } from '@jsigr/proto';
-import { handle, pump, receive, signalOf } from '@jsigr/service';
+import { handle, pump, receive, signalOf, timeLeft } from '@jsigr/service';
 import { Controller, Inject } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
+import { callerOf } from '../access/caller.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
 
 @Controller()
@@ -39,8 +41,9 @@ export class ExplanationController {
   }
 
   @GrpcMethod('ExplanationService', 'explain')
-  explain(request: ExplainRequest, _: Metadata, call: ServerUnaryCall<ExplainRequest, ExplainResponse>) {
-    return handle(() => this.#application.explanations.explain(request, signalOf(call)));
+  explain(request: ExplainRequest, metadata: Metadata, call: ServerUnaryCall<ExplainRequest, ExplainResponse>) {
+    const { explanations } = this.#application;
+    return handle(() => explanations.explain(request, callerOf(metadata), signalOf(call), timeLeft(call)));
   }
 }
 
@@ -53,23 +56,23 @@ export class ModelController {
   }
 
   @GrpcMethod('ModelService', 'getModel')
-  get(request: GetModelRequest) {
-    return handle(async () => ({ model: await this.#application.models.get(request) }));
+  get(request: GetModelRequest, metadata: Metadata) {
+    return handle(async () => ({ model: await this.#application.models.get(request, callerOf(metadata)) }));
   }
 
   @GrpcMethod('ModelService', 'listModels')
-  list(request: ListModelsRequest) {
-    return handle(() => this.#application.models.list(request));
+  list(request: ListModelsRequest, metadata: Metadata) {
+    return handle(() => this.#application.models.list(request, callerOf(metadata)));
   }
 
   @GrpcStreamCall('ModelService', 'readModelFile')
   read(call: ServerWritableStream<ReadModelFileRequest, ReadModelFileResponse>) {
-    return pump(call, () => this.#application.models.readFile(call.request));
+    return pump(call, () => this.#application.models.readFile(call.request, callerOf(call.metadata)));
   }
 
   @GrpcStreamCall('ModelService', 'exportModel')
   export(call: ServerWritableStream<ExportModelRequest, ExportModelResponse>) {
-    return pump(call, () => this.#application.models.export(call.request));
+    return pump(call, () => this.#application.models.export(call.request, callerOf(call.metadata)));
   }
 
   @GrpcStreamCall('ModelService', 'importModel')
@@ -77,7 +80,9 @@ export class ModelController {
     call: ServerReadableStream<ImportModelRequest, ImportModelResponse>,
     callback: sendUnaryData<ImportModelResponse>,
   ) {
-    return receive(call, callback, async (messages) => ({ model: await this.#application.models.import(messages) }));
+    return receive(call, callback, async (messages) => ({
+      model: await this.#application.models.import(messages, callerOf(call.metadata)),
+    }));
   }
 }
 
@@ -100,8 +105,8 @@ export class DatasetController {
   }
 
   @GrpcMethod('DatasetService', 'importDataset')
-  import(request: ImportDatasetRequest) {
-    return handle(async () => ({ dataset: await this.#application.datasets.import(request) }));
+  import(request: ImportDatasetRequest, metadata: Metadata) {
+    return handle(async () => ({ dataset: await this.#application.datasets.import(request, callerOf(metadata)) }));
   }
 
   @GrpcStreamCall('DatasetService', 'readDatasetFile')
@@ -119,20 +124,34 @@ export class WorkerRegistryController {
   }
 
   @GrpcMethod('WorkerRegistryService', 'registerWorker')
-  register(request: RegisterWorkerRequest) {
-    return handle(() => this.#application.registry.register(request));
+  register(request: RegisterWorkerRequest, metadata: Metadata) {
+    return handle(() => this.#application.registry.register(request, callerOf(metadata)));
   }
 
   @GrpcMethod('WorkerRegistryService', 'renewLease')
-  renew(request: RenewLeaseRequest) {
-    return handle(() => this.#application.registry.renew(request));
+  renew(request: RenewLeaseRequest, metadata: Metadata) {
+    return handle(() => this.#application.registry.renew(request, callerOf(metadata)));
   }
 
   @GrpcMethod('WorkerRegistryService', 'deregisterWorker')
-  deregister(request: DeregisterWorkerRequest) {
+  deregister(request: DeregisterWorkerRequest, metadata: Metadata) {
     return handle(() => {
-      this.#application.registry.deregister(request);
+      this.#application.registry.deregister(request, callerOf(metadata));
       return {};
     });
+  }
+}
+
+@Controller()
+export class MaintenanceController {
+  readonly #application: Application;
+
+  constructor(@Inject(APPLICATION) application: Application) {
+    this.#application = application;
+  }
+
+  @GrpcMethod('MaintenanceService', 'collectGarbage')
+  collect(request: CollectGarbageRequest, metadata: Metadata) {
+    return handle(() => this.#application.maintenance.collect(request, callerOf(metadata)));
   }
 }

@@ -3,10 +3,17 @@ import { APPLICATION, type Application } from '../application/application.ts';
 import {
   DatasetController,
   ExplanationController,
+  MaintenanceController,
   ModelController,
   WorkerRegistryController,
 } from './catalogue.controllers.ts';
-import { EvaluationController, TrainingController } from './runs.controllers.ts';
+import {
+  EvaluationController,
+  EvaluationFilesController,
+  ObjectivesController,
+  TrainingController,
+} from './runs.controllers.ts';
+import { ScalerController } from './scaler.controller.ts';
 
 @Module({})
 class GrpcModule {}
@@ -17,11 +24,15 @@ export function grpcModule(application: Application): DynamicModule {
     module: GrpcModule,
     controllers: [
       TrainingController,
+      ObjectivesController,
+      EvaluationFilesController,
       EvaluationController,
       ExplanationController,
       ModelController,
       DatasetController,
+      MaintenanceController,
       WorkerRegistryController,
+      ScalerController,
     ],
     providers: [{ provide: APPLICATION, useValue: application }],
   };

@@ -43,12 +43,12 @@ afterAll(async () => {
 
 function connectAll(address: string) {
   return {
-    training: connect(TrainingServiceClient, address),
-    evaluations: connect(EvaluationServiceClient, address),
-    explanations: connect(ExplanationServiceClient, address),
-    models: connect(ModelServiceClient, address),
-    datasets: connect(DatasetServiceClient, address),
-    registry: connect(WorkerRegistryServiceClient, address),
+    training: connect(TrainingServiceClient, { address }),
+    evaluations: connect(EvaluationServiceClient, { address }),
+    explanations: connect(ExplanationServiceClient, { address }),
+    models: connect(ModelServiceClient, { address }),
+    datasets: connect(DatasetServiceClient, { address }),
+    registry: connect(WorkerRegistryServiceClient, { address }),
   };
 }
 
@@ -84,7 +84,9 @@ describe('the gRPC face', () => {
     });
     const { trainingRuns } = await unary(training, 'listTrainingRuns', { pageSize: 0, pageToken: '' });
     expect(trainingRuns.map((run) => run.name)).toEqual([name]);
-    expect(await failure(unary(training, 'cancelTrainingRun', { name }))).toMatchObject({ reason: 'RUN_FINISHED' });
+    expect(await failure(unary(training, 'cancelTrainingRun', { name, etag: '' }))).toMatchObject({
+      reason: 'RUN_FINISHED',
+    });
   });
 
   test('says with every field what is wrong', async () => {
@@ -172,12 +174,14 @@ describe('the gRPC face', () => {
     expect(await failure(unary(clients.registry, 'registerWorker', request))).toMatchObject({
       code: status.PERMISSION_DENIED,
     });
-    expect(await failure(unary(clients.registry, 'renewLease', { leaseId: 'x', load: 0 }))).toMatchObject({
-      code: status.NOT_FOUND,
+    expect(
+      await failure(unary(clients.registry, 'renewLease', { leaseId: 'x', load: 0, draining: false })),
+    ).toMatchObject({
+      code: status.PERMISSION_DENIED,
     });
   });
 
   test('is healthy', async () => {
-    expect(await isServing(server.address, 5000)).toBe(true);
+    expect(await isServing(server, 5000)).toBe(true);
   });
 });

@@ -21,8 +21,8 @@ beforeAll(async () => {
   store = await memoryStore();
   gateway = await testGateway(store);
   server = await grpcFace(gateway);
-  models = connect(ModelServiceClient, server.address);
-  evaluations = connect(EvaluationServiceClient, server.address);
+  models = connect(ModelServiceClient, server);
+  evaluations = connect(EvaluationServiceClient, server);
 }, OPENING_MS);
 afterAll(async () => {
   models.close();

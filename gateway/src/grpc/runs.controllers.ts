@@ -1,94 +1,98 @@
-import type { ServerWritableStream } from '@grpc/grpc-js';
-import type {
-  CancelEvaluationRequest,
-  CancelTrainingRunRequest,
-  CreateEvaluationRequest,
-  CreateTrainingRunRequest,
-  GetEvaluationRequest,
-  GetTrainingRunRequest,
-  ListEvaluationsRequest,
-  ListTrainingRunsRequest,
-  WatchEvaluationRequest,
-  WatchEvaluationResponse,
-  WatchTrainingRunRequest,
-  WatchTrainingRunResponse,
-} from '@jsigr/proto';
+import type { Metadata, ServerWritableStream } from '@grpc/grpc-js';
+import type { ReadEvaluationFileRequest, ReadEvaluationFileResponse } from '@jsigr/proto';
 import { handle, pump } from '@jsigr/service';
-import { Controller, Inject } from '@nestjs/common';
+import { Controller, Inject, type Type } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
+import { callerOf } from '../access/caller.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
-import type { Evaluations } from '../application/evaluations.ts';
-import type { TrainingRuns } from '../application/training-runs.ts';
+import type { CancelRequest, RunMethods, RunRequest, WatchRequest } from '../application/runs.ts';
+import type { PageRequest } from '../store/paging.ts';
+
+interface RunsFace {
+  readonly service: string;
+  /** In the names of methods. */
+  readonly resource: string;
+  /** In the answers that hold one. */
+  readonly field: string;
+  readonly methods: (application: Application) => RunMethods<never, unknown, unknown>;
+}
+
+/** Training runs and evaluations have the same methods under their own names: `createTrainingRun`, `createEvaluation`. */
+function runsController({ service, resource, field, methods }: RunsFace): Type<unknown> {
+  @Controller()
+  class RunsController {
+    readonly runs: RunMethods<never, unknown, unknown>;
+
+    constructor(@Inject(APPLICATION) application: Application) {
+      this.runs = methods(application);
+    }
+
+    @GrpcMethod(service, `create${resource}`)
+    create(request: never, metadata: Metadata) {
+      return handle(async () => ({ [field]: await this.runs.create(request, callerOf(metadata)) }));
+    }
+
+    @GrpcMethod(service, `get${resource}`)
+    get(request: RunRequest, metadata: Metadata) {
+      return handle(async () => ({ [field]: await this.runs.get(request, callerOf(metadata)) }));
+    }
+
+    @GrpcMethod(service, `list${resource}s`)
+    list(request: PageRequest, metadata: Metadata) {
+      return handle(() => this.runs.list(request, callerOf(metadata)));
+    }
+
+    @GrpcMethod(service, `cancel${resource}`)
+    cancel(request: CancelRequest, metadata: Metadata) {
+      return handle(async () => ({ [field]: await this.runs.cancel(request, callerOf(metadata)) }));
+    }
+
+    @GrpcStreamCall(service, `watch${resource}`)
+    watch(call: ServerWritableStream<WatchRequest, unknown>) {
+      return pump(call, (signal) => this.runs.watch(call.request, callerOf(call.metadata), signal));
+    }
+  }
+  return RunsController;
+}
+
+export const TrainingController = runsController({
+  service: 'TrainingService',
+  resource: 'TrainingRun',
+  field: 'trainingRun',
+  methods: ({ trainingRuns }) => trainingRuns,
+});
+
+export const EvaluationController = runsController({
+  service: 'EvaluationService',
+  resource: 'Evaluation',
+  field: 'evaluation',
+  methods: ({ evaluations }) => evaluations,
+});
 
 @Controller()
-export class TrainingController {
-  readonly #runs: TrainingRuns;
+export class ObjectivesController {
+  readonly #application: Application;
 
   constructor(@Inject(APPLICATION) application: Application) {
-    this.#runs = application.trainingRuns;
-  }
-
-  @GrpcMethod('TrainingService', 'createTrainingRun')
-  create(request: CreateTrainingRunRequest) {
-    return handle(async () => ({ trainingRun: await this.#runs.create(request) }));
-  }
-
-  @GrpcMethod('TrainingService', 'getTrainingRun')
-  get(request: GetTrainingRunRequest) {
-    return handle(async () => ({ trainingRun: await this.#runs.get(request) }));
-  }
-
-  @GrpcMethod('TrainingService', 'listTrainingRuns')
-  list(request: ListTrainingRunsRequest) {
-    return handle(() => this.#runs.list(request));
-  }
-
-  @GrpcMethod('TrainingService', 'cancelTrainingRun')
-  cancel(request: CancelTrainingRunRequest) {
-    return handle(async () => ({ trainingRun: await this.#runs.cancel(request) }));
+    this.#application = application;
   }
 
   @GrpcMethod('TrainingService', 'listObjectives')
   objectives() {
-    return handle(async () => this.#runs.objectives());
-  }
-
-  @GrpcStreamCall('TrainingService', 'watchTrainingRun')
-  watch(call: ServerWritableStream<WatchTrainingRunRequest, WatchTrainingRunResponse>) {
-    return pump(call, (signal) => this.#runs.watch(call.request, signal));
+    return handle(async () => this.#application.trainingRuns.objectives());
   }
 }
 
 @Controller()
-export class EvaluationController {
-  readonly #evaluations: Evaluations;
+export class EvaluationFilesController {
+  readonly #application: Application;
 
   constructor(@Inject(APPLICATION) application: Application) {
-    this.#evaluations = application.evaluations;
+    this.#application = application;
   }
 
-  @GrpcMethod('EvaluationService', 'createEvaluation')
-  create(request: CreateEvaluationRequest) {
-    return handle(async () => ({ evaluation: await this.#evaluations.create(request) }));
-  }
-
-  @GrpcMethod('EvaluationService', 'getEvaluation')
-  get(request: GetEvaluationRequest) {
-    return handle(async () => ({ evaluation: await this.#evaluations.get(request) }));
-  }
-
-  @GrpcMethod('EvaluationService', 'listEvaluations')
-  list(request: ListEvaluationsRequest) {
-    return handle(() => this.#evaluations.list(request));
-  }
-
-  @GrpcMethod('EvaluationService', 'cancelEvaluation')
-  cancel(request: CancelEvaluationRequest) {
-    return handle(async () => ({ evaluation: await this.#evaluations.cancel(request) }));
-  }
-
-  @GrpcStreamCall('EvaluationService', 'watchEvaluation')
-  watch(call: ServerWritableStream<WatchEvaluationRequest, WatchEvaluationResponse>) {
-    return pump(call, (signal) => this.#evaluations.watch(call.request, signal));
+  @GrpcStreamCall('EvaluationService', 'readEvaluationFile')
+  read(call: ServerWritableStream<ReadEvaluationFileRequest, ReadEvaluationFileResponse>) {
+    return pump(call, () => this.#application.evaluations.readFile(call.request, callerOf(call.metadata)));
   }
 }

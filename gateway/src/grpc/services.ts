@@ -3,6 +3,8 @@ import {
   DatasetServiceService,
   EvaluationServiceService,
   ExplanationServiceService,
+  ExternalScalerService,
+  MaintenanceServiceService,
   ModelServiceService,
   TrainingServiceService,
   WorkerRegistryServiceService,
@@ -15,5 +17,7 @@ export const gatewayServices: Readonly<Record<string, ServiceDefinition>> = {
   'jsigr.v1.ExplanationService': ExplanationServiceService,
   'jsigr.v1.ModelService': ModelServiceService,
   'jsigr.v1.DatasetService': DatasetServiceService,
+  'jsigr.v1.MaintenanceService': MaintenanceServiceService,
+  'externalscaler.ExternalScaler': ExternalScalerService,
   'jsigr.v1.WorkerRegistryService': WorkerRegistryServiceService,
 };

@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import {
   ExplainRequest,
   ExplainResponse,
@@ -13,9 +12,11 @@ import {
   ListModelsResponse,
   ListObjectivesResponse,
 } from '@jsigr/proto';
-import { invalidArgument } from '@jsigr/service';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
+import type { Caller } from '../access/caller.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
+import { From, Serves } from './admission.ts';
+import { offsetOf, sendBytes } from './file-bytes.ts';
 import { messageFromJson } from './message-json.ts';
 
 @Controller('v1')
@@ -26,43 +27,53 @@ export class CatalogueHttp {
     this.#application = application;
   }
 
+  @Serves('jsigr.v1.TrainingService/ListObjectives')
   @Get('objectives')
   objectives() {
     return ListObjectivesResponse.toJSON(this.#application.trainingRuns.objectives());
   }
 
+  @Serves('jsigr.v1.ModelService/ListModels')
   @Get('models')
-  async models(@Query() query: unknown) {
-    return ListModelsResponse.toJSON(await this.#application.models.list(messageFromJson(ListModelsRequest, query)));
+  async models(@Query() query: unknown, @From() caller: Caller) {
+    const request = messageFromJson(ListModelsRequest, query);
+    return ListModelsResponse.toJSON(await this.#application.models.list(request, caller));
   }
 
+  @Serves('jsigr.v1.ModelService/GetModel')
   @Get('models/:digest')
-  async model(@Param('digest') digest: string) {
-    return GetModelResponse.toJSON({ model: await this.#application.models.get({ name: `models/${digest}` }) });
+  async model(@Param('digest') digest: string, @From() caller: Caller) {
+    const model = await this.#application.models.get({ name: `models/${digest}` }, caller);
+    return GetModelResponse.toJSON({ model });
   }
 
+  @Serves('jsigr.v1.ModelService/ReadModelFile')
   @Get('models/:digest/files/:path')
   async modelFile(
     @Param('digest') digest: string,
     @Param('path') path: string,
     @Query('read_offset') offset: string | undefined,
+    @From() caller: Caller,
     @Res() response: ServerResponse,
   ) {
     const request = { name: `models/${digest}`, path, readOffset: offsetOf(offset) };
-    await sendBytes(this.#application.models.readFile(request), response);
+    await sendBytes(this.#application.models.readFile(request, caller), response);
   }
 
+  @Serves('jsigr.v1.DatasetService/ListDatasets')
   @Get('datasets')
   async datasets(@Query() query: unknown) {
     const request = messageFromJson(ListDatasetsRequest, query);
     return ListDatasetsResponse.toJSON(await this.#application.datasets.list(request));
   }
 
+  @Serves('jsigr.v1.DatasetService/GetDataset')
   @Get('datasets/:id')
   async dataset(@Param('id') id: string) {
     return GetDatasetResponse.toJSON({ dataset: await this.#application.datasets.get({ name: `datasets/${id}` }) });
   }
 
+  @Serves('jsigr.v1.DatasetService/ReadDatasetFile')
   @Get('datasets/:id/files/:path')
   async datasetFile(
     @Param('id') id: string,
@@ -74,35 +85,21 @@ export class CatalogueHttp {
     await sendBytes(this.#application.datasets.readFile(request), response);
   }
 
+  @Serves('jsigr.v1.DatasetService/ImportDataset')
   @Post('datasets\\:import')
   @HttpCode(200)
-  async import(@Body() body: unknown) {
-    const dataset = await this.#application.datasets.import(messageFromJson(ImportDatasetRequest, body));
+  async import(@Body() body: unknown, @From() caller: Caller) {
+    const dataset = await this.#application.datasets.import(messageFromJson(ImportDatasetRequest, body), caller);
     return ImportDatasetResponse.toJSON({ dataset });
   }
 
+  @Serves('jsigr.v1.ExplanationService/Explain')
   @Post('explain')
   @HttpCode(200)
-  async explain(@Body() body: unknown, @Res({ passthrough: true }) response: ServerResponse) {
+  async explain(@Body() body: unknown, @From() caller: Caller, @Res({ passthrough: true }) response: ServerResponse) {
     const controller = new AbortController();
     response.once('close', () => controller.abort(new DOMException('the client went away', 'AbortError')));
     const request = messageFromJson(ExplainRequest, body);
-    return ExplainResponse.toJSON(await this.#application.explanations.explain(request, controller.signal));
+    return ExplainResponse.toJSON(await this.#application.explanations.explain(request, caller, controller.signal));
   }
-}
-
-function offsetOf(text: string | undefined): number {
-  if (text === undefined) return 0;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw invalidArgument('readOffset', `${JSON.stringify(text.slice(0, 40))} is not a number of bytes`);
-}
-
-/** The first chunk is fetched before anything is sent: until then an error is an answer. */
-async function sendBytes(chunks: AsyncGenerator<{ data: Buffer }>, response: ServerResponse): Promise<void> {
-  const first = await chunks.next();
-  response.writeHead(200, { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' });
-  await pipeline(async function* () {
-    if (!first.done) yield first.value.data;
-    for await (const { data } of chunks) yield data;
-  }, response).catch(() => undefined);
 }

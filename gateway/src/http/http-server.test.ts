@@ -1,4 +1,4 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { type ListObjectivesResponse, RunState } from '@jsigr/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Store } from '../store/store.ts';
@@ -116,13 +116,25 @@ describe('the HTTP face', () => {
     });
   });
 
-  test('answers nobody who came by a foreign name', async () => {
-    const status = await new Promise((resolve, reject) => {
-      httpRequest(url('models'), { headers: { host: 'evil.example' } }, (response) => resolve(response.statusCode))
-        .on('error', reject)
-        .end();
+  const asked = (headers: Record<string, string>) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      httpRequest(url('models'), { headers }, resolve).on('error', reject).end();
     });
-    expect(status).toBe(403);
+
+  test('answers nobody who came by a foreign name, or from a foreign page', async () => {
+    const own = server.address;
+    expect((await asked({ host: 'evil.example' })).statusCode).toBe(403);
+    for (const origin of ['https://evil.example', 'null', `http://${own}.evil.example`, ''])
+      expect((await asked({ origin })).statusCode).toBe(403);
+    expect((await asked({ origin: `http://${own}` })).statusCode).toBe(200);
+  });
+
+  test('tells browsers to run nothing that is not its own, and to show it in no frame', async () => {
+    const { headers } = await asked({});
+    expect(headers['content-security-policy']).toMatch(/default-src 'self';.*frame-ancestors 'none'/);
+    expect(headers['content-security-policy']).not.toContain('unsafe');
+    expect(headers['x-content-type-options']).toBe('nosniff');
+    expect(headers['x-powered-by']).toBeUndefined();
   });
 });
 
@@ -144,6 +156,34 @@ async function events(path: string, count = Number.POSITIVE_INFINITY, headers: R
   controller.abort();
   return { status: response.status, type: response.headers.get('content-type'), events: found() };
 }
+
+describe('operations over HTTP', () => {
+  const root = (path: string) => fetch(`http://${server.address}/${path}`);
+
+  test('say that the gateway lives and is ready', async () => {
+    expect(await (await root('livez')).json()).toEqual({ status: 'alive' });
+    expect(await (await root('readyz')).json()).toEqual({ status: 'ready' });
+  });
+
+  test('measure calls, runs and workers', async () => {
+    await get('datasets');
+    const name = await running();
+    await expect
+      .poll(async () => (await get(name)).body)
+      .toMatchObject({ trainingRun: { state: 'RUN_STATE_RUNNING' } });
+    const response = await root('metrics');
+    expect(response.headers.get('content-type')).toContain('text/plain');
+    const text = await response.text();
+    expect(text).toMatch(
+      /jsigr_calls_total\{face="http",method="jsigr.v1.DatasetService\/ListDatasets",code="200"\} \d/,
+    );
+    expect(text).toMatch(/jsigr_call_seconds_bucket\{le="0.1",face="http"/);
+    expect(text).toMatch(/jsigr_runs\{kind="training",state="RUNNING"\} 1/);
+    expect(text).toMatch(/jsigr_workers\{kind="trainer",state="busy"\} 1/);
+    expect(text).toContain(`jsigr_training_images_per_second{run="${name.replace('trainingRuns/', '')}"} 0`);
+    await post(`${name}:cancel`);
+  });
+});
 
 describe('live events over HTTP', () => {
   test('are replayed, go on, and end with the run', async () => {

@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { invalidArgument } from '@jsigr/service';
+import { setImmediate } from 'node:timers/promises';
+import { drained, invalidArgument } from '@jsigr/service';
 import { jsonText } from '../store/json.ts';
 
 /** So that nothing between here and the browser takes a quiet run for a dead connection. */
@@ -19,13 +19,17 @@ export function resumeAfter(request: IncomingMessage, parameter: string | undefi
   throw invalidArgument('afterSequence', `${JSON.stringify(text.slice(0, 40))} is not a sequence number`);
 }
 
-/** Sends events as they come, at the client's pace, and ends with the source. An error cuts the connection: the client comes again. */
+/** Sends events as they come, at the client's pace, and ends with the source. An error cuts the connection: the client comes again. @throws what the source throws at once */
 export async function sendEvents(
   response: ServerResponse,
   source: (signal: AbortSignal) => AsyncIterable<SentEvent>,
 ): Promise<void> {
   const controller = new AbortController();
   response.once('close', () => controller.abort(new DOMException('the client went away', 'AbortError')));
+  const events = source(controller.signal)[Symbol.asyncIterator]();
+  let next = events.next();
+  // What is refused at once is an answer; a browser would take an end for a reason to come again.
+  await Promise.race([next, setImmediate()]);
   response.writeHead(200, {
     'content-type': 'text/event-stream',
     'cache-control': 'no-store',
@@ -34,13 +38,18 @@ export async function sendEvents(
   response.flushHeaders();
   const beat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS).unref();
   try {
-    for await (const { id, data } of source(controller.signal))
-      if (!response.write(`id: ${id}\ndata: ${jsonText(data)}\n\n`))
-        await once(response, 'drain', { signal: controller.signal });
+    for (;;) {
+      const { done, value } = await next;
+      if (done || controller.signal.aborted) break;
+      if (!response.write(`id: ${value.id}\ndata: ${jsonText(value.data)}\n\n`))
+        await drained(response, controller.signal);
+      next = events.next();
+    }
     response.end();
   } catch {
     response.destroy();
   } finally {
+    await events.return?.().catch(() => undefined);
     clearInterval(beat);
   }
 }

@@ -1,8 +1,8 @@
 import { Dataset, Model } from '@jsigr/proto';
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { jsonText } from './json.ts';
 import { type Page, type PageRequest, pageOf, pageStart } from './paging.ts';
-import type { Tables } from './schema.ts';
+import { DEFAULT_TENANT, type Tables } from './schema.ts';
 
 /** What is known of the checkpoints in the artefact store. */
 export class ModelStore {
@@ -12,31 +12,38 @@ export class ModelStore {
     this.#database = database;
   }
 
-  /** A checkpoint that is there already keeps what was said of it first. */
-  async add(digest: string, run: string, model: Model): Promise<void> {
+  /**
+   * What a tenant has already keeps what was said of it first. A checkpoint belongs to the tenant of its run.
+   * @param tenant of a model that no run made
+   */
+  async add(digest: string, run: string, model: Model, tenant: string = DEFAULT_TENANT): Promise<void> {
     await this.#database
       .insertInto('models')
       .values({
         digest,
+        tenant: sql<string>`coalesce((select runs.tenant from runs where runs.id = ${run}), ${tenant})`,
         run,
         step: model.step,
         create_time: model.createTime ?? new Date(),
         info: jsonText(Model.toJSON(model)),
       })
-      .onConflict((conflict) => conflict.column('digest').doNothing())
+      .onConflict((conflict) => conflict.columns(['digest', 'tenant']).doNothing())
       .execute();
   }
 
-  /** Models whose digest begins with these digits, at most two: enough to see that there is more than one. */
-  async startingWith(digits: string): Promise<Model[]> {
+  /** Models whose digest begins with these digits, of these tenants or of all, at most two: enough to see that there is more than one. */
+  async startingWith(digits: string, tenants?: readonly string[]): Promise<Model[]> {
     const rows = await this.#database
       .selectFrom('models')
-      .select('info')
+      .distinctOn('digest')
+      .select(['info', 'tenant'])
       .where('digest', 'like', `${digits}%`)
+      .$if(tenants !== undefined, (query) => query.where('tenant', 'in', tenants ?? []))
+      .orderBy('digest')
       .orderBy('number', 'desc')
       .limit(2)
       .execute();
-    return rows.map(({ info }) => Model.fromJSON(info));
+    return rows.map(modelOf);
   }
 
   async digests(): Promise<ReadonlySet<string>> {
@@ -44,20 +51,25 @@ export class ModelStore {
     return new Set(rows.map(({ digest }) => digest));
   }
 
-  /** Newest first; of one run, or of all where `run` is empty. */
-  async list(run: string, request: PageRequest): Promise<Page<Model>> {
+  /** Newest first; of one run, or of all where `run` is empty; of these tenants, or of all. */
+  async list(run: string, request: PageRequest, tenants?: readonly string[]): Promise<Page<Model>> {
     const scope = `models:${run}`;
     const { limit, below } = pageStart(scope, request);
     const rows = await this.#database
       .selectFrom('models')
-      .select(['number', 'info'])
+      .select(['number', 'info', 'tenant'])
+      .$if(tenants !== undefined, (query) => query.where('tenant', 'in', tenants ?? []))
       .$if(run !== '', (query) => query.where('run', '=', run))
       .$if(below !== undefined, (query) => query.where('number', '<', below ?? 0))
       .orderBy('number', 'desc')
       .limit(limit + 1)
       .execute();
-    return pageOf(scope, rows, limit, ({ info }) => Model.fromJSON(info));
+    return pageOf(scope, rows, limit, modelOf);
   }
+}
+
+function modelOf({ info, tenant }: { readonly info: unknown; readonly tenant: string }): Model {
+  return { ...Model.fromJSON(info), tenant };
 }
 
 /** Datasets by the name that they were imported under. */

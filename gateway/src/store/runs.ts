@@ -1,264 +1,326 @@
-import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { status } from '@grpc/grpc-js';
 import { RunEvent, RunState } from '@jsigr/proto';
-import { Condition, failedPrecondition, JsigrError, notFound } from '@jsigr/service';
-import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
+import { failedPrecondition, JsigrError, notFound } from '@jsigr/service';
+import type { Transaction, Updateable } from 'kysely';
+import { type Database, persistently } from './database.ts';
 import { jsonText } from './json.ts';
-import { type Page, type PageRequest, pageOf, pageStart } from './paging.ts';
-import type { RunKind, Tables } from './schema.ts';
-import { activeStates, isFinal, mayFollow, stateName } from './state-machine.ts';
+import { findRequest, keepRequest, type RequestId } from './request-ids.ts';
+import { messageOf, RunChanges, readMessage } from './run-changes.ts';
+import { RunFeeds } from './run-feed.ts';
+import { type EventPayload, RunReader } from './run-reader.ts';
+import { type JsonObject, newId, type ResumePoint, type RunWorker, type StoredRun, storedRun } from './run-rows.ts';
+import { appendEvent, insertRun, type NewRow } from './run-statements.ts';
+import { DEFAULT_TENANT, type RunKind, type Tables } from './schema.ts';
+import { isFinal, mayFollow, stateName } from './state-machine.ts';
 
-export type EventPayload = NonNullable<RunEvent['payload']>;
-/** Parsed JSON of an object. */
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** A run as it is stored, whatever its kind. */
-export interface StoredRun {
-  readonly id: string;
-  readonly kind: RunKind;
-  readonly displayName: string;
-  /** TrainingSpec or EvaluationSpec in protobuf's JSON. */
-  readonly spec: unknown;
-  readonly state: RunState;
-  readonly reason: string;
-  readonly createTime: Date;
-  readonly startTime: Date | undefined;
-  readonly endTime: Date | undefined;
-  readonly lastSequence: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly summary: JsonObject;
-}
+export type { EventPayload } from './run-reader.ts';
+export type { JsonObject, ResumePoint, StoredRun } from './run-rows.ts';
 
 export interface NewRun {
+  /** Whose it is; `default` unless told. */
+  readonly tenant?: string;
   readonly kind: RunKind;
   readonly spec: unknown;
   readonly displayName?: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** Creation is idempotent under this id. */
-  readonly request?: { readonly id: string; readonly fingerprint: string };
+  /** Creation is idempotent under this id for 24 hours, for each tenant by itself. */
+  readonly request?: RequestId;
+  /** Of the call that creates it, if that is traced. */
+  readonly traceParent?: string | undefined;
 }
 
-const EVENTS_AT_ONCE = 500;
+/** What a change rests on, and what comes with it. */
+export interface ChangeOptions {
+  /** Of the worker that the change comes from: refused when the run was given to another one since. */
+  readonly fencingToken?: number;
+  /** Of the run that the caller has seen: refused when its state is another one by now. */
+  readonly etag?: string;
+  /** Keys that are given replace those that are there. */
+  readonly summary?: JsonObject;
+  readonly resumePoint?: ResumePoint;
+  /** The worker's own number of the event that the change comes from. */
+  readonly workerSequence?: number;
+  /** The run is begun again. */
+  readonly retry?: boolean;
+}
 
 /** Runs and their events. Every change is one transaction; the events of a run are numbered from 1 without gaps. */
-export class RunStore {
-  readonly #database: Kysely<Tables>;
+export class RunStore extends RunReader {
+  readonly #database: Database;
   readonly #now: () => Date;
-  /** Newest sequence number of every run that changed while this process was up. */
-  readonly #heads = new Map<string, number>();
-  readonly #changed = new Condition();
+  readonly #changes = new RunChanges();
+  readonly #feeds = new RunFeeds(this.#changes, (id, afterSequence) => this.events(id, afterSequence));
 
-  constructor(database: Kysely<Tables>, now: () => Date) {
+  constructor(database: Database, now: () => Date) {
+    super(database);
     this.#database = database;
     this.#now = now;
+  }
+
+  /** Hears of the changes that other processes make. */
+  async listen(): Promise<void> {
+    await this.#database.hear(
+      (message) => this.#changes.note(...readMessage(message)),
+      () => this.#changes.noteGap(),
+    );
   }
 
   /**
    * A new run, QUEUED, with its first event; or the one that the same request made before.
    * @throws JsigrError ALREADY_EXISTS when another request came under this request id.
    */
-  async create({ kind, spec, displayName = '', labels = {}, request }: NewRun): Promise<StoredRun> {
-    const run = await this.#database.transaction().execute(async (transaction) => {
-      const earlier = request && (await findRequest(transaction, kind, request));
+  async create(run: NewRun): Promise<StoredRun> {
+    const { tenant = DEFAULT_TENANT, kind, spec, displayName = '', labels = {}, request, traceParent } = run;
+    const now = this.#now();
+    const row = {
+      id: newId(),
+      tenant,
+      kind,
+      display_name: displayName,
+      spec: jsonText(spec),
+      state: RunState.RUN_STATE_QUEUED,
+      reason: '',
+      create_time: now,
+      last_sequence: 1,
+      state_sequence: 1,
+      labels: jsonText(labels),
+      summary: '{}',
+      trace_parent: traceParent ?? null,
+    };
+    const payload = stateChanged(RunState.RUN_STATE_QUEUED, '');
+    const event = jsonText(RunEvent.toJSON({ sequence: 1, time: now, payload }));
+    const inserted = await insertRun(this.#kysely, row, { request, event, tell: this.#database.telling });
+    const created = inserted ? storedRun(inserted) : await this.#createAgain(row, request, payload);
+    this.#changes.note(created.id, created.lastSequence);
+    return created;
+  }
+
+  /** The run that the same request made before. @throws JsigrError ALREADY_EXISTS when another request came under this request id. */
+  async requested(scope: Pick<StoredRun, 'tenant' | 'kind'>, request: RequestId): Promise<StoredRun | undefined> {
+    return this.#kysely.transaction().execute((transaction) => findRequest(transaction, scope, request, this.#now()));
+  }
+
+  /** The request id was used before: for the same request, for another one, or so long ago that it is free again. */
+  async #createAgain(row: NewRow, request: RequestId | undefined, payload: EventPayload): Promise<StoredRun> {
+    const scope = { tenant: row.tenant, kind: row.kind };
+    return this.#kysely.transaction().execute(async (transaction) => {
+      const earlier = request && (await findRequest(transaction, scope, request, row.create_time));
       if (earlier) return earlier;
-      const row = await transaction
-        .insertInto('runs')
-        .values({
-          id: newId(),
-          kind,
-          display_name: displayName,
-          spec: jsonText(spec),
-          state: RunState.RUN_STATE_QUEUED,
-          reason: '',
-          create_time: this.#now(),
-          last_sequence: 0,
-          labels: jsonText(labels),
-          summary: '{}',
-        })
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      if (request)
-        await transaction
-          .insertInto('request_ids')
-          .values({ kind, request_id: request.id, fingerprint: request.fingerprint, run: row.id })
-          .execute();
-      await this.#insertEvent(transaction, row.id, 1, stateChanged(RunState.RUN_STATE_QUEUED, ''));
-      return updateRun(transaction, row.id, { last_sequence: 1 });
+      const made = await transaction.insertInto('runs').values(row).returningAll().executeTakeFirstOrThrow();
+      if (request) await keepRequest(transaction, scope, request, row.id);
+      await this.#insertEvent(transaction, row.id, 1, row.create_time, payload);
+      return storedRun(made);
     });
-    this.#notify(run);
-    return run;
   }
 
-  /** @throws JsigrError NOT_FOUND */
-  async get(kind: RunKind, id: string): Promise<StoredRun> {
-    const row = await this.#database
-      .selectFrom('runs')
-      .selectAll()
-      .where('kind', '=', kind)
-      .where('id', '=', id)
-      .executeTakeFirst();
-    if (row) return storedRun(row);
-    throw kind === 'training'
-      ? notFound('training run', `trainingRuns/${id}`)
-      : notFound('evaluation', `evaluations/${id}`);
+  /**
+   * The run belongs to this worker now: what earlier ones still say is refused.
+   * @throws JsigrError FAILED_PRECONDITION FENCED when a newer worker has it; RUN_FINISHED.
+   */
+  async claim(id: string, { id: workerId, address, fencingToken }: RunWorker): Promise<StoredRun> {
+    return this.#change(id, { fencingToken }, async (transaction, run) => {
+      refuseFinished(run);
+      const worker = jsonText({ id: workerId, address, fencingToken });
+      return updateRun(transaction, id, { fencing_token: fencingToken, worker, worker_sequence: 0 });
+    });
   }
 
-  /** Newest first. */
-  async list(kind: RunKind, request: PageRequest): Promise<Page<StoredRun>> {
-    const { limit, below } = pageStart(kind, request);
-    const rows = await this.#database
-      .selectFrom('runs')
-      .selectAll()
-      .where('kind', '=', kind)
-      .$if(below !== undefined, (query) => query.where('number', '<', below ?? 0))
-      .orderBy('number', 'desc')
-      .limit(limit + 1)
-      .execute();
-    return pageOf(kind, rows, limit, storedRun);
+  /**
+   * The run's worker stays, and whoever spoke in its name until now does so no more.
+   * @param token a new one; what is said from now on carries the one that is returned
+   */
+  async takeOver(id: string, token: number): Promise<number> {
+    const { fencingToken } = await this.#change(id, {}, async (transaction, run) => {
+      refuseFinished(run);
+      return updateRun(transaction, id, { fencing_token: Math.max(token, run.fencingToken + 1) });
+    });
+    return fencingToken;
   }
 
-  /** Runs that are not finished, oldest first. */
-  async active(): Promise<StoredRun[]> {
-    const rows = await this.#database
-      .selectFrom('runs')
-      .selectAll()
-      .where('state', 'in', activeStates)
-      .orderBy('number')
-      .execute();
-    return rows.map(storedRun);
-  }
-
-  /** Runs that carry all these labels, newest first. */
-  async labelled(kind: RunKind, labels: Readonly<Record<string, string>>): Promise<StoredRun[]> {
-    const rows = await this.#database
-      .selectFrom('runs')
-      .selectAll()
-      .where('kind', '=', kind)
-      .where(sql<boolean>`labels @> ${jsonText(labels)}::jsonb`)
-      .orderBy('number', 'desc')
-      .limit(100)
-      .execute();
-    return rows.map(storedRun);
-  }
-
-  /** @throws JsigrError FAILED_PRECONDITION ILLEGAL_TRANSITION; NOT_FOUND. */
-  async transition(id: string, to: RunState, reason = ''): Promise<StoredRun> {
-    return this.#change(id, async (transaction, run) => {
+  /** @throws JsigrError FAILED_PRECONDITION ILLEGAL_TRANSITION or FENCED; ABORTED ETAG_MISMATCH; NOT_FOUND. */
+  async transition(id: string, to: RunState, reason = '', options: ChangeOptions = {}): Promise<StoredRun> {
+    const time = this.#now();
+    const payload = stateChanged(to, reason);
+    return this.#change(id, options, async (transaction, run, again) => {
+      if (again && (await this.#isWritten(transaction, run, time, payload))) return run;
       if (!mayFollow(run.state, to))
         throw failedPrecondition(
           'ILLEGAL_TRANSITION',
           `the run ${id} is ${stateName(run.state)} and cannot become ${stateName(to)}`,
         );
-      const sequence = run.lastSequence + 1;
-      const time = await this.#insertEvent(transaction, id, sequence, stateChanged(to, reason));
+      const sequence = await this.#addEvent(transaction, run, time, payload);
       return updateRun(transaction, id, {
         state: to,
         reason,
         last_sequence: sequence,
-        ...(to === RunState.RUN_STATE_RUNNING ? { start_time: time } : {}),
+        state_sequence: sequence,
+        ...(to === RunState.RUN_STATE_RUNNING && !run.startTime ? { start_time: time } : {}),
         ...(isFinal(to) ? { end_time: time } : {}),
+        ...(options.retry ? { retries: run.retries + 1, retries_in_place: run.retriesInPlace + 1 } : {}),
       });
     });
+  }
+
+  /** Adds an event. @throws JsigrError FAILED_PRECONDITION FENCED; RUN_FINISHED: nothing follows a final state. */
+  async append(id: string, payload: EventPayload, options: ChangeOptions = {}): Promise<StoredRun> {
+    const time = this.#now();
+    return this.#change(
+      id,
+      options,
+      async (transaction, run, again) => {
+        if (again && (await this.#isWritten(transaction, run, time, payload))) return run;
+        refuseFinished(run);
+        const sequence = await this.#addEvent(transaction, run, time, payload);
+        return updateRun(transaction, id, { last_sequence: sequence, ...besides(run, options) });
+      },
+      () => this.#appendAtOnce(id, time, payload, options),
+    );
+  }
+
+  async #appendAtOnce(id: string, time: Date, payload: EventPayload, options: ChangeOptions) {
+    const { fencingToken, summary = {}, workerSequence, etag, resumePoint } = options;
+    if (etag || resumePoint) return undefined;
+    const event = jsonText(RunEvent.toJSON({ sequence: 0, time, payload }));
+    const change = { event, time, fencingToken, summary: jsonText(summary), workerSequence };
+    const row = await appendEvent(this.#kysely, id, { ...change, tell: this.#database.telling });
+    return row && storedRun(row);
+  }
+
+  /** Keeps from where the run can go on, which is no news to anybody else. @throws as `append` */
+  async keepResumePoint(id: string, resumePoint: ResumePoint, options: ChangeOptions = {}): Promise<StoredRun> {
+    return this.#change(id, options, async (transaction, run) => {
+      refuseFinished(run);
+      return updateRun(transaction, id, besides(run, { resumePoint }));
+    });
+  }
+
+  /** Waits until the run has an event after this one, or may have one. @throws the signal's reason once it is aborted. */
+  async changedAfter(id: string, sequence: number, signal?: AbortSignal): Promise<void> {
+    await this.#changes.after(id, sequence, { signal });
   }
 
   /**
-   * Adds an event, and what follows from it to the summary (keys that are given replace those that are there).
-   * @throws JsigrError FAILED_PRECONDITION RUN_FINISHED: nothing follows a final state.
+   * Events after this one as they come, shared with all who follow the run: see `RunFeeds.follow`. Whoever falls far behind is let go, and reads
+   * `events` again.
    */
-  async append(id: string, payload: EventPayload, summary: JsonObject = {}): Promise<StoredRun> {
-    return this.#change(id, async (transaction, run) => {
-      if (isFinal(run.state))
-        throw failedPrecondition('RUN_FINISHED', `the run ${id} is ${stateName(run.state)}: nothing follows`);
-      const sequence = run.lastSequence + 1;
-      await this.#insertEvent(transaction, id, sequence, payload);
-      return updateRun(transaction, id, {
-        last_sequence: sequence,
-        summary: jsonText({ ...run.summary, ...summary }),
-      });
-    });
+  follow(id: string, sequence: number, signal: AbortSignal): AsyncGenerator<RunEvent> {
+    return this.#feeds.follow(id, sequence, signal);
   }
 
-  /** Events after a sequence number, in order, at most 500. */
-  async events(id: string, afterSequence: number): Promise<RunEvent[]> {
-    const rows = await this.#database
-      .selectFrom('run_events')
-      .select('payload')
-      .where('run', '=', id)
-      .where('sequence', '>', afterSequence)
-      .orderBy('sequence')
-      .limit(EVENTS_AT_ONCE)
-      .execute();
-    return rows.map(({ payload }) => RunEvent.fromJSON(payload));
+  get #kysely() {
+    return this.#database.kysely;
   }
 
-  /** Waits until the run has an event after this one. @throws the signal's reason once it is aborted. */
-  async changedAfter(id: string, sequence: number, signal?: AbortSignal): Promise<void> {
-    await this.#changed.until(() => (this.#heads.get(id) ?? 0) > sequence, signal ? { signal } : {});
-  }
-
+  /** @param atOnce tried first: the change as one statement, which does it or nothing */
   async #change(
     id: string,
-    change: (transaction: Transaction<Tables>, run: StoredRun) => Promise<StoredRun>,
+    { fencingToken, etag }: ChangeOptions,
+    change: (transaction: Transaction<Tables>, run: StoredRun, again: boolean) => Promise<StoredRun>,
+    atOnce: () => Promise<StoredRun | undefined> = async () => undefined,
   ): Promise<StoredRun> {
-    const run = await this.#database.transaction().execute(async (transaction) => {
-      // Locked: on a PostgreSQL server two writers must not take the same sequence number.
-      const row = await transaction.selectFrom('runs').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
-      if (!row) throw notFound('run', id);
-      return change(transaction, storedRun(row));
+    const run = await persistently(async (again) => {
+      const changed = again ? undefined : await atOnce();
+      if (changed) return changed;
+      return this.#kysely.transaction().execute(async (transaction) => {
+        // Locked: on a PostgreSQL server two writers must not take the same sequence number.
+        const row = await transaction
+          .selectFrom('runs')
+          .selectAll()
+          .where('id', '=', id)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!row) throw notFound('run', id);
+        const found = storedRun(row);
+        if (fencingToken !== undefined) refuseFenced(found, fencingToken);
+        if (etag && etag !== found.etag && !again) throw etagMismatch(found);
+        return change(transaction, found, again);
+      });
     });
-    this.#notify(run);
+    this.#changes.note(run.id, run.lastSequence);
     return run;
   }
 
-  async #insertEvent(transaction: Transaction<Tables>, run: string, sequence: number, payload: EventPayload) {
-    const time = this.#now();
-    const event = RunEvent.toJSON({ sequence, time, payload });
-    await transaction
-      .insertInto('run_events')
-      .values({ run, sequence, time, payload: jsonText(event) })
-      .execute();
-    return time;
+  async #addEvent(
+    transaction: Transaction<Tables>,
+    run: StoredRun,
+    time: Date,
+    payload: EventPayload,
+  ): Promise<number> {
+    const sequence = run.lastSequence + 1;
+    await this.#insertEvent(transaction, run.id, sequence, time, payload);
+    return sequence;
   }
 
-  #notify(run: StoredRun): void {
-    this.#heads.set(run.id, run.lastSequence);
-    this.#changed.notify();
+  async #insertEvent(
+    transaction: Transaction<Tables>,
+    run: string,
+    sequence: number,
+    time: Date,
+    payload: EventPayload,
+  ): Promise<void> {
+    await transaction
+      .insertInto('run_events')
+      .values({ run, sequence, time, payload: jsonText(RunEvent.toJSON({ sequence, time, payload })) })
+      .execute();
+    await this.#database.tell(transaction, messageOf(run, sequence));
+  }
+
+  /** Was the event written, and only the answer lost? Others may have written since. */
+  async #isWritten(
+    transaction: Transaction<Tables>,
+    { id }: StoredRun,
+    time: Date,
+    payload: EventPayload,
+  ): Promise<boolean> {
+    const rows = await transaction
+      .selectFrom('run_events')
+      .select(['sequence', 'payload'])
+      .where('run', '=', id)
+      .where('time', '=', time)
+      .execute();
+    return rows.some(({ sequence, payload: written }) =>
+      isDeepStrictEqual(written, JSON.parse(jsonText(RunEvent.toJSON({ sequence, time, payload })))),
+    );
   }
 }
 
-async function findRequest(
-  transaction: Transaction<Tables>,
-  kind: RunKind,
-  { id, fingerprint }: { id: string; fingerprint: string },
-): Promise<StoredRun | undefined> {
-  const row = await transaction
-    .selectFrom('request_ids')
-    .innerJoin('runs', 'runs.id', 'request_ids.run')
-    .selectAll('runs')
-    .select('request_ids.fingerprint')
-    .where('request_ids.kind', '=', kind)
-    .where('request_ids.request_id', '=', id)
-    .executeTakeFirst();
-  if (!row || row.fingerprint === fingerprint) return row && storedRun(row);
-  const collection = kind === 'training' ? 'trainingRuns' : 'evaluations';
-  throw new JsigrError({
-    code: status.ALREADY_EXISTS,
-    reason: 'REQUEST_ID_REUSED',
-    message: `the request id ${JSON.stringify(id)} belongs to ${collection}/${row.id}, which was another request`,
-    hint: 'a new request needs a new request id',
+function besides(run: StoredRun, { summary, resumePoint, workerSequence }: ChangeOptions): Updateable<Tables['runs']> {
+  return {
+    ...(workerSequence === undefined ? {} : { worker_sequence: workerSequence }),
+    ...(summary ? { summary: jsonText({ ...run.summary, ...summary }) } : {}),
+    // It came further: whatever happened before is no sign of what is to come.
+    ...(resumePoint ? { resume_point: jsonText(resumePoint), retries_in_place: 0 } : {}),
+  };
+}
+
+function refuseFinished({ id, state }: StoredRun): void {
+  if (isFinal(state)) throw failedPrecondition('RUN_FINISHED', `the run ${id} is ${stateName(state)}: nothing follows`);
+}
+
+function refuseFenced(run: StoredRun, fencingToken: number): void {
+  if (fencingToken < run.fencingToken)
+    throw failedPrecondition(
+      'FENCED',
+      `the run ${run.id} was given to another worker (token ${run.fencingToken}); what the one with token ${fencingToken} says does not count any more`,
+      'the worker stops',
+    );
+}
+
+function etagMismatch({ id, state, etag }: StoredRun): JsigrError {
+  return new JsigrError({
+    code: status.ABORTED,
+    reason: 'ETAG_MISMATCH',
+    message: `the run ${id} changed meanwhile: it is ${stateName(state)}, its etag ${etag}`,
+    hint: 'read the run again, and decide again',
   });
 }
 
-type RunChange = Partial<{
-  state: RunState;
-  reason: string;
-  last_sequence: number;
-  start_time: Date;
-  end_time: Date;
-  summary: string;
-}>;
-
-async function updateRun(transaction: Transaction<Tables>, id: string, change: RunChange): Promise<StoredRun> {
+async function updateRun(
+  transaction: Transaction<Tables>,
+  id: string,
+  change: Updateable<Tables['runs']>,
+): Promise<StoredRun> {
   const row = await transaction
     .updateTable('runs')
     .set(change)
@@ -270,28 +332,4 @@ async function updateRun(transaction: Transaction<Tables>, id: string, change: R
 
 function stateChanged(state: RunState, reason: string): EventPayload {
   return { $case: 'stateChanged', value: { state, reason } };
-}
-
-function storedRun(row: Selectable<Tables['runs']>): StoredRun {
-  return {
-    id: row.id,
-    kind: row.kind,
-    displayName: row.display_name,
-    spec: row.spec,
-    state: row.state,
-    reason: row.reason,
-    createTime: row.create_time,
-    startTime: row.start_time ?? undefined,
-    endTime: row.end_time ?? undefined,
-    lastSequence: row.last_sequence,
-    labels: row.labels as Record<string, string>,
-    summary: row.summary as JsonObject,
-  };
-}
-
-const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
-
-/** 12 letters and digits, 60 random bits. */
-export function newId(): string {
-  return Array.from(randomBytes(12), (byte) => ALPHABET[byte & 31]).join('');
 }

@@ -6,11 +6,17 @@ type Json = ColumnType<unknown, string, string>;
 /** Identity columns: the order of creation, and what page tokens point at. */
 type Number = Generated<number>;
 
+/** Of everything where nobody signs in. */
+export const DEFAULT_TENANT = 'default';
+/** Of what everybody may see: surrogates. */
+export const SHARED_TENANT = 'shared';
+
 export type RunKind = 'training' | 'evaluation';
 
 interface RunsTable {
   number: Number;
   id: string;
+  tenant: string;
   kind: RunKind;
   display_name: string;
   spec: Json;
@@ -20,9 +26,24 @@ interface RunsTable {
   start_time: Date | null;
   end_time: Date | null;
   last_sequence: number;
+  /** Sequence number of the event that made the state what it is. */
+  state_sequence: number;
   labels: Json;
   /** What follows from the events: newest model, progress, report. */
   summary: Json;
+  /** Of the worker that the run was given to last; 0 before. */
+  fencing_token: Generated<number>;
+  /** How often the run was begun again; how often since it came further. */
+  retries: Generated<number>;
+  retries_in_place: Generated<number>;
+  /** The RunWorker that the run was given to last. */
+  worker: ColumnType<unknown, string | undefined, string>;
+  /** Of its events the newest that was taken over, by the worker's own number. */
+  worker_sequence: Generated<number>;
+  /** `traceparent` of the call that created the run; null where nobody traced it. */
+  trace_parent: ColumnType<string | null, string | null | undefined, string | null>;
+  /** A ResumePoint. */
+  resume_point: ColumnType<unknown, string | undefined, string>;
 }
 
 interface RunEventsTable {
@@ -34,6 +55,7 @@ interface RunEventsTable {
 }
 
 interface RequestIdsTable {
+  tenant: string;
   kind: RunKind;
   request_id: string;
   /** sha256 of the request, to tell a repetition from another request under the same id. */
@@ -44,6 +66,7 @@ interface RequestIdsTable {
 interface ModelsTable {
   number: Number;
   digest: string;
+  tenant: string;
   /** Id of the run that made it, without prefix; empty where it is not known. */
   run: string;
   step: number;

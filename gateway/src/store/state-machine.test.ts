@@ -5,9 +5,9 @@ import { activeStates, isFinal, mayFollow, runStates, stateName } from './state-
 // The whole table, by hand: rows are the state that a run is in, columns what it may become.
 //                QUEUED STARTING RUNNING SUCCEEDED FAILED CANCELLED
 const table = `
-QUEUED            -      yes      -        -       yes     yes
-STARTING          -      yes     yes       -       yes     yes
-RUNNING           -       -       -       yes      yes     yes
+QUEUED           yes     yes      -        -       yes     yes
+STARTING         yes     yes     yes       -       yes     yes
+RUNNING          yes     yes      -       yes      yes     yes
 SUCCEEDED         -       -       -        -        -       -
 FAILED            -       -       -        -        -       -
 CANCELLED         -       -       -        -        -       -

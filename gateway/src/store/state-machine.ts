@@ -7,12 +7,14 @@ const { RUN_STATE_SUCCEEDED: SUCCEEDED, RUN_STATE_FAILED: FAILED, RUN_STATE_CANC
  *     QUEUED ──> STARTING ──> RUNNING ──> SUCCEEDED
  *        └──────────┴────────────┴──────> FAILED, CANCELLED
  *
- * STARTING may follow STARTING: it takes minutes when surrogates are trained first, and its reason says what is being waited for.
+ * STARTING may follow STARTING: it takes minutes when surrogates are trained first, and its reason says what is being waited for. It follows
+ * RUNNING when the worker is gone and another one goes on. STARTING and RUNNING become QUEUED again when the gateway stops (the next one
+ * goes on) or the run is suspended; QUEUED follows QUEUED when that ends, or begins before its turn.
  */
 const successors: Partial<Record<RunState, readonly RunState[]>> = {
-  [QUEUED]: [STARTING, FAILED, CANCELLED],
-  [STARTING]: [STARTING, RUNNING, FAILED, CANCELLED],
-  [RUNNING]: [SUCCEEDED, FAILED, CANCELLED],
+  [QUEUED]: [QUEUED, STARTING, FAILED, CANCELLED],
+  [STARTING]: [QUEUED, STARTING, RUNNING, FAILED, CANCELLED],
+  [RUNNING]: [QUEUED, STARTING, SUCCEEDED, FAILED, CANCELLED],
   [SUCCEEDED]: [],
   [FAILED]: [],
   [CANCELLED]: [],

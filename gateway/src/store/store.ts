@@ -1,47 +1,56 @@
-import { PGlite } from '@electric-sql/pglite';
-import { Kysely, PGliteDialect } from 'kysely';
 import { DatasetStore, ModelStore } from './catalogue.ts';
+import { type Database, openPglite, openPostgres } from './database.ts';
 import { migrate } from './migrations.ts';
+import { RetentionStore } from './retention.ts';
 import { RunStore } from './runs.ts';
-import type { Tables } from './schema.ts';
 
 export interface Store {
   readonly runs: RunStore;
   readonly models: ModelStore;
   readonly datasets: DatasetStore;
+  readonly retention: RetentionStore;
+  /** Waits until no other gateway works on the database. @throws JsigrError DATABASE_IN_USE */
+  own(): Promise<void>;
   /** The next number of a sequence that grows across restarts, from 1. */
   next(sequence: string): Promise<number>;
   close(): Promise<void>;
 }
 
+/** Sequence that fencing tokens come from. */
+export const FENCING_TOKENS = 'fencing-token';
+
 export interface StoreOptions {
   /** Folder of the embedded PostgreSQL; absent: in memory. */
   readonly directory?: string;
+  /** A PostgreSQL server instead of the embedded one, e.g. postgres://user:password@host:5432/database. */
+  readonly url?: string;
   /** Clock. */
   readonly now?: () => Date;
 }
 
-/** Opens the embedded PostgreSQL and brings its schema up to date. @throws JsigrError SCHEMA_TOO_NEW */
-export async function openStore({ directory, now = () => new Date() }: StoreOptions = {}): Promise<Store> {
-  const pglite = await PGlite.create(directory ?? 'memory://');
-  try {
-    return await storeOn(pglite, now);
-  } catch (error) {
-    await pglite.close();
-    throw error;
-  }
+/** Opens the database and brings its schema up to date. @throws JsigrError SCHEMA_TOO_NEW, DATABASE_UNAVAILABLE */
+export async function openStore({ directory, url, now = () => new Date() }: StoreOptions = {}): Promise<Store> {
+  return storeOn(url === undefined ? await openPglite(directory) : await openPostgres(url), now);
 }
 
-/** The store on a database that is open. */
-export async function storeOn(pglite: PGlite, now: () => Date): Promise<Store> {
-  const database = new Kysely<Tables>({ dialect: new PGliteDialect({ pglite }) });
-  await migrate(database);
+/** The store on a database that is open; if it cannot be used it is closed. */
+export async function storeOn(database: Database, now: () => Date): Promise<Store> {
+  const { kysely } = database;
+  const runs = new RunStore(database, now);
+  try {
+    await migrate(kysely);
+    await runs.listen();
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   return {
-    runs: new RunStore(database, now),
-    models: new ModelStore(database),
-    datasets: new DatasetStore(database),
+    runs,
+    models: new ModelStore(kysely),
+    datasets: new DatasetStore(kysely),
+    retention: new RetentionStore(kysely),
     async next(sequence) {
-      const { value } = await database
+      const { value } = await kysely
         .insertInto('sequences')
         .values({ name: sequence, value: 1 })
         .onConflict((conflict) =>
@@ -51,6 +60,7 @@ export async function storeOn(pglite: PGlite, now: () => Date): Promise<Store> {
         .executeTakeFirstOrThrow();
       return value;
     },
-    close: () => database.destroy(),
+    own: () => database.own(),
+    close: () => database.close(),
   };
 }

@@ -1,32 +1,40 @@
 import {
   AttackerServiceService,
+  type ComputeTransferMatrixRequest,
   type EvaluateRequest,
   type EvaluateResponse,
   ExplainerServiceService,
   type ExplainImageRequest,
   type ExplainImageResponse,
   type FollowRunRequest,
+  type ResumePoint,
   RunEvent,
   RunState,
   type StartTrainingRequest,
   TrainerServiceService,
   type TrainingOutcome,
+  type TransferMatrix,
   type WatchTrainingResponse,
 } from '@jsigr/proto';
 import { Condition, failedPrecondition, unavailable, type WorkerKindName } from '@jsigr/service';
 import { deferred } from '../deferred.ts';
+import type { RunWorker } from '../store/run-rows.ts';
 import type { EventPayload } from '../store/runs.ts';
 import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../workers/pool.ts';
 import { startTestServer, type TestServer } from './grpc-server.ts';
+
+let tokens = 0;
 
 /** The far side of the network: servers that keep the worker contract, and do what a test tells them. */
 abstract class FakeWorker implements Worker {
   abstract readonly kind: WorkerKindName;
   readonly id = `worker-${Math.random()}`;
+  readonly fencingToken = ++tokens;
   readonly #lost = deferred<string>();
   readonly lost = this.#lost.promise;
   /** The pool's: a test waits in one place for whatever happens. */
   readonly changed: Condition;
+  isDead = false;
   threads: number | undefined;
   released: ReleaseOptions | undefined;
   server: TestServer | undefined;
@@ -43,6 +51,7 @@ abstract class FakeWorker implements Worker {
 
   /** Dies as a process does: connections break, and what became of it is known a moment later. */
   async die(how: string): Promise<void> {
+    this.isDead = true;
     await this.server?.close();
     this.#lost.resolve(`the ${this.kind} (process 1) ${how}`);
   }
@@ -52,10 +61,13 @@ export class FakeTrainer extends FakeWorker {
   readonly kind = 'trainer';
   started: StartTrainingRequest | undefined;
   stopped = false;
+  handedBack = false;
+  followingEnded = false;
   watches: number[] = [];
   /** Messages of every stream after which it breaks; the next one begins two events earlier than it was asked to. */
   breakAfter = Number.POSITIVE_INFINITY;
   readonly #log: RunEvent[] = [];
+  #resumePoint: ResumePoint | undefined;
   #outcome: TrainingOutcome | undefined;
   #onStart: (trainer: FakeTrainer) => void;
 
@@ -69,8 +81,13 @@ export class FakeTrainer extends FakeWorker {
     this.changed.notify();
   }
 
-  end(state: RunState = RunState.RUN_STATE_SUCCEEDED, reason = 'trained 2 steps'): void {
-    this.#outcome = { state, reason, bestModel: '' };
+  keep(point: ResumePoint): void {
+    this.#resumePoint = point;
+    this.changed.notify();
+  }
+
+  end(state: RunState = RunState.RUN_STATE_SUCCEEDED, reason = 'trained 2 steps', retryable = false): void {
+    this.#outcome = { state, reason, bestModel: '', retryable };
     this.changed.notify();
   }
 
@@ -82,9 +99,19 @@ export class FakeTrainer extends FakeWorker {
         this.#onStart(this);
         return {};
       },
-      stopTraining: () => {
-        this.stopped = true;
-        this.end(RunState.RUN_STATE_CANCELLED, 'stopped');
+      stopTraining: ({ handBack }) => {
+        if (handBack) {
+          this.handedBack = true;
+          this.end(RunState.RUN_STATE_QUEUED, 'handed back after step 1');
+        } else {
+          this.stopped = true;
+          this.end(RunState.RUN_STATE_CANCELLED, 'stopped');
+        }
+        return {};
+      },
+      endFollowing: () => {
+        this.followingEnded = true;
+        this.changed.notify();
         return {};
       },
       watchTraining: ({ afterSequence }, signal) => this.#watch(afterSequence, signal),
@@ -95,13 +122,20 @@ export class FakeTrainer extends FakeWorker {
     this.watches.push(afterSequence);
     let sent = 0;
     for (let next = this.watches.length > 1 ? Math.max(0, afterSequence - 2) : afterSequence; ; next++) {
-      await this.changed.until(() => next < this.#log.length || this.#outcome !== undefined, { signal });
+      const news = () => next < this.#log.length || this.#outcome !== undefined || this.#resumePoint !== undefined;
+      await this.changed.until(news, { signal });
       const event = this.#log[next];
+      if (!event && this.#resumePoint) {
+        yield { event: undefined, outcome: undefined, resumePoint: this.#resumePoint };
+        this.#resumePoint = undefined;
+        next--;
+        continue;
+      }
       if (!event) break;
       if (sent++ === this.breakAfter) throw unavailable('BROKEN', 'the connection broke');
-      yield { event, outcome: undefined };
+      yield { event, outcome: undefined, resumePoint: undefined };
     }
-    yield { event: undefined, outcome: this.#outcome };
+    yield { event: undefined, outcome: this.#outcome, resumePoint: undefined };
   }
 }
 
@@ -109,6 +143,9 @@ export class FakeAttacker extends FakeWorker {
   readonly kind = 'attacker';
   following: FollowRunRequest | undefined;
   evaluating: EvaluateRequest | undefined;
+  comparing: ComputeTransferMatrixRequest | undefined;
+  /** The answer to whoever asks for a transfer matrix. */
+  matrix: TransferMatrix | undefined;
   cancelled = false;
   readonly #messages: EvaluateResponse[] = [];
   #ended = false;
@@ -138,6 +175,11 @@ export class FakeAttacker extends FakeWorker {
       evaluate: (request, signal) => {
         this.evaluating = request;
         return this.#tell(this.#messages, signal);
+      },
+      computeTransferMatrix: (request, signal) => {
+        this.comparing = request;
+        const { matrix } = this;
+        return this.#tell(matrix ? [{ message: { $case: 'matrix' as const, value: matrix } }] : [], signal);
       },
     });
   }
@@ -183,9 +225,14 @@ export class FakePool implements WorkerPool {
   readonly changed = new Condition();
   /** What a trainer does once it is told to train. */
   onStart: (trainer: FakeTrainer) => void = () => {};
+  onAttacker: (attacker: FakeAttacker) => void = () => {};
   onExplainer: (explainer: FakeExplainer) => void = () => {};
+  /** What attackers answer to whoever asks for a transfer matrix. */
+  matrix: TransferMatrix | undefined;
   /** Kinds that cannot be had: `never` waits for ever, other texts are why they cannot start. */
   readonly refused = new Map<WorkerKindName, string>();
+  /** Its gateway is: it does nothing any more, and its workers live on. */
+  isDead = false;
   /** Kinds that were asked for. */
   readonly asked: WorkerKindName[] = [];
 
@@ -194,8 +241,9 @@ export class FakePool implements WorkerPool {
     this.asked.push(kind);
     this.changed.notify();
     const refused = this.refused.get(kind);
-    if (refused === 'never') await this.changed.until(() => false, signal ? { signal } : {});
-    if (refused !== undefined) throw unavailable('WORKER_START_FAILED', refused);
+    if (refused === 'never')
+      await this.changed.until(() => this.refused.get(kind) !== 'never', signal ? { signal } : {});
+    else if (refused !== undefined) throw unavailable('WORKER_START_FAILED', refused);
     const worker = this.#make(kind);
     worker.threads = threads;
     worker.server = await worker.serve();
@@ -203,9 +251,13 @@ export class FakePool implements WorkerPool {
     return worker;
   }
 
+  async adopt(_: WorkerKindName, { id }: RunWorker): Promise<Worker | undefined> {
+    return this.#all().find((worker) => worker.id === id && !worker.isDead);
+  }
+
   async release(worker: Worker, options: ReleaseOptions = {}): Promise<void> {
     const fake = this.#all().find(({ id }) => id === worker.id);
-    if (!fake) return;
+    if (!fake || this.isDead) return;
     fake.released = options;
     await fake.server?.close();
     this.changed.notify();
@@ -232,7 +284,9 @@ export class FakePool implements WorkerPool {
     await this.changed.until(() => this.attackers[index]?.server !== undefined);
     const attacker = this.attackers[index];
     if (!attacker) throw new Error('no such attacker');
-    await attacker.changed.until(() => attacker.following !== undefined || attacker.evaluating !== undefined);
+    await attacker.changed.until(() =>
+      [attacker.following, attacker.evaluating, attacker.comparing].some((asked) => asked !== undefined),
+    );
     return attacker;
   }
 
@@ -243,7 +297,12 @@ export class FakePool implements WorkerPool {
   #make(kind: WorkerKindName): FakeTrainer | FakeAttacker | FakeExplainer {
     if (kind === 'trainer')
       return added(this.trainers, new FakeTrainer(this.changed, (trainer) => this.onStart(trainer)));
-    if (kind === 'attacker') return added(this.attackers, new FakeAttacker(this.changed));
+    if (kind === 'attacker') {
+      const attacker = added(this.attackers, new FakeAttacker(this.changed));
+      this.onAttacker(attacker);
+      attacker.matrix = this.matrix;
+      return attacker;
+    }
     const explainer = added(this.explainers, new FakeExplainer(this.changed));
     this.onExplainer(explainer);
     return explainer;

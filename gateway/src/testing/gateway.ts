@@ -4,18 +4,26 @@ import { join } from 'node:path';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import { Dataset, RunEvent } from '@jsigr/proto';
 import { type ArtefactStore, createLogger, directoryArtefactStore } from '@jsigr/service';
+import { Access, type Authenticator } from '../access/access.ts';
+import type { Audit } from '../access/audit.ts';
+import { type Limits, TenantLimits } from '../access/limits.ts';
 import type { Application } from '../application/application.ts';
 import { assemble } from '../assembly.ts';
 import type { Conductor } from '../conductor/conductor.ts';
 import type { EventPayload } from '../store/runs.ts';
 import { isFinal } from '../store/state-machine.ts';
-import type { Store } from '../store/store.ts';
+import { FENCING_TOKENS, type Store } from '../store/store.ts';
+import { WorkerCredentials } from '../workers/credentials.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import { FakePool } from './fake-workers.ts';
 
 /** A gateway in this process, but for its faces: the real store and artefacts, workers from the far side. */
 export interface TestGateway {
   readonly application: Application;
+  readonly access: Access;
+  readonly credentials: WorkerCredentials;
+  /** Changes that were audited: who, what, which. */
+  readonly audited: string[];
   readonly conductor: Conductor;
   readonly store: Store;
   readonly artefacts: ArtefactStore;
@@ -33,17 +41,49 @@ export const TINY = 'datasets/tiny';
 /** Each gateway has images of its own: one must not find the surrogates of another in the store that they share. */
 let gateways = 0;
 
+export interface TestGatewayOptions {
+  readonly trainingsAtOnce?: number;
+  readonly evaluationsAtOnce?: number;
+  /** Ways to sign in; without one nobody has to. */
+  readonly authenticators?: readonly Authenticator[];
+  readonly limits?: Partial<Limits>;
+  /** Of another gateway, whose workers outlived it. */
+  readonly pool?: FakePool;
+}
+
 /** @param store shared by the tests of a file: opening one takes long. */
-export async function testGateway(store: Store, trainingsAtOnce = 1): Promise<TestGateway> {
+export async function testGateway(
+  store: Store,
+  {
+    trainingsAtOnce = 1,
+    evaluationsAtOnce = 1,
+    authenticators = [],
+    limits: limited = {},
+    pool = new FakePool(),
+  }: TestGatewayOptions = {},
+): Promise<TestGateway> {
   const root = await mkdtemp(join(tmpdir(), 'jsigr-gateway-'));
   const artefacts = directoryArtefactStore(root);
-  const pool = new FakePool();
   const logger = createLogger('test', 'silent');
-  const registry = new WorkerRegistry({ leaseMs: 60_000, nextToken: () => store.next('fence') });
-  const { application, conductor } = assemble({ store, artefacts, registry, pool, cores: 4, trainingsAtOnce, logger });
+  const registry = new WorkerRegistry({ leaseMs: 60_000, nextToken: () => store.next(FENCING_TOKENS) });
+  const credentials = new WorkerCredentials(Buffer.alloc(32, 1));
+  const limits = new TenantLimits(limited);
+  const access = new Access({ authenticators, workers: credentials, limits, logger });
+  const audited: string[] = [];
+  const audit: Audit = {
+    record: ({ subject }, method, resource) => void audited.push(`${subject} ${method} ${resource}`),
+    close: () => {},
+  };
+  const common = { store, artefacts, registry, pool, credentials, audit, limits, logger };
+  const atOnce = { trainingsAtOnce, evaluationsAtOnce };
+  const waits = { graceMs: 5000, togetherMs: 2000 };
+  const { application, conductor } = assemble({ ...common, ...atOnce, ...waits, cores: 4, retries: 2 });
   await addTiny(store, artefacts);
   return {
     application,
+    access,
+    credentials,
+    audited,
     conductor,
     store,
     artefacts,

@@ -1,4 +1,5 @@
 import {
+  type Metadata,
   type MethodDefinition,
   Server,
   ServerCredentials,
@@ -14,7 +15,7 @@ type RequestOf<D> = D extends MethodDefinition<infer Request, unknown> ? Request
 type ResponseOf<D> = D extends { responseSerialize: (value: infer Response) => Buffer } ? Response : never;
 type HandlerOf<D> = D extends { responseStream: true }
   ? (request: RequestOf<D>, signal: AbortSignal) => AsyncIterable<ResponseOf<D>>
-  : (request: RequestOf<D>) => ResponseOf<D> | Promise<ResponseOf<D>>;
+  : (request: RequestOf<D>, metadata: Metadata) => ResponseOf<D> | Promise<ResponseOf<D>>;
 
 /** Handlers of a service as functions from requests to responses; those that are left out answer UNIMPLEMENTED. */
 export type Handlers<S> = { readonly [M in keyof S]?: HandlerOf<S[M]> };
@@ -42,10 +43,10 @@ export async function startTestServer<S extends object>(definition: S, handlers:
   return { address: `127.0.0.1:${port}`, close: async () => server.forceShutdown() };
 }
 
-function unary(handler: (request: unknown) => unknown) {
+function unary(handler: (request: unknown, metadata: Metadata) => unknown) {
   return async (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>) => {
     try {
-      done(null, await handler(call.request));
+      done(null, await handler(call.request, call.metadata));
     } catch (error) {
       done(toServiceError(error));
     }

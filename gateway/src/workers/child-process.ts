@@ -2,7 +2,6 @@ import { type ChildProcess, fork } from 'node:child_process';
 
 const TAIL_LINES = 8;
 const TAIL_CHARACTERS = 2000;
-const KILL_AFTER_MS = 4000;
 
 export interface ChildOptions {
   /** Path of the program. */
@@ -17,18 +16,21 @@ export interface Child {
   readonly pid: number | undefined;
   /** Resolves, and never rejects, once the process is gone: how, in plain words, with the last lines of its standard error. */
   readonly ended: Promise<string>;
-  /** Asks it to stop, and kills it if it does not within 4 s. */
-  stop(): Promise<void>;
+  /** Asks it to stop, and kills it if it does not in time. */
+  stop(killAfterMs: number): Promise<void>;
+  kill(): void;
 }
 
 /** Forks with IPC on: the child sees it when this process dies, however that happens. */
 export function startChild({ entry, environment, onLine }: ChildOptions): Child {
   const fromSource = entry.endsWith('.ts');
+  // The database, and the password for it, are the gateway's alone.
+  const { JSIGR_DATABASE_URL: _, ...inherited } = process.env;
   const child = fork(entry, [], {
     execPath: process.execPath,
     // Not this process's own flags: a debugger's port cannot be taken twice.
     execArgv: fromSource ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : [],
-    env: { ...process.env, ...environment },
+    env: { ...inherited, ...environment },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const tail = collectLines(child, onLine);
@@ -36,9 +38,10 @@ export function startChild({ entry, environment, onLine }: ChildOptions): Child 
   return {
     pid: child.pid,
     ended,
-    async stop() {
+    kill: () => void child.kill('SIGKILL'),
+    async stop(killAfterMs) {
       child.kill('SIGTERM');
-      const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+      const kill = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
       await ended;
       clearTimeout(kill);
     },
@@ -64,7 +67,7 @@ function collectLines(child: ChildProcess, onLine: (line: string) => void): read
 }
 
 /** Workers log in JSON; people want the message. */
-function plainLine(line: string): string {
+export function plainLine(line: string): string {
   if (!line.startsWith('{')) return line;
   try {
     const { msg } = JSON.parse(line) as { msg?: unknown };

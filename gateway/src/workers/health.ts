@@ -1,6 +1,6 @@
 import type { CallOptions, Client, ClientUnaryCall, Metadata, ServiceError } from '@grpc/grpc-js';
 import { makeGenericClientConstructor } from '@grpc/grpc-js';
-import { type ClientClass, connect, unary } from '@jsigr/service';
+import { type ClientClass, connect, type Peer, unary } from '@jsigr/service';
 
 /** The one call of grpc.health.v1 that is needed. The whole server is meant by the empty request. */
 interface HealthClient extends Client {
@@ -30,8 +30,8 @@ export const healthDefinition = {
 const HealthClient = makeGenericClientConstructor(healthDefinition, 'Health') as unknown as ClientClass<HealthClient>;
 
 /** Whether the gRPC server there says that it is serving. @throws JsigrError when it cannot be reached in time. */
-export async function isServing(address: string, deadlineMs: number): Promise<boolean> {
-  const client = connect(HealthClient, address);
+export async function isServing(peer: Peer, deadlineMs: number): Promise<boolean> {
+  const client = connect(HealthClient, peer);
   try {
     return await unary(client, 'check', {}, { deadlineMs });
   } finally {

@@ -1,11 +1,12 @@
-import type { WorkerKindName } from '@jsigr/service';
+import { inSpan, type Peer, type WorkerKindName } from '@jsigr/service';
+import type { RunWorker } from '../store/run-rows.ts';
 
 /** A worker that serves whoever acquired it. */
-export interface Worker {
+export interface Worker extends Peer {
   readonly id: string;
   readonly kind: WorkerKindName;
-  /** host:port of its gRPC server. */
-  readonly address: string;
+  /** Of its lease: newer workers have larger ones. */
+  readonly fencingToken: number;
   /** Resolves, and never rejects, once the worker is gone: what became of it, in plain words. */
   readonly lost: Promise<string>;
 }
@@ -15,7 +16,18 @@ export interface AcquireOptions {
   readonly run: string;
   /** Threads that it computes with; absent: as many as it likes. */
   readonly threads?: number;
+  /** The run's own labels; by them its workers belong to the resource that it came from. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Which of the workers that share the run's samples it is, from 0; absent: there is one. */
+  readonly shard?: Shard;
+  /** Called when the worker cannot be had yet: what it waits for, in plain words. */
+  readonly onWaiting?: (why: string) => void;
   readonly signal?: AbortSignal;
+}
+
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
 }
 
 export interface ReleaseOptions {
@@ -30,6 +42,11 @@ export interface WorkerPool {
    * @throws JsigrError WORKER_START_FAILED saying why; the signal's reason once it is aborted.
    */
   acquire(kind: WorkerKindName, options: AcquireOptions): Promise<Worker>;
+  /**
+   * A worker that an earlier gateway gave a run to, if it outlives gateways and still lives: it keeps its lease and is in use.
+   * Undefined: there is none any more.
+   */
+  adopt(kind: WorkerKindName, worker: RunWorker): Promise<Worker | undefined>;
   release(worker: Worker, options?: ReleaseOptions): Promise<void>;
   /** Workers that there are at the moment. */
   list(): readonly WorkerStatus[];
@@ -53,7 +70,25 @@ export async function withWorker<T>(
   options: AcquireOptions,
   work: (worker: Worker) => Promise<T>,
 ): Promise<T> {
-  const worker = await pool.acquire(kind, options);
+  return usingWorker(pool, await acquireWorker(pool, kind, options), work);
+}
+
+/** `pool.acquire`, with a span: a worker may have to be started. */
+export function acquireWorker(pool: WorkerPool, kind: WorkerKindName, options: AcquireOptions): Promise<Worker> {
+  const attributes = { 'jsigr.worker.kind': kind, 'jsigr.run': options.run };
+  return inSpan(`acquire ${kind}`, { attributes }, async (span) => {
+    const worker = await pool.acquire(kind, options);
+    span.setAttributes({ 'jsigr.worker.id': worker.id, 'server.address': worker.address });
+    return worker;
+  });
+}
+
+/** The same with a worker that is in use already. */
+export async function usingWorker<T>(
+  pool: WorkerPool,
+  worker: Worker,
+  work: (worker: Worker) => Promise<T>,
+): Promise<T> {
   let discard = true;
   try {
     const result = await work(worker);

@@ -1,22 +1,38 @@
 import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
-import { Condition, JsigrError, type Logger, unavailable, type WorkerKindName } from '@jsigr/service';
+import {
+  type ClientTls,
+  Condition,
+  JsigrError,
+  type Logger,
+  type TlsFiles,
+  tlsEnvironment,
+  unavailable,
+  unlessAborted,
+  type WorkerKindName,
+} from '@jsigr/service';
 import { deferred } from '../deferred.ts';
 import { type Child, startChild } from './child-process.ts';
+import type { WorkerCredentials } from './credentials.ts';
 import { isServing } from './health.ts';
 import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from './pool.ts';
-import type { WorkerRegistry } from './registry.ts';
+import type { Registration, WorkerRegistry } from './registry.ts';
 
 export interface ProcessPoolOptions {
   readonly registry: WorkerRegistry;
   /** host:port of the gateway, where workers register. */
   readonly gatewayAddress: () => string;
-  /** Folder of the artefact store. */
-  readonly artefacts: string;
+  readonly credentials: WorkerCredentials;
+  /** What workers show and believe; and how they are believed. Absent: nothing is encrypted. */
+  readonly tls?: { readonly files: TlsFiles; readonly client: ClientTls } | undefined;
   /** Path of the program of each kind. */
   readonly entry: (kind: WorkerKindName) => string;
-  /** Variables that say what workers compute with, the same for all. */
-  readonly compute?: Readonly<Record<string, string>>;
+  /** Variables of the environment that are the same for all workers: where artefacts lie, what they compute with, whom they may ask. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** How often workers keep what a run could go on from, in seconds; theirs unless told. */
+  readonly stateSeconds?: number;
+  /** How long a worker may take to hand its work back, in milliseconds. */
+  readonly graceMs?: number;
   /** How long a worker that nobody uses is kept, in milliseconds. */
   readonly idleMs: Readonly<Record<WorkerKindName, number>>;
   readonly logger: Logger;
@@ -28,6 +44,9 @@ export interface ProcessPoolOptions {
 const AT_MOST: Record<WorkerKindName, number> = { trainer: 64, attacker: 64, explainer: 1 };
 const START_MS = 60_000;
 const HEALTH_MS = 5000;
+const GRACE_MS = 8000;
+/** For what a worker does after its work was handed back. */
+const LEAVE_MS = 3000;
 
 /** What the pool knows of one process. */
 interface Entry {
@@ -65,6 +84,9 @@ export class ProcessPool implements WorkerPool {
       await this.#changed.until(() => this.#closed || this.#mayHaveRoom(kind, options), signal ? { signal } : {});
     }
   }
+
+  /** Processes end with their gateway: what they had kept is what the run goes on from. */
+  async adopt(): Promise<undefined> {}
 
   async release(worker: Worker, { discard = false }: ReleaseOptions = {}): Promise<void> {
     const entry = this.#entries.get(worker.id);
@@ -131,17 +153,22 @@ export class ProcessPool implements WorkerPool {
   }
 
   #start(kind: WorkerKindName, { run, threads }: AcquireOptions): Entry {
-    const { gatewayAddress, artefacts, compute, logger } = this.#options;
+    const { gatewayAddress, credentials, tls, variables, logger } = this.#options;
+    const { stateSeconds, graceMs = GRACE_MS } = this.#options;
     const id = randomUUID();
+    const token = credentials.worker(id);
     const child = startChild({
       entry: this.#options.entry(kind),
       environment: {
         JSIGR_GATEWAY: gatewayAddress(),
         JSIGR_WORKER_ID: id,
-        JSIGR_ARTEFACTS: artefacts,
+        JSIGR_WORKER_TOKEN: token,
         JSIGR_HOST: '127.0.0.1',
         JSIGR_PORT: '0',
-        ...compute,
+        JSIGR_GRACE_SECONDS: String(graceMs / 1000),
+        ...(stateSeconds === undefined ? {} : { JSIGR_STATE_SECONDS: String(stateSeconds) }),
+        ...tlsEnvironment(tls?.files),
+        ...variables,
         ...(threads === undefined ? {} : { JSIGR_THREADS: String(threads) }),
       },
       onLine: (line) => logger.debug({ kind, worker: id }, line),
@@ -150,6 +177,8 @@ export class ProcessPool implements WorkerPool {
     const lost = deferred<string>();
     const registered = this.#registration(id, kind, (reason) => {
       lost.resolve(reason);
+      // One that left ends by itself; one whose lease ran out does not answer, and what it does not write any more need not be waited for.
+      if (reason !== 'left') child.kill();
       void this.#stop(entry);
     });
     void child.ended.then((how) => {
@@ -161,11 +190,11 @@ export class ProcessPool implements WorkerPool {
       kind,
       threads,
       child,
-      worker: this.#ready(kind, lost.promise, registered).then(({ address, capacity }) => {
+      worker: this.#ready(kind, lost.promise, registered).then(({ address, capacity, fencingToken }) => {
         Object.assign(entry, { address, capacity });
         this.#changed.notify();
         const inWords = lost.promise.then((how) => `the ${kind} (process ${child.pid}) ${how}`);
-        return { id, kind, address, lost: inWords };
+        return { id, kind, address, token, tls: tls?.client, fencingToken, lost: inWords };
       }),
       address: '',
       users: 0,
@@ -179,24 +208,23 @@ export class ProcessPool implements WorkerPool {
   }
 
   #registration(id: string, kind: WorkerKindName, onGone: (reason: string) => void) {
-    return new Promise<{ address: string; capacity: number }>((resolve) => {
+    return new Promise<Registration>((resolve) => {
       this.#options.registry.expect(id, { kind, onRegistered: resolve, onGone });
     });
   }
 
   /** Registered, and healthy. @throws JsigrError WORKER_START_FAILED */
-  async #ready(
-    kind: WorkerKindName,
-    lost: Promise<string>,
-    registered: Promise<{ address: string; capacity: number }>,
-  ): Promise<{ address: string; capacity: number }> {
+  async #ready(kind: WorkerKindName, lost: Promise<string>, registered: Promise<Registration>): Promise<Registration> {
     const { startMs = START_MS } = this.#options;
     const late = deferred<string>();
     const timer = setTimeout(() => late.resolve(`did not register within ${startMs / 1000} s`), startMs);
     try {
       const first = await Promise.race([registered, lost, late.promise]);
       if (typeof first === 'string') throw startFailed(kind, first);
-      const serving = await Promise.race([isServing(first.address, HEALTH_MS).catch(messageOf), lost]);
+      const serving = await Promise.race([
+        isServing({ address: first.address, tls: this.#options.tls?.client }, HEALTH_MS).catch(messageOf),
+        lost,
+      ]);
       if (serving !== true) throw startFailed(kind, serving || 'says that it does not serve');
       return first;
     } finally {
@@ -211,7 +239,8 @@ export class ProcessPool implements WorkerPool {
   async #stop(entry: Entry): Promise<void> {
     entry.stopping = true;
     clearTimeout(entry.idle);
-    await entry.child.stop();
+    const { graceMs = GRACE_MS } = this.#options;
+    await entry.child.stop(graceMs + LEAVE_MS);
     this.#remove(entry);
   }
 
@@ -229,16 +258,6 @@ function startFailed(kind: WorkerKindName, why: string): JsigrError {
 
 function messageOf(error: unknown): string {
   return `did not answer: ${JsigrError.from(error).message}`;
-}
-
-/** The promise's value, or the signal's reason, whichever comes first. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 /** @throws JsigrError WORKER_NOT_BUILT when a program is not there. */

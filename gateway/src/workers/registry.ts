@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { status } from '@grpc/grpc-js';
 import {
   type DeregisterWorkerRequest,
   type RegisterWorkerRequest,
@@ -8,7 +6,8 @@ import {
   RenewLeaseResponse,
   WorkerKind,
 } from '@jsigr/proto';
-import { invalidArgument, JsigrError, notFound, type WorkerKindName } from '@jsigr/service';
+import { invalidArgument, notFound, permissionDenied, type WorkerKindName } from '@jsigr/service';
+import type { Caller } from '../access/caller.ts';
 
 const kindNames: Partial<Record<WorkerKind, WorkerKindName>> = {
   [WorkerKind.WORKER_KIND_TRAINER]: 'trainer',
@@ -24,18 +23,23 @@ export interface Registration {
   readonly address: string;
   /** Requests that it takes at once. */
   readonly capacity: number;
+  /** Grows from one registration to the next. */
+  readonly fencingToken: number;
 }
 
 interface Lease {
   readonly id: string;
   readonly registration: Registration;
+  released: boolean;
   timer: NodeJS.Timeout;
 }
 
-interface Expected {
+export interface Expected {
   readonly kind: WorkerKindName;
   readonly onRegistered: (registration: Registration) => void;
   readonly onGone: (reason: string) => void;
+  /** The worker finishes what it has, and takes nothing more. */
+  readonly onDraining?: () => void;
 }
 
 export interface WorkerRegistryOptions {
@@ -46,8 +50,8 @@ export interface WorkerRegistryOptions {
 }
 
 /**
- * Who is there. Pools say which workers they expect; those register, renew their leases, and leave. An id that no pool gave out is refused:
- * it is the worker's credential.
+ * Who is there. Pools say which workers they expect; those register, renew their leases, and leave, each for itself: the caller is the worker
+ * whose token came with the call.
  */
 export class WorkerRegistry {
   readonly #options: WorkerRegistryOptions;
@@ -63,42 +67,73 @@ export class WorkerRegistry {
     this.#expected.set(workerId, expected);
   }
 
+  isExpected(workerId: string): boolean {
+    return this.#expected.has(workerId);
+  }
+
+  /** At its next renewal the worker learns that nobody needs it any more, and ends as one that has done its work. */
+  release(workerId: string): void {
+    this.#expected.delete(workerId);
+    for (const lease of this.#leases.values()) if (lease.registration.workerId === workerId) lease.released = true;
+  }
+
   /** The worker's lease, if it has one, is not renewed any more: the worker stops by itself. */
   forget(workerId: string): void {
     this.#expected.delete(workerId);
     for (const lease of this.#leases.values()) if (lease.registration.workerId === workerId) this.#drop(lease);
   }
 
-  async register({ kind, address, workerId, capacity }: RegisterWorkerRequest): Promise<RegisterWorkerResponse> {
+  async register(request: RegisterWorkerRequest, caller: Caller): Promise<RegisterWorkerResponse> {
+    const { kind, address, workerId, capacity } = request;
     if (!/^.+:\d+$/.test(address)) throw invalidArgument('address', `${JSON.stringify(address)} is not host:port`);
     const expected = this.#expected.get(workerId);
-    if (!expected)
-      throw new JsigrError({
-        code: status.PERMISSION_DENIED,
-        reason: 'UNKNOWN_WORKER',
-        message: 'this gateway expects no worker with this id',
-        hint: 'workers are started by the gateway',
-      });
+    if (!expected || caller.subject !== `worker/${workerId}`)
+      throw permissionDenied(
+        'UNKNOWN_WORKER',
+        'this gateway expects no worker with this id',
+        'workers are started by the gateway',
+      );
     if (kindNames[kind] !== expected.kind)
       throw invalidArgument('kind', `${kind} given, the gateway expects ${expected.kind} under this id`);
     const fencingToken = await this.#options.nextToken();
-    const registration = { workerId, kind: expected.kind, address, capacity: capacity || 1 };
-    const id = randomUUID();
-    this.#leases.set(id, { id, registration, timer: this.#expiry(id) });
+    const registration = { workerId, kind: expected.kind, address, capacity: capacity || 1, fencingToken };
+    // A container that was started again in its pod: the lease of the one before must not run out over this one.
+    for (const lease of this.#leases.values()) if (lease.registration.workerId === workerId) this.#drop(lease);
+    const id = leaseOf(registration);
+    this.#leases.set(id, { id, registration, timer: this.#expiry(id), released: false });
     expected.onRegistered(registration);
     return RegisterWorkerResponse.fromPartial({ leaseId: id, leaseDuration: this.#duration(), fencingToken });
   }
 
+  /**
+   * Goes on with the lease that a worker has from an earlier gateway on the same store: from now on it lasts as long as any. To be called before the
+   * worker asks for its renewal, that is before the gateway listens.
+   */
+  adopt(registration: Registration, onGone: (reason: string) => void): void {
+    const { workerId, kind } = registration;
+    const id = leaseOf(registration);
+    this.#expected.set(workerId, { kind, onRegistered: () => {}, onGone });
+    this.#leases.set(id, { id, registration, timer: this.#expiry(id), released: false });
+  }
+
   /** @throws JsigrError NOT_FOUND: the lease ran out, or the gateway let the worker go. */
-  renew({ leaseId }: RenewLeaseRequest): RenewLeaseResponse {
-    const lease = this.#find(leaseId);
+  renew(
+    { leaseId, draining }: Partial<RenewLeaseRequest> & Pick<RenewLeaseRequest, 'leaseId'>,
+    caller: Caller,
+  ): RenewLeaseResponse {
+    const lease = this.#find(leaseId, caller);
+    if (draining) this.#expected.get(lease.registration.workerId)?.onDraining?.();
+    if (lease.released) {
+      this.#drop(lease);
+      return RenewLeaseResponse.fromPartial({ released: true });
+    }
     clearTimeout(lease.timer);
     lease.timer = this.#expiry(leaseId);
     return RenewLeaseResponse.fromPartial({ leaseDuration: this.#duration() });
   }
 
-  deregister({ leaseId }: DeregisterWorkerRequest): void {
-    this.#end(this.#find(leaseId), 'left');
+  deregister({ leaseId }: DeregisterWorkerRequest, caller: Caller): void {
+    this.#end(this.#find(leaseId, caller), 'left');
   }
 
   close(): void {
@@ -106,9 +141,9 @@ export class WorkerRegistry {
     this.#expected.clear();
   }
 
-  #find(leaseId: string): Lease {
+  #find(leaseId: string, { subject }: Caller): Lease {
     const lease = this.#leases.get(leaseId);
-    if (lease) return lease;
+    if (lease && subject === `worker/${lease.registration.workerId}`) return lease;
     throw notFound('lease', leaseId, 'the worker stops: its lease ran out, or it was let go');
   }
 
@@ -140,4 +175,9 @@ export class WorkerRegistry {
     const { leaseMs } = this.#options;
     return { seconds: Math.floor(leaseMs / 1000), nanos: Math.round((leaseMs % 1000) * 1e6) };
   }
+}
+
+/** The same for every gateway: one that is started again can go on with it. */
+function leaseOf({ workerId, fencingToken }: Registration): string {
+  return `${workerId}.${fencingToken}`;
 }

@@ -1,12 +1,12 @@
-import { float32, memoise, type NdArray, normal, uniform } from '@jsigr/engine';
+import { float32, memoise, type NdArray, normal, runCompiled, uniform } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
-import { type Glance, glance, runCompiled, sizeOfImage, startAt, UNIT_BOX, warmed } from './compiled.ts';
+import { type Glance, glance, sizeOfImage, startAt, UNIT_BOX, warmed } from './compiled.ts';
 import { type AttackLoss, losses, targetedDlr } from './losses.ts';
 import { type Norm, perSample } from './norms.ts';
 import { rankedTargets, targetCount } from './ranked-targets.ts';
-import { type RowState, type Stride, type View, walk } from './rows.ts';
+import { choose, type RowState, type Stride, type View, walk } from './rows.ts';
 import { countSetting, eotSetting, lossSetting } from './settings.ts';
 import { type Bounds, confine, finite } from './step.ts';
 
@@ -229,15 +229,6 @@ function checked(state: AdaptiveState, window: number): AdaptiveState {
     bestAtCheck: bestLoss,
     rises: merge(rises, () => 0),
   };
-}
-
-/** The rows of `first` where `which` is 1, those of `second` elsewhere. */
-function choose(which: ArrayLike<number>, first: NdArray, second: NdArray): NdArray {
-  const data = Float32Array.from(second.data);
-  const size = data.length / which.length;
-  for (let row = 0; row < which.length; row++)
-    if (which[row]) data.set(first.data.subarray(row * size, (row + 1) * size), row * size);
-  return float32(data, second.shape);
 }
 
 function merge(array: NdArray, map: (value: number, index: number) => number): NdArray {

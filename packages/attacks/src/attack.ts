@@ -1,7 +1,7 @@
 import type { Engine, NdArray } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import type { z } from 'zod';
-import { checkContext } from './check-context.ts';
+import { checkContext, checkGradients } from './check-context.ts';
 import { AttackError } from './errors.ts';
 import type { AttackLoss } from './losses.ts';
 import type { Norm, NormName } from './norms.ts';
@@ -123,7 +123,9 @@ export function defineAttack<Schema extends z.ZodObject>(definition: Definition<
     run: async (context, settings) => {
       context.signal?.throwIfAborted();
       checkContext(context, name, norms);
-      return definition.run(context, parse(settings));
+      const parsed = parse(settings);
+      if (definition.cost(parsed, context.source.classes).backwards > 0) checkGradients(context.source, name, 'source');
+      return definition.run(context, parsed);
     },
   };
 }

@@ -28,6 +28,18 @@ export function samplesOf(split: Split, input: ImageShape, indices: readonly num
   };
 }
 
+/** Images to mix in: the same few of the split for every sample, whatever is attacked. */
+const POOL = 64;
+
+export function poolOf(split: Split, input: ImageShape): Samples {
+  const count = Math.min(POOL, split.count);
+  return samplesOf(
+    split,
+    input,
+    Array.from({ length: count }, (_, i) => i),
+  );
+}
+
 /** Consecutive pieces of at most `size`. */
 export function piecesOf<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));

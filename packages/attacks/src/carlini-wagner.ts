@@ -1,9 +1,8 @@
-import { float32, grad, memoise, type NdArray, scalar, type Tree } from '@jsigr/engine';
+import { float32, grad, memoise, type NdArray, runCompiled, scalar, type Tree } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { type AttackContext, defineAttack } from './attack.ts';
-import { runCompiled } from './compiled.ts';
 import { margin } from './losses.ts';
 import { inBall, type Nearest, nearer, nothingYet } from './nearest.ts';
 import { flat } from './norms.ts';

@@ -1,3 +1,4 @@
+import { type Classifier, isQueried } from '@jsigr/models';
 import type { AttackContext } from './attack.ts';
 import { AttackError } from './errors.ts';
 import type { Norm, NormName } from './norms.ts';
@@ -40,6 +41,16 @@ export function checkContext(context: AttackContext, attack: string, known: read
     if (values.length !== rows)
       throw new AttackError('INVALID_INPUT', field, `${values.length} given for ${rows} images`);
   for (const epsilon of new Set(epsilons)) checkEpsilon(epsilon, norm, images.data.length / rows);
+}
+
+/** @throws AttackError NO_GRADIENTS if the classifier can only be asked. */
+export function checkGradients(source: Classifier, attack: string, field: string): void {
+  if (isQueried(source))
+    throw new AttackError(
+      'NO_GRADIENTS',
+      field,
+      `attack "${attack}" needs gradients, and ${source.id} is a black box: ${source.blackBox}. Noise, square, hop-skip-jump and transferred examples do not (profile black-box)`,
+    );
 }
 
 function checkPixels(field: string, data: ArrayLike<number>): void {

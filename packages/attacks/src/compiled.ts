@@ -1,24 +1,9 @@
-import { type Engine, float32, int32, type NdArray, scalar, type Tree } from '@jsigr/engine';
-import { specsOf } from '@jsigr/models';
-import type { Tensor } from '@tensorflow/tfjs-core';
+import { float32, int32, type NdArray, runCompiled, scalar } from '@jsigr/engine';
 import type { AttackContext } from './attack.ts';
 import type { AttackLoss } from './losses.ts';
 import { isRandom, parametersOf } from './randomised.ts';
 import type { View } from './rows.ts';
 import { confineOf, lookOf, moveOf, startOf } from './step.ts';
-
-/** A traced function compiled for the shapes of these inputs, and run on them. The engine keeps what it compiled. */
-export async function runCompiled<Output extends Record<string, Tensor>>(
-  engine: Engine,
-  name: string,
-  traced: (inputs: never) => Output,
-  inputs: Readonly<Record<string, Tree<NdArray>>>,
-): Promise<{ readonly [Name in keyof Output]: NdArray }> {
-  const compiled = await engine.compile(traced as unknown as Parameters<Engine['compile']>[0], specsOf(inputs), {
-    name,
-  });
-  return (await compiled.run(inputs)) as { readonly [Name in keyof Output]: NdArray };
-}
 
 export const UNIT_BOX = { lower: scalar(0), upper: scalar(1) } as const;
 

@@ -1,9 +1,8 @@
-import { int32, memoise, type NdArray, type Tree, vjp } from '@jsigr/engine';
+import { int32, memoise, type NdArray, runCompiled, type Tree, vjp } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { type AttackContext, defineAttack } from './attack.ts';
-import { runCompiled } from './compiled.ts';
 import { oneHot } from './losses.ts';
 import { inBall, type Nearest, nearer, nothingYet } from './nearest.ts';
 import { asNumber, blend, type Norm, perSample } from './norms.ts';

@@ -9,7 +9,9 @@ export type AttackErrorReason =
   | 'INVALID_BUDGET'
   | 'LEDGER_MISMATCH'
   | 'LEDGER_DAMAGED'
+  | 'EXAMPLES_DAMAGED'
   | 'NO_SURROGATES'
+  | 'NO_GRADIENTS'
   | 'NOT_FINITE';
 
 /** What was asked for cannot be attacked or evaluated; `field` names the culprit (`plan[1].epsilons[0]`), the message the limit. */

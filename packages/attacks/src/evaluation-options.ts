@@ -1,11 +1,14 @@
 import type { Split } from '@jsigr/datasets';
-import type { Classifier, ImageShape } from '@jsigr/models';
+import { type Classifier, type ImageShape, mayAsk } from '@jsigr/models';
 import { AttackError } from './errors.ts';
 import type { Ledger } from './ledger.ts';
 import type { AttackLoss } from './losses.ts';
 import type { NormName } from './norms.ts';
 import { checkPlan, type PlanEntry, type PlannedAttack } from './plan.ts';
 import type { LedgerRow } from './runner.ts';
+
+/** Rows that are computed together unless told otherwise. */
+export const BATCH_SIZE = 64;
 
 export interface EvaluationOptions {
   readonly target: Classifier;
@@ -30,6 +33,11 @@ export interface EvaluationOptions {
   readonly assessMasking?: boolean;
   /** No new work is begun once it is spent; what was not attempted is counted and said. */
   readonly budget?: Budget;
+  /**
+   * Attack only every `count`-th block, from block `index` on. What counts is the ledger: those of all shards, merged (`mergeLedgers`) and given to
+   * `resume`, make the report of the whole. The report of one shard says nothing.
+   */
+  readonly shard?: { readonly index: number; readonly count: number };
   /** An earlier evaluation of the same that was interrupted: what it holds is not done again. */
   readonly resume?: Ledger;
   /** Called after each unit of work with all that is known, to be kept for `resume`. */
@@ -62,9 +70,12 @@ export interface EvaluationProgress {
   readonly attemptsAtMost: number;
 }
 
+/** What must fit together before anything is attacked. */
+type Checked = Pick<EvaluationOptions, 'target' | 'surrogates' | 'split' | 'indices' | 'input' | 'plan' | 'budget'>;
+
 /** @throws AttackError naming what does not fit. @returns the plan with everything filled in. */
-export function checkedPlan(options: EvaluationOptions, batchSize: number): PlannedAttack[] {
-  const { target, surrogates, split, input, plan, budget = {} } = options;
+export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[] {
+  const { target, surrogates, split, indices, input, plan, budget = {} } = options;
   const size = input[0] * input[1] * input[2];
   for (const [field, { id, input: needed, classes }] of [
     ['target', target] as const,
@@ -87,10 +98,16 @@ export function checkedPlan(options: EvaluationOptions, batchSize: number): Plan
     throw new AttackError('INVALID_INPUT', 'batchSize', `${batchSize} is not an integer in 1..4096`);
   for (const [name, limit] of Object.entries(budget))
     if (!(limit > 0)) throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive number`);
-  return checkPlan(plan, size, surrogates.length);
+  if (!mayAsk(target, indices.length))
+    throw new AttackError(
+      'INVALID_BUDGET',
+      'maxQueries',
+      `the clean samples alone are ${indices.length} queries: allow more, or take fewer samples`,
+    );
+  return checkPlan(plan, size, { target, surrogates: surrogates.length });
 }
 
-function checkIndices({ target, split, indices }: EvaluationOptions): void {
+function checkIndices({ target, split, indices }: Checked): void {
   if (indices.length === 0) throw new AttackError('INVALID_INPUT', 'indices', 'no sample to evaluate');
   const seen = new Set<number>();
   for (const index of indices) {

@@ -1,9 +1,9 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, ensemble } from '@jsigr/models';
+import { argmax, type Classifier, ensemble, isQueried, mayAsk } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { AttackError } from './errors.ts';
-import { type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
+import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
 import { type Finding, flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
@@ -12,9 +12,7 @@ import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { looksLikeProbabilities, recovered } from './probabilities.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
-import { runAttack } from './runner.ts';
-
-const BATCH_SIZE = 64;
+import { LEAST_QUESTIONS, runAttack } from './runner.ts';
 
 /**
  * Attacks a classifier by a plan. Every attack meets every sample that the target classifies correctly, whatever other attacks achieved (unless the
@@ -31,6 +29,12 @@ export async function evaluate(
   const plan = checkedPlan(options, batchSize);
   const cells = plan.flatMap((planned) => planned.epsilons.map((epsilon): PlannedCell => ({ planned, epsilon })));
   const fingerprint = fingerprintOf(engine, options, batchSize, plan);
+  if (options.assessMasking && isQueried(options.target))
+    throw new AttackError(
+      'NO_GRADIENTS',
+      'assessMasking',
+      `masked gradients are looked for by gradients, and ${options.target.id} is a black box: ${options.target.blackBox}`,
+    );
   const { resume } = options;
   if (resume && resume.fingerprint !== fingerprint)
     throw new AttackError('LEDGER_MISMATCH', 'resume', 'the ledger is that of another model, plan, seed or engine');
@@ -135,9 +139,16 @@ class Work {
   }
 
   /** @returns undefined once the budget is spent. */
-  async unit(cell: number, block: number, make: () => Promise<Unit['rows']>): Promise<Unit | undefined> {
+  async unit(
+    cell: number,
+    block: number,
+    samples: number,
+    make: () => Promise<Unit['rows']>,
+  ): Promise<Unit | undefined> {
     const known = this.#known.get(`${cell} ${block}`);
-    if (!known && isSpent(this.options.budget ?? {}, this.#units)) return undefined;
+    const { budget = {}, target } = this.options;
+    const least = LEAST_QUESTIONS * Math.min(samples, this.options.batchSize);
+    if (!known && (isSpent(budget, this.#units) || !mayAsk(target, least))) return undefined;
     const began = performance.now();
     const unit = known ?? { cell, block, rows: await make(), seconds: (performance.now() - began) / 1000 };
     this.#units.push(unit);
@@ -170,8 +181,8 @@ async function attackAll(
     const units: Unit[] = [];
     let unattempted = 0;
     for (const [block, samples] of facing.entries()) {
-      if (samples.length === 0 || cell.epsilon === 0) continue;
-      const unit = await work.unit(index, block, () =>
+      if (samples.length === 0 || cell.epsilon === 0 || !isOfShard(block, work.options)) continue;
+      const unit = await work.unit(index, block, samples.length, () =>
         attackBlock(engine, work.options, cell, samples, { cell: index, cells: cells.length, facing, block }),
       );
       if (unit) units.push(unit);
@@ -184,6 +195,10 @@ async function attackAll(
     results.push({ ...cell, units, faced, unattempted, fooled, fallen: new Set([...before, ...fooled]) });
   }
   return results;
+}
+
+function isOfShard(block: number, { shard }: EvaluationOptions): boolean {
+  return shard === undefined || block % shard.count === shard.index;
 }
 
 /** What fell to the attacks before, in the same ball or a smaller one. Controls are no attacks, and who is looked at makes a difference. */

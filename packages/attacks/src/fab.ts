@@ -1,15 +1,15 @@
-import { float32, memoise, type NdArray, normal, uniform } from '@jsigr/engine';
+import { memoise, type NdArray, normal, runCompiled, uniform } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { type AttackContext, defineAttack } from './attack.ts';
-import { glance, runCompiled, sizeOfImage, startAt } from './compiled.ts';
+import { glance, sizeOfImage, startAt } from './compiled.ts';
 import { targetedMargin } from './losses.ts';
 import { inBall, type Nearest, nearer, nothingYet } from './nearest.ts';
 import { type Norm, perSample } from './norms.ts';
 import { clipped, type PlaneNorm, product, toPlane } from './plane.ts';
 import { margins } from './queries.ts';
 import { rankedTargets, targetCount } from './ranked-targets.ts';
-import { type RowState, type View, walk } from './rows.ts';
+import { choose, type RowState, type View, walk } from './rows.ts';
 import { countSetting } from './settings.ts';
 
 /** Constants of the paper: overshoot of the boundary, largest weight of the image, and how far to go back from an adversarial point. */
@@ -57,7 +57,7 @@ export const fabT = defineAttack({
         const margin = await margins(context, view, points, step);
         const wrong = Float32Array.from(margin.data, (value) => Number(value > 0));
         const nearest = nearer(state, points, wrong, distance.data);
-        const next = { points: either(wrong, back, points), ...nearest };
+        const next = { points: choose(wrong, back, points), ...nearest };
         return { state: next, fallen: inBall(nearest, view), judged: nearest.best };
       },
     });
@@ -110,12 +110,3 @@ const stepOf = memoise((norm: Norm) => ({ images, points, gradient, gap }: StepI
     back: tf.add(images, tf.mul(tf.sub(next, images), tf.scalar(BACKWARD))),
   };
 });
-
-/** Rows of `first` where `which` is 1, else of `second`. */
-function either(which: Float32Array, first: NdArray, second: NdArray): NdArray {
-  const size = first.data.length / which.length;
-  return float32(
-    Float32Array.from(second.data, (value, i) => (which[Math.floor(i / size)] ? (first.data[i] ?? 0) : value)),
-    second.shape,
-  );
-}

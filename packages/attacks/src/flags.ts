@@ -1,3 +1,4 @@
+import { type Classifier, isQueried } from '@jsigr/models';
 import type { CellResult } from './cells.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import type { PlannedAttack } from './plan.ts';
@@ -5,7 +6,7 @@ import { isRandom } from './randomised.ts';
 
 /** What a reader of the figures must know. */
 export interface Flag {
-  readonly name: 'probabilities' | 'few-classes' | 'randomised' | 'budget' | 'black-box-wins';
+  readonly name: 'black-box' | 'probabilities' | 'few-classes' | 'randomised' | 'budget' | 'black-box-wins';
   /** In plain words. */
   readonly message: string;
 }
@@ -15,11 +16,11 @@ export type Finding = Flag['name'];
 /** Share of all samples by which queries may beat gradients before it is said (AutoAttack warns from 0.2 points on). */
 const BLACK_BOX_LEAD = 0.002;
 
-const messages: Readonly<Record<Finding, string>> = {
+const messages: Readonly<Record<Exclude<Finding, 'black-box'>, string>> = {
   probabilities: 'the model gives probabilities; their logarithms were attacked as logits',
   'few-classes': 'the model has too few classes for the DLR loss (3, or 4 if targeted): the margin was raised instead',
   randomised: 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
-  budget: 'the budget was spent before the plan was done: what was not attempted counts as robust',
+  budget: 'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
   'black-box-wins': 'queries fooled samples that withstood every gradient attack: gradients may be masked',
 };
 
@@ -33,12 +34,22 @@ export function flagsOf(
   const needed = Math.max(...plan.map(classesNeeded));
   const findings: Finding[] = [
     ...found,
+    ...(isQueried(target) ? (['black-box'] as const) : []),
     ...(target.classes < needed ? (['few-classes'] as const) : []),
     ...(isRandom(target) ? (['randomised'] as const) : []),
-    ...(results.some(({ unattempted }) => unattempted > 0) ? (['budget'] as const) : []),
+    ...(results.some(({ unattempted }) => unattempted > 0) || wasShort(target) ? (['budget'] as const) : []),
     ...(blackBoxLead(results) > BLACK_BOX_LEAD * indices.length ? (['black-box-wins'] as const) : []),
   ];
-  return findings.map((name) => ({ name, message: messages[name] }));
+  return findings.map((name) => ({ name, message: name === 'black-box' ? blackBox(target) : messages[name] }));
+}
+
+function blackBox(target: Classifier): string {
+  const why = isQueried(target) ? target.blackBox : '';
+  return `the model was attacked as a black box, by queries, transferred examples and noise alone: ${why}`;
+}
+
+function wasShort(target: Classifier): boolean {
+  return isQueried(target) && (target.budget?.wasShort() ?? false);
 }
 
 /** Classes that a planned attack's loss is made for. */

@@ -1,5 +1,5 @@
 import { float32, normal, uniform } from '@jsigr/engine';
-import { argmax } from '@jsigr/models';
+import { argmax, mayAsk } from '@jsigr/models';
 import { z } from 'zod';
 import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
 import { sizeOfImage } from './compiled.ts';
@@ -89,6 +89,8 @@ async function searchAll(context: AttackContext, queries: number): Promise<Outco
   for (let step = 1; ; step++) {
     const open = rows.filter((row) => row.ask.length > 0 && row.used + row.ask.length <= queries);
     if (open.length === 0) break;
+    const questions = open.reduce((sum, row) => sum + row.ask.length, 0);
+    if (!mayAsk(context.source, questions + rows.length)) break;
     signal?.throwIfAborted();
     const asked = open.flatMap((row) => row.ask.map((image) => ({ image, index: rows.indexOf(row) })));
     const batch = float32(

@@ -1,12 +1,22 @@
+export { AdversarialKeeper, decodeAdversarial, encodeAdversarial, type KeptAdversarial } from './adversarial.ts';
 export type { Access, Attack, AttackContext, Cost, Goal, Outcome } from './attack.ts';
 export { toBytes } from './bytes.ts';
 export { type Capability, capabilities, type Setting } from './capabilities.ts';
 export { AttackError, type AttackErrorReason } from './errors.ts';
 export { evaluate } from './evaluation.ts';
 export type { Budget, EvaluationOptions, EvaluationProgress } from './evaluation-options.ts';
+export { decodeExamples, type ExampleSet, encodeExamples } from './example-files.ts';
 export type { Flag } from './flags.ts';
 export { classify } from './judge.ts';
-export { type Cell, decodeLedger, encodeLedger, type Ledger, type LedgerFiles, type Unit } from './ledger.ts';
+export {
+  type Cell,
+  decodeLedger,
+  encodeLedger,
+  type Ledger,
+  type LedgerFiles,
+  mergeLedgers,
+  type Unit,
+} from './ledger.ts';
 export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targetedDlr } from './losses.ts';
 export {
   assessMasking,
@@ -36,3 +46,10 @@ export {
   wilson,
 } from './statistics.ts';
 export { type Bounds, confine, gradientStep, gradientStepOf, type StepInputs } from './step.ts';
+export {
+  type MatrixCell,
+  type MatrixOptions,
+  type MatrixTable,
+  type TransferMatrix,
+  transferMatrix,
+} from './transfer-matrix.ts';

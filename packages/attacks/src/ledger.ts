@@ -141,6 +141,16 @@ export function decodeLedger(files: Readonly<Record<string, Uint8Array>>): Ledge
   };
 }
 
+/** What the shards of an evaluation found out, together. @throws AttackError LEDGER_MISMATCH for ledgers of different evaluations */
+export function mergeLedgers(ledgers: readonly Ledger[]): Ledger {
+  const [first] = ledgers;
+  if (!first) throw new AttackError('LEDGER_MISMATCH', 'ledgers', 'there is none');
+  if (ledgers.some(({ fingerprint }) => fingerprint !== first.fingerprint))
+    throw new AttackError('LEDGER_MISMATCH', 'ledgers', 'they are those of different models, plans, seeds or engines');
+  const units = ledgers.flatMap((ledger) => ledger.units).sort((a, b) => a.cell - b.cell || a.block - b.block);
+  return { ...first, units };
+}
+
 function asJson(value: unknown): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`);
 }

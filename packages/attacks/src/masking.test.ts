@@ -141,4 +141,22 @@ describe('planted maskers are caught', () => {
       evidence: 'two looks at the same image differ at 100.0 % of the samples',
     });
   });
+
+  test('random resizing at inference (Xie et al., arXiv 1711.01991) too', async () => {
+    // To three columns of its four or left as it is, then padded again: which of them is drawn for each image.
+    const target = randomised(honest, 'resizing', 1, (images, random) => {
+      const shrunk = tf.image.resizeBilinear(images as tf.Tensor4D, [1, 3]);
+      const padded = tf.pad(shrunk, [
+        [0, 0],
+        [0, 0],
+        [0, 1],
+        [0, 0],
+      ]);
+      const isShrunk = tf.reshape(tf.cast(tf.less(random, tf.scalar(0.5)), 'float32'), [-1, 1, 1, 1]);
+      return tf.add(images, tf.mul(isShrunk, tf.sub(padded, images)));
+    });
+    const { verdict, signals } = await assess(target);
+    expect(verdict).not.toBe('no_sign');
+    expect(signals.find(({ name }) => name === 'random-at-inference')?.verdict).toBe('suspected');
+  });
 });

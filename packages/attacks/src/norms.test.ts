@@ -1,7 +1,6 @@
-import { createEngine, type Engine, float32, type NdArray } from '@jsigr/engine';
+import { createEngine, type Engine, float32, type NdArray, runCompiled } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCompiled } from './compiled.ts';
 import { l1, l2, linf, type Norm, normNamed, norms } from './norms.ts';
 
 let engine: Engine;

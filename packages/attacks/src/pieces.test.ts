@@ -1,17 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { createEngine, type Engine, float32, int32, type NdArray } from '@jsigr/engine';
+import { createEngine, type Engine, float32, int32, type NdArray, runCompiled } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkpoints } from './apgd.ts';
 import { capabilities, capabilityMarkdown } from './capabilities.ts';
-import { runCompiled } from './compiled.ts';
 import { dlr, margin, targetedDlr } from './losses.ts';
+import { linf } from './norms.ts';
 import { checkPlan } from './plan.ts';
 import { toPlane } from './plane.ts';
 import { profilePlan, profiles } from './profiles.ts';
 import { attacks } from './registry.ts';
 import { bucketOf } from './rows.ts';
-import { shareAt } from './square.ts';
+import { shareAt, square } from './square.ts';
+import { linearClassifier } from './testing/linear.ts';
+
+const anyTarget = linearClassifier([[1], [2]], [0, 0]);
 
 let engine: Engine;
 beforeAll(async () => {
@@ -53,9 +56,43 @@ test('the squares of the square attack shrink as published, stretched to the num
   expect([5, 6].map((query) => shareAt(query, 5000))).toEqual([1, 1 / 2]);
 });
 
-test('rows are computed in one of four sizes', () => {
-  expect([1, 8, 9, 16, 17, 33, 64].map((count) => bucketOf(count, 64))).toEqual([8, 8, 16, 16, 32, 64, 64]);
-  expect(bucketOf(1, 3)).toBe(1);
+test('AutoAttack shrinks its squares as for 10,000 queries, as its authors run it', async () => {
+  expect(profiles.autoattack?.attacks.at(-1)?.settings).toMatchObject({ queries: 5000, stretch: false });
+  // Of 40 queries the later ones are squares of a pixel if the schedule is stretched (0.8 * 64 / 64), else of 5 x 5 (0.8 * 64 / 2).
+  const size = 64;
+  // Each quarter of the image is to move to another side than its neighbours, so that squares of 5 x 5 still find something.
+  const quarters = Array.from({ length: size }, (_, i) => (i % 8 < 4 === i < size / 2 ? 1 : -1));
+  const largestMove = async (stretch: boolean) => {
+    let before = new Float32Array(size);
+    let most = 0;
+    const onStep = ({ data }: NdArray, step: number) => {
+      const moved = [...data].filter((value, i) => Math.abs(value - (before[i] ?? 0)) > 1e-6).length;
+      if (step > 12) most = Math.max(most, moved);
+      before = Float32Array.from(data);
+    };
+    const context = {
+      engine,
+      source: linearClassifier([quarters.map(() => 0), quarters], [100, 0], [8, 8, 1]),
+      images: float32(new Float32Array(size).fill(0.5), [1, 8, 8, 1]),
+      labels: int32([0], [1]),
+      norm: linf,
+      epsilons: [0.1],
+      seed: 1,
+      attempts: [0],
+      sampleIndices: [0],
+      onStep,
+    };
+    await square.run(context, { queries: 40, stretch });
+    return most;
+  };
+  expect(await largestMove(true)).toBe(1);
+  expect(await largestMove(false)).toBeGreaterThan(1);
+});
+
+test('rows are computed in a size that was halved until it just holds them', () => {
+  expect([1, 3, 8, 9, 16, 17, 33, 64].map((count) => bucketOf(count, 64))).toEqual([1, 4, 8, 16, 16, 32, 64, 64]);
+  expect([1, 2, 3].map((count) => bucketOf(count, 3))).toEqual([1, 2, 3]);
+  expect(bucketOf(5, 4)).toBe(5);
 });
 
 const lossValues = ({ logits, labels, targets }: Record<'logits' | 'labels' | 'targets', tf.Tensor>) => ({
@@ -117,7 +154,7 @@ describe('the smallest perturbation onto a plane', () => {
 describe('profiles', () => {
   test.each(Object.keys(profiles))('%s is a valid plan', (name) => {
     const { plan } = profilePlan(name, [8 / 255]);
-    expect(checkPlan(plan, 3072, 2).length).toBe(plan.length);
+    expect(checkPlan(plan, 3072, { target: anyTarget, surrogates: 2 }).length).toBe(plan.length);
   });
 
   test('AutoAttack costs what is published: about 7,800 forwards and 1,910 backwards for an image that resists', () => {
@@ -140,9 +177,11 @@ describe('profiles', () => {
 
   test('an unknown one is refused with the known ones, and a norm that an attack does not know by the plan', () => {
     expect(() => profilePlan('quick', [0.1])).toThrow(
-      'profile: "quick" is none of smoke, rapid, standard, autoattack, transfer',
+      'profile: "quick" is none of smoke, rapid, standard, autoattack, black-box, transfer',
     );
-    expect(() => checkPlan(profilePlan('autoattack@l1', [0.1]).plan, 10, 0)).toThrow('attack "apgd" knows linf, l2');
+    expect(() => checkPlan(profilePlan('autoattack@l1', [0.1]).plan, 10, { target: anyTarget, surrogates: 0 })).toThrow(
+      'attack "apgd" knows linf, l2',
+    );
   });
 });
 

@@ -1,5 +1,6 @@
+import type { Classifier } from '@jsigr/models';
 import type { Attack } from './attack.ts';
-import { checkEpsilon } from './check-context.ts';
+import { checkEpsilon, checkGradients } from './check-context.ts';
 import { AttackError } from './errors.ts';
 import { type Norm, type NormName, normNamed } from './norms.ts';
 import { attackNamed } from './registry.ts';
@@ -45,9 +46,13 @@ export function defaultPlan(epsilons: readonly number[], options: { readonly tra
 
 /**
  * @param size numbers of one image.
- * @throws AttackError INVALID_PLAN, UNKNOWN_ATTACK, UNKNOWN_NORM, INVALID_EPSILON, INVALID_SETTING, NO_SURROGATES, each naming its field.
+ * @throws AttackError INVALID_PLAN, UNKNOWN_ATTACK, UNKNOWN_NORM, INVALID_EPSILON, INVALID_SETTING, NO_SURROGATES, NO_GRADIENTS, each naming its field.
  */
-export function checkPlan(plan: readonly PlanEntry[], size: number, surrogates: number): PlannedAttack[] {
+export function checkPlan(
+  plan: readonly PlanEntry[],
+  size: number,
+  { target, surrogates }: { readonly target: Classifier; readonly surrogates: number },
+): PlannedAttack[] {
   if (plan.length === 0) throw new AttackError('INVALID_PLAN', 'plan', 'no attack is planned; name at least one');
   return plan.map((entry, index) => {
     const field = `plan[${index}]`;
@@ -67,12 +72,9 @@ export function checkPlan(plan: readonly PlanEntry[], size: number, surrogates: 
     const source = entry.source ?? (attack.access === 'transfer' ? 'surrogates' : 'target');
     if (source === 'surrogates' && surrogates === 0)
       throw new AttackError('NO_SURROGATES', `${field}.source`, `attack "${attack.name}" needs at least one surrogate`);
-    return {
-      attack,
-      norm,
-      epsilons: [...new Set(entry.epsilons)].sort((a, b) => a - b),
-      settings: attack.parse(entry.settings, `${field}.settings`),
-      source,
-    };
+    const settings = attack.parse(entry.settings, `${field}.settings`);
+    if (source === 'target' && attack.cost(settings, target.classes).backwards > 0)
+      checkGradients(target, attack.name, `${field}.attack`);
+    return { attack, norm, epsilons: [...new Set(entry.epsilons)].sort((a, b) => a - b), settings, source };
   });
 }

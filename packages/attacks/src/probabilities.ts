@@ -1,5 +1,5 @@
-import { memoise } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import { float32, memoise } from '@jsigr/engine';
+import { type Classifier, isQueried, type QueriedClassifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Do these outputs (a row for each sample) look like those of a softmax: none negative, each row adding up to 1? */
@@ -15,7 +15,15 @@ export function looksLikeProbabilities(rows: readonly Float32Array[]): boolean {
  * is, the softmax would be taken twice and gradients would vanish.
  */
 export function recovered(classifier: Classifier): Classifier {
-  return { ...classifier, forward: logarithmOf(classifier.forward) };
+  if (!isQueried(classifier)) return { ...classifier, forward: logarithmOf(classifier.forward) };
+  const query: QueriedClassifier['query'] = async (images, signal) => {
+    const { data, shape } = await classifier.query(images, signal);
+    return float32(
+      Float32Array.from(data, (value) => Math.log(Math.max(value, FLOOR))),
+      shape,
+    );
+  };
+  return { ...classifier, query } as QueriedClassifier;
 }
 
 /** Smallest probability that is told from zero. */

@@ -44,7 +44,17 @@ export const profiles: Readonly<Record<string, Profile>> = {
       { attack: 'apgd', settings: { loss: 'ce', steps: 100, restarts: 1 } },
       { attack: 'apgd-t', settings: { steps: 100, restarts: 1, targets: 9 } },
       { attack: 'fab-t', settings: { steps: 100, restarts: 1, targets: 9 } },
-      { attack: 'square', settings: { queries: 5000, restarts: 1, area: 0.8 } },
+      { attack: 'square', settings: { queries: 5000, restarts: 1, area: 0.8, stretch: false } },
+    ],
+  },
+  'black-box': {
+    summary: 'what needs no gradients of the model: noise, transferred examples, queries for scores and for classes',
+    cascade: false,
+    attacks: [
+      { attack: 'noise', settings: { restarts: 3 } },
+      { attack: 'mi-fgsm' },
+      { attack: 'square', settings: { queries: 1000 } },
+      { attack: 'hop-skip-jump', settings: { queries: 1000 } },
     ],
   },
   transfer: {

@@ -1,10 +1,9 @@
-import { memoise, type NdArray, type Tree } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import { type Engine, float32, memoise, type NdArray, runCompiled, type Tree } from '@jsigr/engine';
+import { type Classifier, isQueried } from '@jsigr/models';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { AttackContext } from './attack.ts';
-import { runCompiled } from './compiled.ts';
 import { losses } from './losses.ts';
-import { parametersOf } from './randomised.ts';
+import { type Asking, parametersOf } from './randomised.ts';
 import { bucketOf, takeRows, type View } from './rows.ts';
 
 // What may be asked of a model without its gradients.
@@ -24,9 +23,36 @@ export const logitsOf = memoise(
     ({ parameters, points }: Omit<QueryInputs, 'labels'>) => ({ logits: forward(parameters, points) }),
 );
 
+/** Logits `[count, classes]` of the first `count` points, the others of which are filling: one forward pass each. */
+export async function logitsAt(
+  engine: Engine,
+  classifier: Classifier,
+  points: NdArray,
+  {
+    count,
+    signal,
+    ...asking
+  }: Asking & { readonly count: number; readonly call: number; readonly signal?: AbortSignal | undefined },
+): Promise<Float32Array> {
+  if (isQueried(classifier)) {
+    const rows = Array.from({ length: count }, (_, row) => row);
+    return (await classifier.query(takeRows(points, rows), signal)).data as Float32Array;
+  }
+  const inputs = { parameters: parametersOf(classifier, asking, asking.call), points };
+  const { logits } = await runCompiled(engine, 'logits', logitsOf(classifier.forward), inputs);
+  return (logits.data as Float32Array).subarray(0, count * classifier.classes);
+}
+
 /** The best other logit minus the label's of each place: one forward pass. */
 export async function margins(context: AttackContext, view: View, points: NdArray, call: number): Promise<NdArray> {
-  const { engine, source, seed } = context;
+  const { engine, source, seed, signal } = context;
+  if (isQueried(source)) {
+    const logits = await logitsAt(engine, source, points, { seed, ...view, call, signal });
+    return float32(
+      view.rows.map((_, place) => marginOf(logits, view.labels.data[place] ?? 0, source.classes, place % view.count)),
+      [view.rows.length],
+    );
+  }
   const parameters = parametersOf(source, { seed, ...view }, call);
   const inputs = { parameters, points, labels: view.labels };
   return (await runCompiled(engine, 'margins', marginsOf(source.forward), inputs)).margins;
@@ -50,11 +76,16 @@ export async function logitsOfRows(
       sampleIndices: places.map((place) => sampleIndices[rows[place] ?? 0] ?? 0),
       attempts: places.map((place) => attempts[rows[place] ?? 0] ?? 0),
     };
-    const inputs = { parameters: parametersOf(source, asking, call), points: takeRows(images, places) };
-    const { logits } = await runCompiled(engine, 'logits', logitsOf(source.forward), inputs);
-    const data = logits.data as Float32Array;
+    const points = takeRows(images, places);
+    const data = await logitsAt(engine, source, points, { ...asking, count, call, signal: context.signal });
     for (let place = 0; place < count; place++)
       found.push(data.slice(place * source.classes, (place + 1) * source.classes));
   }
   return found;
+}
+
+function marginOf(logits: Float32Array, label: number, classes: number, row: number): number {
+  const own = logits.subarray(row * classes, (row + 1) * classes);
+  const others = own.filter((_, k) => k !== label);
+  return Math.max(...others) - (own[label] ?? 0);
 }

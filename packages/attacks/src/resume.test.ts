@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { evaluate } from './evaluation.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
-import { decodeLedger, encodeLedger, type Ledger } from './ledger.ts';
+import { decodeLedger, encodeLedger, type Ledger, mergeLedgers } from './ledger.ts';
 import { type AttackLoss, losses } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
 import { randomised } from './randomised.ts';
@@ -49,6 +49,26 @@ const base: EvaluationOptions = {
   seed: 4,
   batchSize: 8,
 };
+
+describe('an evaluation in shards', () => {
+  test.each([2, 3, 8])('of %i, their ledgers put together, is the whole', async (count) => {
+    const options = { ...base, cascade: true, assessMasking: true };
+    const whole = await evaluate(engine, options);
+    const ledgers: Ledger[] = [];
+    for (let index = 0; index < count; index++)
+      ledgers.unshift((await evaluate(engine, { ...options, assessMasking: false, shard: { index, count } })).ledger);
+    const units = ledgers.map((ledger) => ledger.units.length);
+    expect(units.reduce((sum, each) => sum + each, 0)).toBe(whole.ledger.units.length);
+    const merged = await evaluate(engine, { ...options, resume: mergeLedgers(ledgers) });
+    expect(withoutSeconds(merged)).toEqual(withoutSeconds(whole));
+  });
+
+  test('of another evaluation does not go with them', async () => {
+    const one = await evaluate(engine, { ...base, shard: { index: 0, count: 2 } });
+    const other = await evaluate(engine, { ...base, seed: 5, shard: { index: 1, count: 2 } });
+    expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(/different models, plans, seeds or engines/);
+  });
+});
 
 describe('an evaluation that was interrupted', () => {
   test.each([1, 7, 20])('after %i units goes on from its ledger to the same result', async (stop) => {

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { float32, int32, type NdArray } from '@jsigr/engine';
+import { isQueried, mayAsk } from '@jsigr/models';
 import type { AttackContext, Cost, Outcome } from './attack.ts';
 
 /** The rows of an attack that are still computed, filled up to one of a few sizes so that few shapes are compiled. */
@@ -16,10 +17,11 @@ export interface View {
   readonly sampleIndices: readonly number[];
 }
 
-/** The smallest of `most`, a half, a quarter and an eighth of it that holds `count` rows. */
+/** The smallest of `most`, its half, its quarter and so on that holds `count` rows: a size is compiled in the time of a few steps. */
 export function bucketOf(count: number, most: number): number {
-  const sizes = [8, 4, 2, 1].map((part) => Math.ceil(most / part));
-  return sizes.find((size) => size >= count) ?? count;
+  let size = most;
+  while (size > 1 && Math.ceil(size / 2) >= count) size = Math.ceil(size / 2);
+  return Math.max(size, count);
 }
 
 export function viewOf(context: AttackContext, rows: readonly number[]): View {
@@ -47,6 +49,15 @@ export function takeRows(array: NdArray, rows: readonly number[]): NdArray {
     copy.set(array.data.subarray(row * size, (row + 1) * size), place * size);
   });
   return copy instanceof Int32Array ? int32(copy, shape) : float32(copy, shape);
+}
+
+/** The rows of `first` where `which` is 1, those of `second` elsewhere. */
+export function choose(which: ArrayLike<number>, first: NdArray, second: NdArray): NdArray {
+  const data = second.data.slice() as Float32Array;
+  const size = data.length / which.length;
+  for (let row = 0; row < which.length; row++)
+    if (which[row]) data.set(first.data.subarray(row * size, (row + 1) * size), row * size);
+  return float32(data, second.shape);
 }
 
 /** What an attack remembers from step to step: arrays with a row for each place of the view. `points` are its present images. */
@@ -89,7 +100,9 @@ export async function walk<State extends RowState>(context: AttackContext, path:
     const places = found.take(view, fallen, judged ?? state.points, result(state));
     onStep?.(found.with(view, state.points), step);
     if (step === path.steps || places.length === 0) break;
-    if (bucketOf(places.length, context.batchSize ?? sampleIndices.length) < view.rows.length) {
+    // Who is asked is not asked about what has fallen; who is traced is computed in one of a few shapes.
+    const fits = bucketOf(places.length, context.batchSize ?? sampleIndices.length) < view.rows.length;
+    if (fits || (isQueried(context.source) && places.length < view.count)) {
       const smaller = viewOf(
         context,
         places.map((place) => view.rows[place] ?? 0),
@@ -97,6 +110,8 @@ export async function walk<State extends RowState>(context: AttackContext, path:
       state = shrink(state, places, smaller.rows.length);
       view = smaller;
     }
+    // What is asked next, and the judge's questions about all rows, must lie within the budget: what was found so far is to be judged.
+    if (!mayAsk(context.source, places.length * path.stepCost.forwards + sampleIndices.length)) break;
     await setImmediate(); // the engine holds the event loop: let an abort arrive
     signal?.throwIfAborted();
     found.spend(view, path.stepCost);

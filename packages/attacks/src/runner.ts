@@ -1,8 +1,8 @@
 import type { Split } from '@jsigr/datasets';
 import { type Engine, float32 } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import { type Classifier, mayAsk } from '@jsigr/models';
 import type { Attack } from './attack.ts';
-import { piecesOf, samplesOf } from './batches.ts';
+import { piecesOf, poolOf, samplesOf } from './batches.ts';
 import { judge } from './judge.ts';
 import type { AttackLoss } from './losses.ts';
 import type { Norm, NormName } from './norms.ts';
@@ -56,6 +56,9 @@ export interface AttackJob {
   readonly onExample?: (row: LedgerRow, image: Float32Array) => void;
 }
 
+/** Of each try: where it starts, and what the judge asks. */
+export const LEAST_QUESTIONS = 2;
+
 interface Try {
   readonly sample: number;
   readonly attempt: number;
@@ -77,6 +80,7 @@ export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
     ).flat();
     for (const piece of piecesOf(tries, job.batchSize)) {
       job.signal?.throwIfAborted();
+      if (!mayAsk(job.target, LEAST_QUESTIONS * piece.length)) return rows;
       rows.push(...(await attackTogether(job, piece)));
       job.onProgress?.(rows.length, rows.length + resisting.length * (attempts - attempt));
     }
@@ -106,7 +110,7 @@ async function attackTogether(job: AttackJob, tries: readonly Try[]): Promise<Le
       seed,
       attempts: tries.map(({ attempt }) => attempt),
       batchSize,
-      pool: poolOf(job),
+      pool: poolOf(split, target.input),
       ...(members && { members }),
       ...(starts && { starts }),
       ...(loss && { loss }),
@@ -150,16 +154,4 @@ function startsOf({ startOf, split, target }: AttackJob, tries: readonly Try[], 
     if (start) data.set(start, row * (data.length / tries.length));
   });
   return float32(data, shape);
-}
-
-/** Images to mix in: the same few of the split for every sample, whatever is attacked. */
-const POOL = 64;
-
-function poolOf({ split, target }: AttackJob) {
-  const count = Math.min(POOL, split.count);
-  return samplesOf(
-    split,
-    target.input,
-    Array.from({ length: count }, (_, i) => i),
-  );
 }

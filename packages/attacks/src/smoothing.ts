@@ -1,6 +1,5 @@
-import { type Engine, float32, normal } from '@jsigr/engine';
+import { type Engine, float32, normal, runCompiled } from '@jsigr/engine';
 import { argmax, type Classifier } from '@jsigr/models';
-import { runCompiled } from './compiled.ts';
 import { AttackError } from './errors.ts';
 import { logitsOf } from './queries.ts';
 import { clopperPearson, normalQuantile } from './statistics.ts';

@@ -1,7 +1,6 @@
-import { createEngine, type Engine, float32, int32, scalar } from '@jsigr/engine';
+import { createEngine, type Engine, float32, int32, runCompiled, scalar } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCompiled } from './compiled.ts';
 import { type AttackLoss, oneHot } from './losses.ts';
 import { l2, linf, type Norm } from './norms.ts';
 import { gradientStepOf } from './step.ts';

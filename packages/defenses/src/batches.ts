@@ -1,5 +1,6 @@
 import { addNoise, augmentBatch, cutOut, drawTransforms, gatherBatch } from '@jsigr/datasets';
-import { float32, type NdArray } from '@jsigr/engine';
+import { float32, type NdArray, uniform } from '@jsigr/engine';
+import type { TransferredExamples } from './feedback.ts';
 import type { TrainingRun } from './run.ts';
 import { gatherMaps, type SaliencyMaps } from './saliency-cache.ts';
 
@@ -17,18 +18,23 @@ export interface TrainingBatch {
   readonly sampleIndices: readonly number[];
 }
 
-/**
- * The training images with these indices, augmented by random numbers of the seed, the epoch (from 0) and the sample.
- * @param maps saliency of the dataset's training images
- */
+/** What goes with the training images for an epoch. */
+export interface BatchCompanions {
+  /** Saliency of the dataset's training images. */
+  readonly maps: SaliencyMaps | undefined;
+  readonly examples: TransferredExamples | undefined;
+}
+
+/** The training images with these indices, augmented by random numbers of the seed, the epoch (from 0) and the sample. */
 export function makeBatch(
   { dataset, model, plan }: TrainingRun,
-  maps: SaliencyMaps | undefined,
+  { maps, examples }: BatchCompanions,
   indices: Uint32Array,
   epoch: number,
 ): TrainingBatch {
   const { seed, augmentation } = plan.config;
   const { images, labels } = gatherBatch(dataset.train, indices, model.input);
+  if (examples) putExamples(images, examples, { seed, epoch }, indices);
   const [height, width] = model.input;
   const { cropPadding: crop, flip, noise, cutout } = augmentation;
   const time = { seed, epoch };
@@ -45,6 +51,23 @@ export function makeBatch(
     saliency: moved.companions[0],
     sampleIndices: [...indices],
   };
+}
+
+/** Puts adversarial examples in the place of their images, as often as `share` says. Whatever augments the image augments the example. */
+function putExamples(
+  { data }: NdArray,
+  { images, share }: TransferredExamples,
+  { seed, epoch }: { readonly seed: number; readonly epoch: number },
+  indices: Uint32Array,
+): void {
+  const size = data.length / indices.length;
+  indices.forEach((index, row) => {
+    const example = images.get(index);
+    if (!example) return;
+    const [drawn = 1] = uniform({ seed, stream: 'examples', step: epoch, sample: index }, 1);
+    if (drawn >= share) return;
+    for (let i = 0; i < size; i++) data[row * size + i] = (example[i] ?? 0) / 255;
+  });
 }
 
 function oneHot({ data }: NdArray, classes: number): NdArray {

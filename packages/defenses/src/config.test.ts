@@ -103,6 +103,22 @@ describe('a training configuration', () => {
       config: objective('jsigr', { saliencyMethod: 'tea' }),
       message: /^objective.settings.saliencyMethod: .*perturbation/,
     },
+    {
+      config: { objective: { name: 'jsigr', settings: { mask: 'none' } } },
+      message: /^objective.settings.mask: must be hard or soft, .*the selective term needs saliency/,
+    },
+    {
+      config: { objective: { name: 'jsigr', settings: { maskQuantile: 1.5 } } },
+      message: /^objective.settings.maskQuantile: .*<=1/,
+    },
+    {
+      config: { objective: { name: 'selective', settings: { maskQuantile: -0.1 } } },
+      message: /^objective.settings.maskQuantile: .*>=0/,
+    },
+    {
+      config: { objective: { name: 'jsigr', settings: { mask: 'soft', maskQuantile: 0.5 } } },
+      message: /^objective.settings.maskQuantile: needs mask=hard/,
+    },
     { config: { techniques: { averageDecay: 1 } }, message: /^techniques.averageDecay: .*1/ },
     {
       config: { techniques: { classWeights: '1,x' } },

@@ -1,4 +1,4 @@
-import { ACTIVATION_NAMES, findArchitecture, MAX_SEED, NORM_KINDS } from '@jsigr/models';
+import { findArchitecture, MAX_SEED, modelSpecSchema } from '@jsigr/models';
 import * as z from 'zod';
 import { parseSettings } from './errors.ts';
 import type { BoundObjective } from './objectives/objective.ts';
@@ -18,16 +18,8 @@ const named = (name: string, description: string) =>
 /** A training run as data. Names are looked up in the registries, whose rows describe the settings. */
 export const trainingConfigSchema = z.strictObject({
   architecture: z.string().default('lenet').describe('name of an architecture of the zoo'),
-  activation: z
-    .enum(ACTIVATION_NAMES)
-    .default('relu')
-    .describe('relu, or softplus, gelu, silu or tanh for a smooth network'),
-  norm: z
-    .enum(NORM_KINDS)
-    .optional()
-    .describe(
-      'normalisation layers: none, batch or group, if the architecture has them; by default its own first choice',
-    ),
+  activation: modelSpecSchema.shape.activation,
+  norm: modelSpecSchema.shape.norm,
   denoise: z
     .boolean()
     .optional()

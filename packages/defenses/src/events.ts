@@ -35,6 +35,8 @@ export interface EpochEvent {
   readonly heldOutAccuracy?: number;
   /** What the objective's probe measured, e.g. `pgdAccuracy`: fractions 0..1; empty for most objectives. */
   readonly probe: Readonly<Record<string, number>>;
+  /** What the penalties were multiplied with: 1, unless a loop's feedback said otherwise. */
+  readonly penaltyFactor: number;
   /** Wall time of the epoch: saliency maps, steps and held-out accuracy. */
   readonly seconds: number;
   /** The part of it that making saliency maps took; 0 where none were made. */
@@ -46,16 +48,22 @@ export interface CheckpointEvent {
   readonly checkpoint: Checkpoint;
 }
 
+/** The state between two steps of an epoch, for `resume`: it is no result, and nothing was measured on it. */
+export interface StateEvent {
+  readonly type: 'state';
+  readonly checkpoint: Checkpoint;
+}
+
 /**
- * The last event. `stopped`: `shouldStop` said so; `stopped-early`: the held-out accuracy did not rise any more. With early stopping the
+ * The last event. `paused`: `shouldPause` said so, and the checkpoint is a state to go on from that was no event before. `stopped`: `shouldStop` said so; `stopped-early`: the held-out accuracy did not rise any more. With early stopping the
  * checkpoint of a training that came to its end is that of the best epoch.
  */
 export interface FinishedEvent {
   readonly type: 'finished';
-  readonly reason: 'completed' | 'stopped' | 'stopped-early';
+  readonly reason: 'completed' | 'stopped' | 'stopped-early' | 'paused';
   readonly step: number;
-  /** The last checkpoint, which was an event of its own before. */
+  /** The last checkpoint; unless training paused it was an event of its own before. */
   readonly checkpoint: Checkpoint;
 }
 
-export type TrainingEvent = StepEvent | EpochEvent | CheckpointEvent | FinishedEvent;
+export type TrainingEvent = StepEvent | EpochEvent | CheckpointEvent | StateEvent | FinishedEvent;

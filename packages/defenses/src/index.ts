@@ -7,7 +7,14 @@ export {
   trainingConfigSchema,
 } from './config.ts';
 export { TrainingError, type TrainingErrorReason } from './errors.ts';
-export type { CheckpointEvent, EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
+export type { CheckpointEvent, EpochEvent, FinishedEvent, StateEvent, StepEvent, TrainingEvent } from './events.ts';
+export {
+  adaptPenalties,
+  FIRST_CONTROL,
+  type LoopFeedback,
+  type PenaltyControl,
+  type TransferredExamples,
+} from './feedback.ts';
 export { type ObjectiveHelp, objectivesHelp, type SettingHelp, settingsHelp, techniquesHelp } from './help.ts';
 export type { BoundObjective, Objective, TracedBatch, TracedLoss } from './objectives/objective.ts';
 export { findObjective, listObjectives } from './objectives/registry.ts';

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { planTraining, type TrainingConfig } from './config.ts';
 import { type NetworkDescription, problemsOf, type Undertaking } from './requirements.ts';
 
-const model = { architecture: 'lenet', activation: 'relu', input: [28, 28, 1], classes: 10 } as const;
+const model = {
+  architecture: 'lenet',
+  activation: 'relu',
+  norm: 'none',
+  denoise: false,
+  input: [28, 28, 1],
+  classes: 10,
+} as const;
 const network = (change: Partial<NetworkDescription> = {}): NetworkDescription => ({
   id: 'models/1',
   ...model,
@@ -52,8 +59,16 @@ describe('what fits together', () => {
       config: {},
       networks: { initial: network({ input: [32, 32, 3], activation: 'tanh' }) },
       expected: [
-        "initial: models/1 takes images of [32, 32, 3], the dataset's are [28, 28, 1]",
         'initial: models/1 has the activation tanh, relu is trained',
+        "initial: models/1 takes images of [32, 32, 3], the dataset's are [28, 28, 1]",
+      ],
+    },
+    {
+      config: teacher,
+      networks: { teacher: network({ norm: 'batch', denoise: true }) },
+      expected: [
+        'teacher: models/1 has the norm batch, none is trained',
+        'teacher: models/1 has denoising blocks, what is trained has none',
       ],
     },
     { config: ensemble, expected: ['surrogates: are missing: ensemble-at trains on their adversarial examples'] },

@@ -6,8 +6,10 @@ import { classWeightsProblem } from './techniques.ts';
 export interface NetworkDescription {
   readonly id: string;
   readonly architecture: string;
-  /** Absent where it is not known, which is no mistake. */
-  readonly activation?: string;
+  /** The switches of the architecture; absent where they are not known, which is no mistake. */
+  readonly activation?: string | undefined;
+  readonly norm?: string | undefined;
+  readonly denoise?: boolean | undefined;
   readonly input: ImageShape;
   readonly classes: number;
 }
@@ -62,7 +64,7 @@ const CHECKS: readonly Check[] = [
   ({ model, initial }) => (initial ? differences('initial', initial, model) : []),
   ({ model, surrogates }) =>
     surrogates.flatMap((surrogate, i) =>
-      differences(`surrogates[${i}]`, surrogate, { ...model, architecture: surrogate.architecture }, false),
+      differences(`surrogates[${i}]`, surrogate, { ...model, ...switchesOf(surrogate) }),
     ),
   ({ plan: { objective, config } }) => {
     const warmup = objective.saliency?.warmupEpochs ?? 0;
@@ -92,22 +94,36 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
-function differences(
-  field: string,
-  network: NetworkDescription,
-  model: Omit<NetworkDescription, 'id'>,
-  sameActivation = true,
-): Problem[] {
-  const { architecture, input, classes, activation } = network;
+/** What a network is beside its images and classes, with the words for a difference. */
+const SWITCHES = {
+  architecture: (its: unknown, ours: unknown) => `is a ${its}, a ${ours} is trained`,
+  activation: (its: unknown, ours: unknown) => `has the activation ${its}, ${ours} is trained`,
+  norm: (its: unknown, ours: unknown) => `has the norm ${its}, ${ours} is trained`,
+  denoise: (its: unknown) =>
+    its ? 'has denoising blocks, what is trained has none' : 'has no denoising blocks, what is trained has some',
+} as const;
+type Switch = keyof typeof SWITCHES;
+const switches = Object.keys(SWITCHES) as Switch[];
+
+function switchesOf(network: NetworkDescription): Pick<NetworkDescription, Switch> {
+  return Object.fromEntries(switches.map((name) => [name, network[name]])) as unknown as Pick<
+    NetworkDescription,
+    Switch
+  >;
+}
+
+function differences(field: string, network: NetworkDescription, model: Omit<NetworkDescription, 'id'>): Problem[] {
+  const { input, classes } = network;
   const wrong = (message: string) => ({ field, message: `${network.id} ${message}` });
+  const differing = switches.filter((name) => {
+    const [its, ours] = [network[name], model[name]];
+    return its !== undefined && ours !== undefined && its !== ours;
+  });
   return [
-    ...(architecture === model.architecture ? [] : [wrong(`is a ${architecture}, a ${model.architecture} is trained`)]),
+    ...differing.map((name) => wrong(SWITCHES[name](network[name], model[name]))),
     ...(input.join() === model.input.join()
       ? []
       : [wrong(`takes images of [${input.join(', ')}], the dataset's are [${model.input.join(', ')}]`)]),
     ...(classes === model.classes ? [] : [wrong(`tells ${classes} classes apart, the dataset has ${model.classes}`)]),
-    ...(sameActivation && activation && model.activation && activation !== model.activation
-      ? [wrong(`has the activation ${activation}, ${model.activation} is trained`)]
-      : []),
   ];
 }

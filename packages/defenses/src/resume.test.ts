@@ -65,6 +65,7 @@ async function trained(config: TrainingConfig, options: TrainingOptions = {}, un
   let made = 0;
   return trainToEnd(engine, config, bands(45), {
     ...options,
+    turnSeconds: 0,
     shouldStop: () => made >= until,
     onEvent: ({ type }: TrainingEvent) => {
       if (type === 'step') made++;
@@ -89,6 +90,59 @@ describe('a run that was interrupted gives the bits of one that was not', () => 
     for (const steps of [1, 2, 6]) resume = decodeCheckpoint(encodeCheckpoint(await trained(jsigr, { resume }, steps)));
     expect(resume.step).toBe(14);
     expect(contents(await trained(jsigr, { resume }))).toEqual(contents(await trained(jsigr)));
+  });
+});
+
+describe('a state within an epoch', () => {
+  it('is an event when it is asked for, and training goes on from it to the same bytes', async () => {
+    const whole = await trained(jsigr);
+    const states: Checkpoint[] = [];
+    let made = 0;
+    await trainToEnd(engine, jsigr, bands(45), {
+      turnSeconds: 0,
+      shouldKeep: () => made % 5 === 0,
+      onEvent: (event) => {
+        if (event.type === 'step') made++;
+        if (event.type === 'state') states.push(event.checkpoint);
+      },
+    });
+    expect(states.map(({ step }) => step)).toEqual([5, 10, 15]);
+    for (const state of states) {
+      const resume = decodeCheckpoint(encodeCheckpoint(state));
+      expect(encodeCheckpoint(await trained(jsigr, { resume }))).toEqual(encodeCheckpoint(whole));
+    }
+  });
+
+  it('is none at the end of an epoch: whoever went on from there would never judge and keep that epoch', async () => {
+    const kept: number[] = [];
+    await trainToEnd(engine, jsigr, bands(45), {
+      turnSeconds: 0,
+      shouldKeep: () => true,
+      onEvent: (event) => {
+        if (event.type === 'state') kept.push(event.checkpoint.step);
+      },
+    });
+    expect(kept.slice(0, 6)).toEqual([1, 2, 3, 5, 6, 7]);
+    expect(kept.every((step) => step % 4 > 0)).toBe(true);
+  });
+
+  it('is what training that pauses ends with, at once and without measuring anything', async () => {
+    for (const pauseAt of [0, 3, 8]) {
+      const seen: TrainingEvent[] = [];
+      let made = 0;
+      const state = await trainToEnd(engine, jsigr, bands(45), {
+        turnSeconds: 0,
+        shouldPause: () => made >= pauseAt,
+        onEvent: (event) => {
+          seen.push(event);
+          if (event.type === 'step') made++;
+        },
+      });
+      expect(seen.at(-1)).toMatchObject({ type: 'finished', reason: 'paused', step: pauseAt });
+      expect(seen.filter(({ type }) => type === 'epoch')).toHaveLength(Math.floor(pauseAt / 4));
+      const resume = decodeCheckpoint(encodeCheckpoint(state));
+      expect(contents(await trained(jsigr, { resume }))).toEqual(contents(await trained(jsigr)));
+    }
   });
 });
 
@@ -157,8 +211,9 @@ describe('early stopping', () => {
   });
 });
 
-function contents({ parameters, optimizer }: Checkpoint) {
+/** All that a checkpoint holds, the figures in its manifest too. */
+function contents({ parameters, optimizer, ...manifest }: Checkpoint) {
   const numbers = (arrays: Readonly<Record<string, NdArray>>) =>
     Object.fromEntries(Object.entries(arrays).map(([name, { data }]) => [name, [...data]]));
-  return { parameters: numbers(parameters), optimizer: numbers(optimizer) };
+  return { ...manifest, parameters: numbers(parameters), optimizer: numbers(optimizer) };
 }

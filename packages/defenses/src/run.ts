@@ -11,6 +11,7 @@ import {
 } from '@jsigr/models';
 import { planTraining, type TrainingConfig, type TrainingPlan } from './config.ts';
 import { TrainingError } from './errors.ts';
+import type { LoopFeedback } from './feedback.ts';
 import { problemsOf } from './requirements.ts';
 import { mapsBy, type SaliencyEstimator } from './saliency-cache.ts';
 import { classWeights, type TracedTechniques, traceTechniques } from './techniques.ts';
@@ -39,10 +40,18 @@ export interface TrainingOptions {
   readonly teacher?: FixedNetwork;
   /** Whose adversarial examples `ensemble-at` trains on; of any architecture. */
   readonly surrogates?: readonly FixedNetwork[];
+  /** About how long the engine may work before it looks at the signal and at `shouldStop` (default 0.1 s); 0: after every step. */
+  readonly turnSeconds?: number;
   /** Aborts between steps: the generator throws the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Asked between steps: training ends well, with a last checkpoint. */
+  /** Asked between turns: training ends well, with a last checkpoint. */
   readonly shouldStop?: () => boolean;
+  /** Asked between steps: training ends as soon as it can, with the state that it goes on from; nothing is measured any more. */
+  readonly shouldPause?: () => boolean;
+  /** Asked between steps: the state that training could go on from becomes an event. */
+  readonly shouldKeep?: () => boolean;
+  /** Asked before every epoch: what the reports of an attacker have changed since. */
+  readonly feedback?: () => LoopFeedback;
   /** What makes the saliency maps, in place of the objective's `saliencyMethod`. */
   readonly saliency?: SaliencyEstimator;
   /** A clock in milliseconds. */

@@ -22,8 +22,12 @@ export interface TrainingState {
   readonly mapped?: Arrays;
   /** Of early stopping: the evaluated weights of the best epoch so far. */
   readonly best?: BestEpoch;
+  /** All penalties are multiplied with it: the last that a loop's feedback said. */
+  readonly penaltyFactor: number;
   /** The largest of what the probe measured so far, by name. */
   readonly peaks: Metrics;
+  /** Sums over the steps of the present epoch: what its event says must not depend on an interruption. */
+  readonly tally: Metrics;
 }
 
 export interface BestEpoch {
@@ -38,6 +42,8 @@ const MAPPED = 'saliency';
 const BEST = 'best';
 /** Metrics that belong to the state; the rest are for people. */
 const PEAK = 'peak.';
+const TALLY = 'tally.';
+const PENALTY_FACTOR = 'penaltyFactor';
 const BEST_STEP = 'best.step';
 const BEST_ACCURACY = 'best.heldOutAccuracy';
 
@@ -51,7 +57,7 @@ export function startState(run: TrainingRun): TrainingState {
   const parameters = options.initial?.parameters ?? initialParameters(model, plan.config.seed);
   const optimizer = initialState(plan.optimizer, parameters, statisticNames(model));
   if (averages(run)) Object.assign(optimizer, slotOf(AVERAGE, trainedOnly(run, parameters)));
-  return { parameters, optimizer, step: 0, peaks: {} };
+  return { parameters, optimizer, step: 0, penaltyFactor: 1, peaks: {}, tally: {} };
 }
 
 /** The network as it is being trained: what is attacked and explained on the way. */
@@ -72,14 +78,16 @@ function trainedOnly({ model }: TrainingRun, parameters: Arrays): Arrays {
 
 /** @throws TrainingError NOT_FINITE if a weight is not a number. */
 export function makeCheckpoint(run: TrainingRun, state: TrainingState, metrics: Metrics): Checkpoint {
-  const { step, mapped, best, peaks } = state;
+  const { step, mapped, best, penaltyFactor, peaks, tally } = state;
   checkFinite(state.parameters, step);
   const { [AVERAGE]: _, ...slots } = groupedSlots(state.optimizer);
   return {
     ...describe(run, step),
     metrics: {
       ...metrics,
+      ...(penaltyFactor === 1 ? {} : { [PENALTY_FACTOR]: penaltyFactor }),
       ...prefixed(PEAK, peaks),
+      ...(step % run.stepsPerEpoch > 0 ? prefixed(TALLY, tally) : {}),
       ...(best ? { [BEST_STEP]: best.step, [BEST_ACCURACY]: best.heldOutAccuracy } : {}),
     },
     parameters: evaluatedParameters(run, state),
@@ -134,11 +142,9 @@ function resumed(run: TrainingRun, checkpoint: Checkpoint): TrainingState {
     ...(best
       ? { best: { parameters: best, step: metrics[BEST_STEP] ?? 0, heldOutAccuracy: metrics[BEST_ACCURACY] ?? 0 } }
       : {}),
-    peaks: Object.fromEntries(
-      Object.entries(metrics).flatMap(([name, value]) =>
-        name.startsWith(PEAK) ? [[name.slice(PEAK.length), value] as const] : [],
-      ),
-    ),
+    penaltyFactor: metrics[PENALTY_FACTOR] ?? 1,
+    peaks: withoutPrefix(PEAK, metrics),
+    tally: withoutPrefix(TALLY, metrics),
   };
 }
 
@@ -194,6 +200,11 @@ function groupedSlots(state: Arrays): Record<string, Record<string, NdArray>> {
     groups[slot] = { ...groups[slot], [key.slice(at + 1)]: array };
   }
   return groups;
+}
+
+function withoutPrefix(prefix: string, metrics: Metrics): Metrics {
+  const own = Object.entries(metrics).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
 }
 
 function prefixed(prefix: string, metrics: Metrics): Metrics {

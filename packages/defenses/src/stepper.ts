@@ -1,17 +1,34 @@
-import { type Compiled, type NdArray, scalar, type Tree } from '@jsigr/engine';
-import { specsOf, statisticNames, trainingForwardOf } from '@jsigr/models';
-import { makeBatch, type TrainingBatch } from './batches.ts';
+import { type Compiled, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
+import { statisticNames, trainingForwardOf } from '@jsigr/models';
+import { type BatchCompanions, makeBatch, type TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
 import type { BoundObjective, PreparedBatch } from './objectives/objective.ts';
 import { correctFraction } from './objectives/overfitting.ts';
 import type { TrainingRun } from './run.ts';
-import type { SaliencyMaps } from './saliency-cache.ts';
 import { classifierOf, type TrainingState } from './state.ts';
 import { type StepInputs, type StepOutputs, trainingStep } from './training-step.ts';
 
 /** How much an older step counts against a newer one in the throughput. */
 const SMOOTHING = 0.9;
+
+const TURN_SECONDS = 0.1;
+/** Most steps of a turn: their batches wait in memory. */
+const MOST_STEPS = 16;
+
+/** A step before it is made. */
+interface PlannedStep {
+  /** Counted from 1. */
+  readonly step: number;
+  /** Counted from 0. */
+  readonly epoch: number;
+  readonly labels: TrainingBatch['labels'];
+  readonly learningRate: number;
+  readonly inputs: Omit<StepInputs, 'parameters' | 'optimizer'>;
+}
+
+type Carried = Pick<StepOutputs, 'parameters' | 'optimizer'>;
+type Made = Pick<StepOutputs, 'terms' | 'logits'>;
 
 /** Makes the steps of a run with one compiled function, and measures them. */
 export class Stepper {
@@ -29,51 +46,87 @@ export class Stepper {
   }
 
   /**
-   * One step on the images with these indices.
-   * @param maps saliency of all training images, where there is one
-   * @throws TrainingError NOT_FINITE, DIVERGED
+   * How many steps to make in one turn of the engine, which blocks meanwhile. One, where an objective looks at the network before each step. The
+   * numbers do not depend on it.
    */
-  async step(
+  turn(): number {
+    const { plan, options } = this.run;
+    if (plan.objective.prepare || !this.stepSeconds) return 1;
+    const steps = Math.floor((options.turnSeconds ?? TURN_SECONDS) / this.stepSeconds);
+    return Math.min(MOST_STEPS, Math.max(1, steps));
+  }
+
+  /**
+   * A step on the images with these indices, and then the next.
+   * @param batches one for every step, at least one; no more than one where `turn` says one
+   * @returns the state after all of them, and their events, which throw TrainingError NOT_FINITE or DIVERGED when they come to a step that failed
+   */
+  async steps(
     state: TrainingState,
-    maps: SaliencyMaps | undefined,
-    indices: Uint32Array,
-  ): Promise<{ state: TrainingState; event: StepEvent }> {
-    const { plan, engine } = this.run;
+    companions: BatchCompanions,
+    batches: readonly Uint32Array[],
+  ): Promise<{ state: TrainingState; events: Iterable<StepEvent> }> {
     const started = this.now();
-    const step = state.step + 1;
-    const epoch = Math.floor(state.step / this.run.stepsPerEpoch);
-    const batch = makeBatch(this.run, maps, indices, epoch);
+    const planned: PlannedStep[] = [];
+    for (const indices of batches)
+      planned.push(await this.planned(state, companions, indices, state.step + planned.length + 1));
+    const carried = { parameters: state.parameters, optimizer: state.optimizer };
+    const first = this.compiled === undefined;
+    const [{ inputs }] = planned as [PlannedStep];
+    this.compiled ??= await this.run.engine.compile(this.traced, specsOf({ ...carried, ...inputs } as Tree<NdArray>), {
+      name: `train/${this.run.plan.config.objective.name}`,
+    });
+    const { after, made } = await advance(this.compiled, carried, planned);
+    // The first step also traces and compiles: it says nothing about the speed.
+    if (!first) this.measure((this.now() - started) / 1000 / planned.length);
+    return { state: { ...state, ...after, step: state.step + planned.length }, events: this.events(planned, made) };
+  }
+
+  private *events(planned: readonly PlannedStep[], made: readonly Made[]): Generator<StepEvent, void> {
+    for (const [i, { terms, logits }] of made.entries()) {
+      const step = planned[i];
+      if (step) yield this.event(step, terms, logits);
+    }
+  }
+
+  /** What a step is to be made of. */
+  private async planned(
+    state: TrainingState,
+    companions: BatchCompanions,
+    indices: Uint32Array,
+    step: number,
+  ): Promise<PlannedStep> {
+    const { plan, stepsPerEpoch, totalSteps } = this.run;
+    const epoch = Math.floor((step - 1) / stepsPerEpoch);
+    const batch = makeBatch(this.run, companions, indices, epoch);
     const prepared = await this.prepared(state, batch, step);
-    const learningRate = plan.optimizer.learningRate * plan.schedule(state.step / this.run.totalSteps);
+    const learningRate = plan.optimizer.learningRate * plan.schedule((step - 1) / totalSteps);
     const inputs = {
-      parameters: state.parameters,
-      optimizer: state.optimizer,
       images: prepared.images,
       labels: batch.oneHot,
-      scalars: this.scalars(learningRate, step),
+      scalars: this.scalars(state, learningRate, step),
       extra: { ...this.extra(batch, step), ...prepared.inputs },
-    } satisfies StepInputs as unknown as Tree<NdArray>;
-    const first = this.compiled === undefined;
-    this.compiled ??= await engine.compile(this.traced, specsOf(inputs), {
-      name: `train/${plan.config.objective.name}`,
-    });
-    const { parameters, optimizer, terms, logits } = (await this.compiled.run(inputs)) as unknown as StepOutputs;
+    };
+    return { step, epoch, labels: batch.labels, learningRate, inputs };
+  }
+
+  private event(
+    { step, epoch, labels, learningRate }: PlannedStep,
+    terms: StepOutputs['terms'],
+    logits: NdArray,
+  ): StepEvent {
     const values = Object.fromEntries(Object.entries(terms).map(([name, term]) => [name, term.data[0] ?? Number.NaN]));
-    const loss = checkLoss(values, step);
-    // The first step also traces and compiles: it says nothing about the speed.
-    if (!first) this.measure((this.now() - started) / 1000);
-    const event: StepEvent = {
+    return {
       type: 'step',
       step,
       totalSteps: this.run.totalSteps,
       epoch: epoch + 1,
-      loss,
+      loss: checkLoss(values, step),
       terms: values,
-      accuracy: correctFraction(logits, batch.labels),
+      accuracy: correctFraction(logits, labels),
       learningRate,
       ...this.speed(step),
     };
-    return { state: { ...state, parameters, optimizer, step }, event };
   }
 
   async release(): Promise<void> {
@@ -99,10 +152,10 @@ export class Stepper {
     });
   }
 
-  private scalars(learningRate: number, step: number): Record<string, NdArray> {
+  private scalars({ penaltyFactor }: TrainingState, learningRate: number, step: number): Record<string, NdArray> {
     const { plan, stepsPerEpoch } = this.run;
     const values = {
-      ramp: rampAt(plan.objective.ramp, (step - 1) / stepsPerEpoch),
+      ramp: penaltyFactor * rampAt(plan.objective.ramp, (step - 1) / stepsPerEpoch),
       ...plan.optimizer.scalars(learningRate, step),
     };
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
@@ -128,6 +181,21 @@ export class Stepper {
       secondsLeft: (this.run.totalSteps - step) * seconds,
     };
   }
+}
+
+async function advance(
+  compiled: Compiled,
+  carried: Carried,
+  planned: readonly PlannedStep[],
+): Promise<{ readonly after: Carried; readonly made: readonly Made[] }> {
+  const inputs = planned.map((step) => step.inputs as unknown as Tree<NdArray>);
+  const state = carried as unknown as Readonly<Record<string, Tree<NdArray>>>;
+  if (inputs.length > 1) {
+    const scanned = await compiled.scan({ carried: state, each: inputs });
+    return { after: scanned.carried as unknown as Carried, made: scanned.each as unknown as Made[] };
+  }
+  const outputs = (await compiled.run({ ...state, ...(inputs[0] as object) })) as unknown as StepOutputs;
+  return { after: { parameters: outputs.parameters, optimizer: outputs.optimizer }, made: [outputs] };
 }
 
 /** Factor of the penalties after so many epochs: 0 up to the ramp's start, 1 from its end on, linear between. */

@@ -2,9 +2,10 @@ import { setImmediate } from 'node:timers/promises';
 import { type Dataset, epochOrder } from '@jsigr/datasets';
 import type { Engine } from '@jsigr/engine';
 import { accuracy, type Checkpoint } from '@jsigr/models';
+import type { BatchCompanions } from './batches.ts';
 import type { TrainingConfig } from './config.ts';
 import { TrainingError } from './errors.ts';
-import type { EpochEvent, FinishedEvent, StepEvent, TrainingEvent } from './events.ts';
+import type { EpochEvent, FinishedEvent, StateEvent, StepEvent, TrainingEvent } from './events.ts';
 import { checkFinite } from './guards.ts';
 import { alarmOf, probed } from './probe.ts';
 import { refreshedMaps } from './refreshed-maps.ts';
@@ -64,13 +65,14 @@ interface Standing {
   /** Of the epoch that was made last, for its checkpoint. */
   readonly metrics: Readonly<Record<string, number>>;
   readonly last: Checkpoint | undefined;
-  /** Early stopping wants no further epoch. */
+  /** Early stopping, by held-out accuracy or by the feedback, wants no further epoch. */
   readonly early: boolean;
 }
 
 async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState): AsyncGenerator<TrainingEvent, void> {
   const { options, totalSteps } = run;
-  const stopping = latch(() => options.shouldStop?.() ?? false);
+  const pausing = latch(() => options.shouldPause?.() ?? false);
+  const stopping = latch(() => pausing() || (options.shouldStop?.() ?? false));
   let standing: Standing = {
     state: start,
     maps: undefined,
@@ -80,7 +82,7 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
   };
   try {
     while (standing.state.step < totalSteps && !standing.early && !stopping())
-      standing = yield* oneEpoch(run, stepper, standing, stopping);
+      standing = yield* oneEpoch(run, stepper, standing, { stopping, pausing });
   } catch (error) {
     // The last epoch at which all was well is kept, though its checkpoint may not have been due.
     const { state, metrics, last } = standing;
@@ -89,11 +91,17 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
     throw error;
   }
   const { state, early } = standing;
+  if (pausing() && !early && state.step < totalSteps) {
+    const checkpoint =
+      standing.last?.step === state.step ? standing.last : makeCheckpoint(run, state, standing.metrics);
+    yield { type: 'finished', reason: 'paused', step: state.step, checkpoint };
+    return;
+  }
   const reason = early ? 'stopped-early' : state.step >= totalSteps ? 'completed' : 'stopped';
   const best = reason === 'stopped' ? undefined : state.best; // what was told to stop may go on later, from its last step
   let { last } = standing;
   if (last?.step !== state.step) {
-    last = makeCheckpoint(run, state, {});
+    last = makeCheckpoint(run, state, standing.metrics);
     yield { type: 'checkpoint', checkpoint: last };
   }
   if (best && best.step !== state.step) {
@@ -103,24 +111,36 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
   yield { type: 'finished', reason, step: state.step, checkpoint: last };
 }
 
+interface Interruptions {
+  readonly stopping: () => boolean;
+  readonly pausing: () => boolean;
+}
+
 /** An epoch, or what is left of it, to its end or until training is to stop. */
 async function* oneEpoch(
   run: TrainingRun,
   stepper: Stepper,
   before: Standing,
-  stopping: () => boolean,
+  { stopping, pausing }: Interruptions,
 ): AsyncGenerator<TrainingEvent, Standing> {
   const { plan, options, stepsPerEpoch, totalSteps } = run;
   const now = options.now ?? (() => performance.now());
   const started = now();
+  const feedback = options.feedback?.() ?? {};
+  if (feedback.stop && before.state.step % stepsPerEpoch === 0) return { ...before, early: true };
   const epoch = Math.floor(before.state.step / stepsPerEpoch);
-  const { maps, state: mapped } = await refreshedMaps(run, before.state, epoch, before.maps);
+  const begun = before.state.step % stepsPerEpoch > 0 ? before.state : { ...before.state, tally: {} };
+  const { maps, state: mapped } = await refreshedMaps(run, begun, epoch, before.maps);
   const maskSeconds = (now() - started) / 1000;
-  const { state: trained, steps } = yield* stepsOf(run, stepper, mapped, { epoch, maps, stopping });
-  if (steps.length === 0) return before;
+  const { penaltyFactor = mapped.penaltyFactor, examples } = feedback;
+  const start = { ...mapped, penaltyFactor };
+  const trained = yield* stepsOf(run, stepper, start, { epoch, maps, examples, stopping });
+  if (trained.step === before.state.step) return before;
   checkFinite(trained.parameters, trained.step);
+  if (trained.step % stepsPerEpoch > 0 && trained.step < totalSteps && pausing())
+    return { state: trained, maps, metrics: {}, last: before.last, early: false };
   const { state, heldOut, measured, alarm } = await judged(run, trained);
-  const event = epochEvent(epoch + 1, steps, { measured, heldOut }, { maskSeconds, seconds: (now() - started) / 1000 });
+  const event = epochEvent(epoch + 1, state, { measured, heldOut }, { maskSeconds, seconds: (now() - started) / 1000 });
   yield event;
   if (alarm) throw new TrainingError('CATASTROPHIC_OVERFITTING', 'objective', alarm, { step: state.step });
   const metrics = metricsOf(event);
@@ -137,23 +157,33 @@ async function* stepsOf(
   run: TrainingRun,
   stepper: Stepper,
   start: TrainingState,
-  { epoch, maps, stopping }: { epoch: number; maps: SaliencyMaps | undefined; stopping: () => boolean },
-): AsyncGenerator<StepEvent, { readonly state: TrainingState; readonly steps: readonly StepEvent[] }> {
+  { epoch, stopping, ...companions }: BatchCompanions & { readonly epoch: number; readonly stopping: () => boolean },
+): AsyncGenerator<StepEvent | StateEvent, TrainingState> {
   const { plan, options, stepsPerEpoch, totalSteps, train } = run;
   const { batchSize, seed } = plan.config;
   const order = epochOrder(train.length, seed, epoch).map((position) => train[position] ?? 0);
-  const steps: StepEvent[] = [];
   let state = start;
-  for (let at = state.step % stepsPerEpoch; at < stepsPerEpoch && state.step < totalSteps && !stopping(); at++) {
-    const made = await stepper.step(state, maps, order.subarray(at * batchSize, (at + 1) * batchSize));
-    state = made.state;
-    steps.push(made.event);
-    yield made.event;
+  const end = Math.min(stepsPerEpoch, totalSteps - epoch * stepsPerEpoch);
+  for (let at = state.step % stepsPerEpoch; at < end && !stopping(); at = state.step - epoch * stepsPerEpoch) {
+    const count = Math.min(stepper.turn(), end - at);
+    const batches = Array.from({ length: count }, (_, i) =>
+      order.subarray((at + i) * batchSize, (at + i + 1) * batchSize),
+    );
+    const made = await stepper.steps(state, companions, batches);
+    let { tally } = state;
+    for (const event of made.events) {
+      tally = tallied(tally, event);
+      yield event;
+      options.signal?.throwIfAborted();
+    }
+    state = { ...made.state, tally };
+    // Not at the end of an epoch: whoever went on from there would begin the next one, and never judge and keep this one.
+    if (at + count < end && options.shouldKeep?.()) yield { type: 'state', checkpoint: makeCheckpoint(run, state, {}) };
     // The engine's runs are synchronous: without a turn of the event loop no signal, timer or request would ever get in.
     await setImmediate();
     options.signal?.throwIfAborted();
   }
-  return { state, steps };
+  return state;
 }
 
 /**
@@ -193,31 +223,41 @@ function isStale({ plan, stepsPerEpoch }: TrainingRun, { best, step }: TrainingS
   return patience > 0 && best !== undefined && step - best.step >= patience * stepsPerEpoch;
 }
 
+const TERM = 'term.';
+
+/** The sums with one step more. */
+function tallied(tally: TrainingState['tally'], { loss, accuracy, terms }: StepEvent): TrainingState['tally'] {
+  const named = Object.entries(terms).map(([name, value]) => [`${TERM}${name}`, value] as const);
+  const all = { steps: 1, loss, accuracy, ...Object.fromEntries(named) };
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, (tally[name] ?? 0) + value]));
+}
+
 function epochEvent(
   epoch: number,
-  steps: readonly StepEvent[],
+  { step, tally, penaltyFactor }: TrainingState,
   { measured, heldOut }: { readonly measured: EpochEvent['probe']; readonly heldOut: number | undefined },
   times: { readonly seconds: number; readonly maskSeconds: number },
 ): EpochEvent {
-  const mean = (of: (step: StepEvent) => number) => steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
-  const last = steps.at(-1);
-  const names = Object.keys(last?.terms ?? {});
+  const mean = (name: string) => (tally[name] ?? 0) / (tally.steps ?? 1);
+  const terms = Object.keys(tally).filter((name) => name.startsWith(TERM));
   return {
     type: 'epoch',
     epoch,
-    step: last?.step ?? 0,
-    trainLoss: mean(({ loss }) => loss),
-    trainTerms: Object.fromEntries(names.map((name) => [name, mean(({ terms }) => terms[name] ?? 0)])),
-    trainAccuracy: mean(({ accuracy }) => accuracy),
+    step,
+    trainLoss: mean('loss'),
+    trainTerms: Object.fromEntries(terms.map((name) => [name.slice(TERM.length), mean(name)])),
+    trainAccuracy: mean('accuracy'),
     ...(heldOut === undefined ? {} : { heldOutAccuracy: heldOut }),
     probe: measured,
+    penaltyFactor,
     ...times,
   };
 }
 
-function metricsOf({ trainLoss, trainAccuracy, heldOutAccuracy, probe, seconds }: EpochEvent): Record<string, number> {
+/** Without times: equal runs have equal checkpoints. */
+function metricsOf({ trainLoss, trainAccuracy, heldOutAccuracy, probe }: EpochEvent): Record<string, number> {
   const heldOut: Record<string, number> = heldOutAccuracy === undefined ? {} : { heldOutAccuracy };
-  return { trainLoss, trainAccuracy, ...heldOut, ...probe, epochSeconds: seconds };
+  return { trainLoss, trainAccuracy, ...heldOut, ...probe };
 }
 
 /** Once true, true for good: a caller's flag is not read as several answers. */

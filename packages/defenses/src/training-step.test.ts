@@ -1,5 +1,5 @@
-import { createEngine, type Engine, float32, type NdArray, type Tree, valueAndGrad } from '@jsigr/engine';
-import { initialParameters, type ModelSpec, specsOf, trainingForwardOf } from '@jsigr/models';
+import { createEngine, type Engine, float32, type NdArray, specsOf, type Tree, valueAndGrad } from '@jsigr/engine';
+import { initialParameters, type ModelSpec, trainingForwardOf } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

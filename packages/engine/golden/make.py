@@ -249,7 +249,62 @@ def torch_models():
             top = torch.topk(w, 2, dim=-1)[0].prod(-1)
             return top + torch.maximum(w.amin(1), w.std(1)) + torch.exp(-w.square().mean(1)).sqrt()
 
-    return dict(ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
+    class Groups(nn.Module):
+        """Blocks as in ConvNeXt and RegNet: depthwise and grouped convolutions on channels that do and do not fill blocks of 16."""
+
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 16, 2, 2)
+            self.depthwise = nn.Conv2d(16, 16, 7, padding=3, groups=16)
+            self.norm = nn.LayerNorm(16)
+            self.wide = nn.Linear(16, 32)
+            self.narrow = nn.Linear(32, 16)
+            self.grouped = nn.Conv2d(16, 32, 3, 2, 1, groups=4, bias=False)
+            self.bn = nn.BatchNorm2d(32)
+            self.down = nn.Conv2d(32, 32, 3, 2, 1, groups=32)
+            self.thin = nn.Conv2d(32, 20, 1)
+            self.five = nn.Conv2d(20, 20, 3, padding=1, groups=5)
+            self.last = nn.Conv2d(20, 20, 3, padding=2, dilation=2, groups=20)
+            self.head = nn.Linear(20, 5)
+
+        def forward(self, x):
+            x = self.stem(x)
+            y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+            x = x + self.narrow(F.gelu(self.wide(y))).permute(0, 3, 1, 2)
+            x = F.silu(self.down(F.relu(self.bn(self.grouped(x)))))
+            x = torch.tanh(self.five(F.relu6(self.thin(x))))
+            return self.head(self.last(x).mean((2, 3)))
+
+    class Windows(nn.Module):
+        """Attention in shifted windows, as in Swin: rolls, and a mask that is written place by place."""
+
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 2, 2)
+            self.qkv = nn.Linear(8, 24)
+            self.bias = nn.Parameter(torch.randn(9))
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = torch.roll(self.patches(x).permute(0, 2, 3, 1), (-1, -1), (1, 2))
+            n, height, width, channels = x.shape
+            windows = x.view(n, height // 2, 2, width // 2, 2, channels).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, channels)
+            q, k, v = self.qkv(windows).chunk(3, -1)
+            mask = x.new_zeros((height, width))
+            for i, rows in enumerate((slice(0, -2), slice(-2, -1), slice(-1, None))):
+                for j, columns in enumerate((slice(0, -2), slice(-2, -1), slice(-1, None))):
+                    mask[rows, columns] = 3 * i + j
+            mask = mask.view(height // 2, 2, width // 2, 2).permute(0, 2, 1, 3).reshape(-1, 4)
+            apart = (mask[:, None] != mask[:, :, None]).to(x.dtype) * -100
+            place = torch.arange(4)
+            between = (place[:, None] // 2 - place[None] // 2 + 1) * 3 + place[:, None] % 2 - place[None] % 2 + 1
+            scores = q @ k.transpose(-2, -1) / 8 ** 0.5 + self.bias[between]
+            scores = (scores.view(n, -1, 4, 4) + apart).view(-1, 4, 4)
+            picked = (scores.softmax(-1) @ v).view(n, -1, channels)
+            order = torch.arange(channels - 1, -1, -1).expand(picked.shape[1], channels)
+            return self.head((picked + picked.gather(2, order.expand(n, -1, -1))).mean(1))
+
+    return dict(Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
 
 
 # --- scikit-learn
@@ -331,6 +386,10 @@ def cases():
         "torch-resnet-fixed-batch-17": torch(models["ResNet"], (3, 16, 16), opset=17, fixed=True),
         "torch-mobilenet-14": torch(models["MobileNet"], (3, 12, 12), opset=14),
         "torch-mobilenet-dynamo-20": torch(models["MobileNet"], (3, 12, 12), opset=20, dynamo=True),
+        "torch-groups-17": torch(models["Groups"], (3, 16, 16), opset=17),
+        "torch-groups-dynamo-18": torch(models["Groups"], (3, 16, 16), opset=18, dynamo=True),
+        "torch-windows-17": torch(models["Windows"], (3, 8, 8), opset=17),
+        "torch-windows-dynamo-20": torch(models["Windows"], (3, 8, 8), opset=20, dynamo=True),
         "torch-vit-12": torch(models["ViT"], (3, 12, 12), opset=12),
         "torch-vit-fixed-batch-17": torch(models["ViT"], (3, 12, 12), opset=17, fixed=True),
         "torch-vit-fused-17": torch(lambda: models["ViT"](True), (3, 12, 12), opset=17),

@@ -229,9 +229,9 @@ describe('running', () => {
         ['Square', true],
       ]),
     );
-    expect(explainGraph(compiled.graph, { milliseconds, top: 1 })).toMatch(
-      /^product: 4 nodes, 4.21 MFLOP, 262 kB, .* ms\n%2 {2}BatchMatMul .* 4.19 MFLOP {2}65.5 kB {2}.* ms/,
-    );
+    const explained = explainGraph(compiled.graph, { milliseconds, top: 2 });
+    expect(explained).toMatch(/^product: 4 nodes, 4.21 MFLOP, 262 kB, .* ms$/m);
+    expect(explained).toMatch(/^%2 {2}BatchMatMul .* 4.19 MFLOP {2}65.5 kB {2}.* ms/m);
     await expect(compiled.profile(inputs, 0)).rejects.toThrow(/runs is 0/);
     const reference = await (await make({ engine: 'reference' })).compile(product, specs);
     await expect(reference.profile(inputs)).rejects.toMatchObject({ reason: 'UNSUPPORTED_OPERATION' });

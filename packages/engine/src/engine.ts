@@ -21,7 +21,7 @@ export interface EngineOptions {
   readonly blockSize?: number;
   /** Most compiled functions that stay loaded (default 64); more, and the one used longest ago is unloaded. */
   readonly cacheEntries?: number;
-  /** Most bytes that they may need together, roughly (default 2 GiB). */
+  /** Most bytes that they may need together, roughly. Default: 2 GiB, on a GPU half its memory. */
   readonly cacheBytes?: number;
 }
 
@@ -53,12 +53,13 @@ export interface Engine {
  * is taken in its place.
  */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { engine, device, threads = grantedCores(), blockSize, cacheEntries = 64, cacheBytes = 2 ** 31 } = options;
+  const { engine, device, threads = grantedCores(), blockSize, cacheEntries = 64 } = options;
   requireInteger('threads', threads, 1, 256);
   requireInteger('cacheEntries', cacheEntries, 1, 1e6);
-  requireInteger('cacheBytes', cacheBytes, 1, Number.MAX_SAFE_INTEGER);
+  if (options.cacheBytes !== undefined) requireInteger('cacheBytes', options.cacheBytes, 1, Number.MAX_SAFE_INTEGER);
   const choice = await chooseEngine({ engine, device }, obstacles);
-  const { info, load } = await openRuntime(choice, { threads, blockSize });
+  const { info, load, deviceBytes } = await openRuntime(choice, { threads, blockSize });
+  const { cacheBytes = deviceBytes === undefined ? 2 ** 31 : deviceBytes / 2 } = options;
   return new LocalEngine(info, load, { cacheEntries, cacheBytes });
 }
 
@@ -81,8 +82,8 @@ function requireInteger(name: string, value: number, least: number, most: number
 
 interface Loaded {
   readonly program: Promise<Program>;
-  /** Known when the program is loaded. */
-  bytes: number;
+  /** The program, once it is there: what it needs may grow. */
+  ready?: Program;
 }
 
 class LocalEngine implements Engine, Host {
@@ -142,12 +143,12 @@ class LocalEngine implements Engine, Host {
   use(compiled: CompiledFunction): Promise<Program> {
     const known = this.#loaded.get(compiled);
     this.#loaded.delete(compiled);
-    const loaded = known ?? { program: this.#loader(compiled.graph), bytes: 0 };
+    const loaded: Loaded = known ?? { program: this.#loader(compiled.graph) };
     this.#loaded.set(compiled, loaded);
     if (known) return known.program;
     return loaded.program.then(
       (program) => {
-        loaded.bytes = program.bytes;
+        loaded.ready = program;
         this.#evict(compiled);
         return program;
       },
@@ -174,7 +175,7 @@ class LocalEngine implements Engine, Host {
 
   /** Nobody waits for what is evicted: its runs may in turn wait for room. */
   #evict(keep: CompiledFunction): void {
-    const total = () => [...this.#loaded.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    const total = () => [...this.#loaded.values()].reduce((sum, { ready }) => sum + (ready?.bytes ?? 0), 0);
     const isFull = () => this.#loaded.size > this.#limits.cacheEntries || total() > this.#limits.cacheBytes;
     for (const compiled of [...this.#loaded.keys()]) if (compiled !== keep && isFull()) void this.forget(compiled);
   }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { valueAndGrad } from './autodiff.ts';
 import { createEngine } from './engine.ts';
 import { graphFlops } from './flops.ts';
+import { groupedConv2d } from './layers/grouped-convolution.ts';
 import { spec } from './ndarray.ts';
 
 async function flopsOf(fn: (inputs: { x: tf.Tensor; w: tf.Tensor }) => tf.Tensor, x: number[], w: number[]) {
@@ -32,6 +33,11 @@ describe('floating-point operations', () => {
     };
     const flops = await flopsOf(gradients, [2, 8, 6, 3], [3, 3, 3, 5]);
     expect(flops).toBe(3 * 2 * (2 * 4 * 3 * 5) * (3 * 3 * 3));
+  });
+
+  it('of a convolution in groups count only taps within the group', async () => {
+    const grouped = await flopsOf(({ x, w }) => groupedConv2d(x, w, { groups: 2 }), [2, 4, 3, 6], [3, 3, 3, 4]);
+    expect(grouped).toBe(2 * (2 * 4 * 3 * 4) * (3 * 3 * 3));
   });
 
   it('of a matrix product are two for each of its terms, transposed or not', async () => {

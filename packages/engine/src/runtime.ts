@@ -17,6 +17,8 @@ export interface EngineInfo extends Choice {
 export interface Runtime {
   readonly info: EngineInfo;
   readonly load: Loader;
+  /** How large the memory is in which it computes, if that is not the host's. */
+  readonly deviceBytes?: number;
 }
 
 export interface RuntimeOptions {
@@ -65,7 +67,10 @@ async function openOnnx(choice: Choice, { threads, blockSize }: RuntimeOptions):
   if (block !== 1 && block !== detected)
     throw new EngineError('INVALID_INPUT', `blockSize is ${block}; this processor's kernels know 1 and ${detected}`);
   const info = { ...choice, threads, blockSize: block, runtimeVersion: runtimeVersion() };
-  return { info, load: (graph) => loadOnnx(graph, { threads, block, device }) };
+  const load: Loader = (graph) => loadOnnx(graph, { threads, block, device });
+  if (device !== 'cuda') return { info, load };
+  const { cudaMemory } = await import('./onnx/cuda.ts');
+  return { info, load, deviceBytes: cudaMemory().bytes };
 }
 
 function requireStandard({ engine, device }: Choice, blockSize: number | undefined): void {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from './errors.ts';
+import { isLazy } from './lazy-array.ts';
 import type { NdArray, TensorSpec, Tree } from './ndarray.ts';
 
 /** The tensors that a traced function gets for a tree of specs. */
@@ -54,7 +55,7 @@ export function isSpec(value: unknown): value is TensorSpec {
 }
 
 export function isArray(value: unknown): value is NdArray {
-  return isSpec(value) && 'data' in value && ArrayBuffer.isView(value.data);
+  return isSpec(value) && 'data' in value && (isLazy(value as NdArray) || ArrayBuffer.isView(value.data));
 }
 
 export function isTensor(value: unknown): value is tf.Tensor {

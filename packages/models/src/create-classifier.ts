@@ -1,4 +1,4 @@
-import type { NdArray, Tree } from '@jsigr/engine';
+import { constantArrays, type NdArray, sizeOf, type Tree } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Architecture } from './architectures/architecture.ts';
@@ -57,12 +57,12 @@ export function createClassifier(
 ): Classifier {
   checkParameters(spec, parameters);
   const { input, classes } = resolveModelSpec(spec);
-  return { id, input, classes, parameters, forward: forwardOf(spec) };
+  return { id, input, classes, parameters: constantArrays(parameters), forward: forwardOf(spec) };
 }
 
 /** How many numbers the parameters of a classifier are, running statistics included. */
 export function parameterCount(parameters: Tree<NdArray>): number {
-  if (isArray(parameters)) return parameters.data.length;
+  if (isArray(parameters)) return sizeOf(parameters.shape);
   return Object.values(parameters).reduce((total, child) => total + parameterCount(child), 0);
 }
 

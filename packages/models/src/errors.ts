@@ -6,7 +6,10 @@ export type ModelErrorReason =
   | 'MALFORMED_CHECKPOINT'
   | 'UNSUPPORTED_VERSION'
   | 'DIGEST_MISMATCH'
-  | 'UNSUPPORTED_MODEL';
+  | 'UNSUPPORTED_MODEL'
+  | 'BLACK_BOX'
+  | 'BUDGET_SPENT'
+  | 'MALFORMED_ANSWER';
 
 /** Every error that this package raises on purpose: `reason` is part of the interface, `field` names what is wrong, the message says what is allowed. */
 export class ModelError extends Error {

@@ -17,10 +17,13 @@ describe('every architecture as an ONNX file', () => {
   const networks = [
     ...listArchitectures().map(({ name }) => ({ name, change: {} })),
     { name: 'resnet20', change: { norm: 'group', activation: 'gelu' } as const },
+    { name: 'resnet20', change: { denoise: true } as const },
+    { name: 'lenet', change: { norm: 'batch', activation: 'silu' } as const },
+    { name: 'smallcnn', change: { norm: 'group' } as const },
   ];
   for (const { name, change } of networks)
     for (const input of [[28, 28, 1] as const, [32, 32, 3] as const])
-      it(`${name} ${Object.values(change).join(' ')} for ${input.join('x')} images gives the same logits, whatever the batch size`, async () => {
+      it(`${name} ${JSON.stringify(change)} for ${input.join('x')} images gives the same logits, whatever the batch size`, async () => {
         const spec = { architecture: name, input, classes: 7, ...change };
         const classifier = createClassifier(spec, initialParameters(spec, 3), name);
         const session = await ort.InferenceSession.create(classifierToOnnx(classifier));

@@ -7,7 +7,7 @@ export {
   decodeCheckpoint,
   encodeCheckpoint,
 } from './checkpoint.ts';
-export type { Classifier, ImageShape } from './classifier.ts';
+export { budgeted, type Classifier, type ImageShape, isQueried, mayAsk, type QueriedClassifier } from './classifier.ts';
 export {
   createClassifier,
   type Forward,
@@ -19,8 +19,10 @@ export {
 export { ensemble } from './ensemble.ts';
 export { ModelError, type ModelErrorReason } from './errors.ts';
 export { classifierToOnnx } from './export-onnx.ts';
-export { type ImportOptions, importModel, importOptionsSchema } from './imported/import-model.ts';
-export { type Layout, layouts } from './imported/manifest.ts';
+export type { Oracle } from './imported/black-box.ts';
+export { type EndpointClient, oracleOfEndpoint } from './imported/endpoint.ts';
+export { type ImportOptions, importEndpoint, importModel, importOptionsSchema } from './imported/import-model.ts';
+export { type Endpoint, endpointSchema, type Layout, layouts } from './imported/manifest.ts';
 export { ACTIVATION_NAMES, type Activation } from './layers.ts';
 export {
   checkParameters,
@@ -34,5 +36,5 @@ export {
   statisticNames,
 } from './model-spec.ts';
 export { NORM_KINDS, type NormKind } from './norm-layers.ts';
-export { openModel, type StoredModel } from './open-model.ts';
-export { accuracy, argmax, type LabelledImages, type PredictOptions, predict, specsOf } from './predict.ts';
+export { type OpenOptions, openModel, type StoredModel } from './open-model.ts';
+export { accuracy, argmax, type LabelledImages, type PredictOptions, predict } from './predict.ts';

@@ -37,6 +37,7 @@ describe('architectures', () => {
       'resnet20',
       'resnet18',
       'wrn-16-4',
+      'vgg7',
       'vgg11',
     ]);
     expect(() => findArchitecture('vgg')).toThrow(/no architecture "vgg"; known: mlp, lenet, smallcnn, resnet8, /);
@@ -50,7 +51,9 @@ describe('architectures', () => {
     expect(() => resolveModelSpec({ ...spec, norm: 'none' })).toThrow(
       'norm is none; allowed for resnet20: batch, group',
     );
-    expect(() => resolveModelSpec({ ...MNIST, norm: 'batch' })).toThrow('norm is batch; allowed for lenet: none');
+    expect(() => resolveModelSpec({ ...MNIST, architecture: 'mlp', norm: 'batch' })).toThrow(
+      'norm is batch; allowed for mlp: none',
+    );
   });
 
   it.each([

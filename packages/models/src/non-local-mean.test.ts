@@ -1,10 +1,9 @@
-import { createEngine, float32, type NdArray, type Tree } from '@jsigr/engine';
+import { createEngine, float32, type NdArray, specsOf, type Tree } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { forwardOf } from './create-classifier.ts';
 import { initialParameters, type ModelSpec } from './model-spec.ts';
 import { nonLocalMean } from './non-local-mean.ts';
-import { specsOf } from './predict.ts';
 
 it('a non-local mean weighs every pixel by its dot product', async () => {
   const engine = await createEngine({ threads: 1 });

@@ -1,4 +1,14 @@
-import { createEngine, type Engine, float32, type NdArray, type Tree, uniform, valueAndGrad, vjp } from '@jsigr/engine';
+import {
+  createEngine,
+  type Engine,
+  float32,
+  type NdArray,
+  specsOf,
+  type Tree,
+  uniform,
+  valueAndGrad,
+  vjp,
+} from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,7 +17,6 @@ import { vggNetwork } from './architectures/vgg.ts';
 import { makeForwards } from './create-classifier.ts';
 import { NORM_LAYERS, type NormKind } from './norm-layers.ts';
 import type { ParameterShapes } from './parameter-shape.ts';
-import { specsOf } from './predict.ts';
 
 let engine: Engine;
 let reference: Engine;

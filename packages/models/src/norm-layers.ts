@@ -1,4 +1,5 @@
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
+import { batchNorm, groupNorm } from '@jsigr/engine';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { constant, type ParameterShapes, statistic } from './parameter-shape.ts';
 
@@ -38,13 +39,11 @@ const batch: NormLayer = {
       const factor = tf.mul(scale, tf.rsqrt(tf.add(running.variance, EPSILON)));
       return tf.add(tf.mul(x, factor), tf.sub(offset, tf.mul(running.mean, factor)));
     }
+    const { value, mean, variance } = batchNorm(x, { scale, offset, epsilon: EPSILON });
     const count = x.size / scale.size;
-    const mean = tf.mean(x, [0, 1, 2]);
-    const centred = tf.sub(x, mean);
-    const variance = tf.mean(tf.square(centred), [0, 1, 2]);
     record(`${name}.mean`, moved(running.mean, mean));
     record(`${name}.variance`, moved(running.variance, tf.mul(variance, count / Math.max(1, count - 1))));
-    return tf.add(tf.mul(centred, tf.mul(scale, tf.rsqrt(tf.add(variance, EPSILON)))), offset);
+    return value;
   },
 };
 
@@ -53,9 +52,7 @@ const group: NormLayer = {
   parameters: affine,
   apply(x, name, parameter) {
     const [scale, offset] = [parameter(`${name}.scale`), parameter(`${name}.offset`)];
-    const centred = tf.sub(x, groupMean(x));
-    const factor = tf.mul(scale, tf.rsqrt(tf.add(groupMean(tf.square(centred)), EPSILON)));
-    return tf.add(tf.mul(centred, factor), offset);
+    return groupNorm(x, GROUPS, { scale, offset, epsilon: EPSILON });
   },
 };
 
@@ -69,16 +66,4 @@ function affine(name: string, channels: number): ParameterShapes {
 
 function moved(running: Tensor, value: Tensor): Tensor {
   return tf.add(tf.mul(running, 1 - MOMENTUM), tf.mul(value, MOMENTUM));
-}
-
-/** For each channel the mean over its group, `[batch, 1, 1, channels]`. As products with a membership matrix, because no axis of x has to be split. */
-function groupMean(x: Tensor): Tensor {
-  const channels = x.shape.at(-1) ?? 1;
-  const size = channels / GROUPS;
-  const member = tf.tensor2d(
-    Float32Array.from({ length: channels * GROUPS }, (_, at) => Number(Math.floor(at / GROUPS / size) === at % GROUPS)),
-    [channels, GROUPS],
-  );
-  const ofGroups = tf.mul(tf.matMul(tf.mean(x, [1, 2]) as Tensor2D, member), 1 / size);
-  return tf.reshape(tf.matMul(ofGroups as Tensor2D, member, false, true), [-1, 1, 1, channels]);
 }

@@ -3,15 +3,23 @@ import { type Checkpoint, type CheckpointFiles, decodeCheckpoint } from './check
 import type { Classifier } from './classifier.ts';
 import { createClassifier } from './create-classifier.ts';
 import { ModelError } from './errors.ts';
+import { type Oracle, oracleOfFile, queriedOf } from './imported/black-box.ts';
 import { classifierOf } from './imported/classifier.ts';
-import { type ImportManifest, importManifestSchema, MANIFEST } from './imported/manifest.ts';
-import { readSource } from './imported/source.ts';
+import { type Endpoint, type ImportManifest, importManifestSchema, MANIFEST } from './imported/manifest.ts';
+import { ONNX_FILE, readSource } from './imported/source.ts';
 
 /** A model of the store, ready to be used. */
 export interface StoredModel {
   readonly classifier: Classifier;
   /** Of a model that was trained here; `undefined` for an imported one. */
   readonly checkpoint: Checkpoint | undefined;
+  /** What a reader of results should know of an imported model. */
+  readonly remarks: readonly string[];
+}
+
+export interface OpenOptions {
+  /** How live endpoints are reached; without it they are an error. */
+  readonly connect?: (endpoint: Endpoint) => Promise<Oracle>;
 }
 
 /**
@@ -19,18 +27,34 @@ export interface StoredModel {
  * @param digest names the model in reports
  * @throws ModelError or EngineError, naming the file or field
  */
-export async function openModel(files: CheckpointFiles, digest: string): Promise<StoredModel> {
+export async function openModel(
+  files: CheckpointFiles,
+  digest: string,
+  { connect }: OpenOptions = {},
+): Promise<StoredModel> {
   const manifest = importManifestOf(files);
   if (!manifest) {
     const checkpoint = decodeCheckpoint(files);
     const id = `${checkpoint.model.architecture}@${digest.slice(0, 8)}`;
-    return { checkpoint, classifier: createClassifier(checkpoint.model, checkpoint.parameters, id) };
+    return { checkpoint, remarks: [], classifier: createClassifier(checkpoint.model, checkpoint.parameters, id) };
   }
   const { model, name, reading } = manifest;
   checkDigests(files, manifest);
-  const source = await readSource(files, reading.outputName);
   const id = `${name || model.architecture}@${digest.slice(0, 8)}`;
-  return { checkpoint: undefined, classifier: classifierOf(source, reading, { ...model, id }) };
+  const { blackBox, endpoint, remarks } = manifest;
+  if (blackBox !== undefined) {
+    const oracle = endpoint
+      ? await connected(endpoint, connect)
+      : await oracleOfFile(files[ONNX_FILE] ?? new Uint8Array());
+    return { checkpoint: undefined, remarks, classifier: queriedOf(oracle, reading, { ...model, id, blackBox }) };
+  }
+  const source = await readSource(files, reading.outputName);
+  return { checkpoint: undefined, remarks, classifier: classifierOf(source, reading, { ...model, id }) };
+}
+
+function connected(endpoint: Endpoint, connect: OpenOptions['connect']): Promise<Oracle> {
+  if (connect) return connect(endpoint);
+  throw new ModelError('BLACK_BOX', 'model', `${endpoint.url} is a live endpoint, which can only be attacked`);
 }
 
 /** The manifest of an imported model; `undefined` if the files say that they are something else. */

@@ -1,15 +1,4 @@
-import {
-  bucketOf,
-  type Engine,
-  float32,
-  memoise,
-  type NdArray,
-  sizeOf,
-  spec,
-  specOf,
-  type TensorSpec,
-  type Tree,
-} from '@jsigr/engine';
+import { bucketOf, type Engine, float32, memoise, type NdArray, sizeOf, spec, specsOf, type Tree } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import type { Classifier } from './classifier.ts';
 import type { Forward } from './create-classifier.ts';
@@ -140,9 +129,3 @@ const logitsFunction = memoise((forward: Forward) => (inputs: Tree<Tensor>): Tre
   const { parameters, images } = inputs as unknown as LogitsInputs;
   return { logits: forward(parameters, images) };
 });
-
-/** The specs of a tree of arrays, as `compile` takes them. */
-export function specsOf(tree: Tree<NdArray>): Tree<TensorSpec> {
-  if ('dtype' in tree && typeof tree.dtype === 'string') return specOf(tree as NdArray);
-  return Object.fromEntries(Object.entries(tree).map(([name, child]) => [name, specsOf(child)]));
-}

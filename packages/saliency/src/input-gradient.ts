@@ -1,7 +1,6 @@
-import { grad, memoise, type NdArray, type Tree } from '@jsigr/engine';
+import { grad, memoise, type NdArray, runCompiled, type Tree } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
-import { runCompiled } from './compiled.ts';
 import type { SaliencyContext } from './method.ts';
 import { type Output, outputNamed } from './output.ts';
 

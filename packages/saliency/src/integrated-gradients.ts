@@ -1,11 +1,11 @@
-import { float32, memoise, type NdArray, scalar, zeros } from '@jsigr/engine';
+import { float32, memoise, type NdArray, runCompiled, scalar, zeros } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
-import { chunkSize, repeatAll, runCompiled } from './compiled.ts';
 import { gradientOf, sumChannels, type TracedInputs } from './input-gradient.ts';
 import { defineMethod, type Explanation, type SaliencyContext } from './method.ts';
 import { type Output, outputNamed } from './output.ts';
+import { chunkSize, repeatAll } from './rows.ts';
 
 /** Points of the path in one run. */
 const ROWS = 64;

@@ -1,4 +1,5 @@
 import { createEngine, type Engine, float32, int32, type NdArray, uniform } from '@jsigr/engine';
+import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SaliencyError } from './errors.ts';
@@ -8,6 +9,7 @@ import { integrate, integratedGradients } from './integrated-gradients.ts';
 import type { SaliencyContext } from './method.ts';
 import { perturbation } from './perturbation.ts';
 import { methodNamed, saliencyMethods } from './registry.ts';
+import { sarfa } from './sarfa.ts';
 import { smooth, smoothgrad } from './smoothgrad.ts';
 import { formula, linearClassifier } from './testing/models.ts';
 
@@ -221,6 +223,67 @@ describe('perturbation', () => {
   });
 });
 
+describe('sarfa', () => {
+  // One pixel on black, blurred with sigma 1 in both directions: at the pixel I' = 1 / (2 pi).
+  const SIZE = 13;
+  const left = 1 / (2 * Math.PI);
+  /** Logits are this many times the middle pixel. */
+  const slopes = (...slope: number[]) =>
+    linearClassifier(
+      slope.map((k) => Array.from({ length: SIZE * SIZE }, (_, i) => (i === 6 * SIZE + 6 ? k : 0))),
+      slope.map(() => 0),
+      [SIZE, SIZE, 1],
+    );
+  const dot = Array.from({ length: SIZE * SIZE }, (_, i) => Number(i === 6 * SIZE + 6));
+  const explain = (classifier: Classifier, target: number, output?: 'loss' | 'probability') =>
+    sarfa.explain(
+      {
+        engine,
+        classifier,
+        images: float32(dot, [1, SIZE, SIZE, 1]),
+        targets: int32([target], [1]),
+        ...(output ? { output } : {}),
+      },
+      { stride: 1, blurSigma: 1 },
+    );
+  const softmax = (...logits: number[]) => {
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    return logits.map((logit) => Math.exp(logit) / total);
+  };
+  const share = (a = 0, b = 0): [number, number] => [a / (a + b), b / (a + b)];
+
+  test('is the harmonic mean of the fall and of how much the others stay as they were', async () => {
+    const [p, q] = [softmax(2, 1, -1), softmax(2 * left, left, -left)];
+    const [[a, b], [c, d]] = [share(p[1], p[2]), share(q[1], q[2])];
+    const kept = 1 / (1 + a * Math.log(a / c) + b * Math.log(b / d));
+    const fall = (p[0] ?? 0) - (q[0] ?? 0);
+    const { map } = await explain(slopes(2, 1, -1), 0);
+    expect(map.data[6 * SIZE + 6]).toBeCloseTo((2 * kept * fall) / (kept + fall), 3);
+    expect(map.data.indexOf(Math.max(...map.data))).toBe(6 * SIZE + 6);
+  });
+
+  test('is nothing where the probability rises', async () => {
+    const { map } = await explain(slopes(-2, 1, 0), 0);
+    expect(Math.max(...map.data)).toBe(0);
+  });
+
+  test('two classes: the fall alone, since the other has nobody to share with', async () => {
+    const fall = (softmax(3, 0)[0] ?? 0) - (softmax(3 * left, 0)[0] ?? 0);
+    const { map } = await explain(slopes(3, 0), 0, 'probability');
+    expect(map.data[6 * SIZE + 6]).toBeCloseTo((2 * fall) / (1 + fall), 3);
+  });
+
+  test('stays finite when a model is sure of itself', async () => {
+    const { map } = await explain(slopes(500, -500, 0), 0);
+    expect(map.data.every((value) => value >= 0 && value <= 1)).toBe(true);
+  });
+
+  test('of the loss is refused', () =>
+    expect(explain(slopes(1, 0), 0, 'loss')).rejects.toThrow(
+      'output: "loss" has no meaning for sarfa: logit or probability',
+    ));
+});
+
 describe.each(Object.values(saliencyMethods))('$name', (method) => {
   test('gives a finite map [batch, height, width, 1], the same every time, and leaves its input alone', async () => {
     const images = float32([...IMAGE, ...IMAGE.toReversed()], [2, 2, 2, 2]);
@@ -285,7 +348,7 @@ describe('what is refused', () => {
 
   test('an unknown method, with the known ones', () => {
     expect(() => methodNamed('lime')).toThrow(
-      'method: "lime" is none of gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation',
+      'method: "lime" is none of gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation, sarfa',
     );
   });
 });

@@ -38,9 +38,8 @@ export function relevanceMass(map: NdArray, mask: GroundTruth): number[] {
  */
 export function relevanceRank(map: NdArray, mask: GroundTruth): number[] {
   return perImage(map, mask, (relevance, inside) => {
-    const pixels = [...relevance.keys()];
-    const count = pixels.filter(inside).length;
-    const top = pixels.sort((a, b) => (relevance[b] ?? 0) - (relevance[a] ?? 0) || a - b).slice(0, count);
+    const count = [...relevance.keys()].filter(inside).length;
+    const top = ranked(relevance).slice(0, count);
     return count === 0 ? 0 : top.filter(inside).length / count;
   });
 }
@@ -56,6 +55,53 @@ export function pointingGame(map: NdArray, mask: GroundTruth): boolean[] {
   });
 }
 
+/**
+ * How concentrated each image's relevance is: the Gini index of the absolute values (Hurley and Rickard, arXiv 0811.4706; of explanations Chalasani et
+ * al., arXiv 1810.06583). 0: all pixels alike, towards 1: a single one has it all; a map of zeros has 0.
+ */
+export function sparseness(map: NdArray): number[] {
+  return relevances(map).map((relevance) => {
+    const sorted = relevance.toSorted();
+    const total = sorted.reduce((sum, value) => sum + value, 0);
+    const below = sorted.reduce((sum, value, i) => sum + value * (sorted.length - i - 0.5), 0);
+    return total === 0 ? 0 : 1 - (2 * below) / (total * sorted.length);
+  });
+}
+
+/**
+ * Share of each image's most relevant pixels (`share` of all, at least one; of equals the first) that are also among the other map's: the top-k intersection of
+ * Ghorbani et al., arXiv 1710.10547. 1: both maps point at the same pixels; maps that know nothing of each other agree on about `share`.
+ * @param share of the pixels, in (0, 1]
+ */
+export function topOverlap(map: NdArray, other: NdArray, share = 0.1): number[] {
+  if (!(share > 0 && share <= 1))
+    throw new SaliencyError('INVALID_SETTING', 'share', `${share} given, above 0 and up to 1 allowed`);
+  const [first, second] = [relevances(map), relevances(other)];
+  if (map.shape.join() !== other.shape.join())
+    throw new SaliencyError('INVALID_INPUT', 'other', `[${other.shape}] given, [${map.shape}] needed`);
+  return first.map((relevance, image) => {
+    const count = Math.max(1, Math.round(share * relevance.length));
+    const top = new Set(ranked(relevance).slice(0, count));
+    const shared = ranked(second[image] ?? relevance)
+      .slice(0, count)
+      .filter((pixel) => top.has(pixel));
+    return shared.length / count;
+  });
+}
+
+/** The pixels, the most relevant first; of equals the first. */
+export function ranked(relevance: Float32Array): number[] {
+  return [...relevance.keys()].sort((a, b) => (relevance[b] ?? 0) - (relevance[a] ?? 0) || a - b);
+}
+
+/** The absolute values of each image's map. */
+export function relevances(map: NdArray): Float32Array[] {
+  const [batch, size] = sizesOf(map);
+  return Array.from({ length: batch }, (_, image) =>
+    (map.data.subarray(image * size, (image + 1) * size) as Float32Array).map(Math.abs),
+  );
+}
+
 function perImage<Result>(
   map: NdArray,
   mask: GroundTruth,
@@ -68,10 +114,7 @@ function perImage<Result>(
       'mask',
       `${mask.length} pixels given, ${batch * size} needed by [${map.shape}]`,
     );
-  return Array.from({ length: batch }, (_, image) => {
-    const values = map.data.subarray(image * size, (image + 1) * size) as Float32Array;
-    return measure(values.map(Math.abs), (pixel) => mask[image * size + pixel] !== 0);
-  });
+  return relevances(map).map((relevance, image) => measure(relevance, (pixel) => mask[image * size + pixel] !== 0));
 }
 
 function sizesOf(map: NdArray): [number, number] {

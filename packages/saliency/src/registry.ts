@@ -4,6 +4,7 @@ import { inputXGradient } from './input-x-gradient.ts';
 import { integratedGradients } from './integrated-gradients.ts';
 import type { SaliencyMethod } from './method.ts';
 import { perturbation } from './perturbation.ts';
+import { sarfa } from './sarfa.ts';
 import { smoothgrad } from './smoothgrad.ts';
 
 /** Every method by name. To add one: its file, and its line here. */
@@ -13,6 +14,7 @@ export const saliencyMethods: Readonly<Record<string, SaliencyMethod>> = {
   smoothgrad,
   'integrated-gradients': integratedGradients,
   perturbation,
+  sarfa,
 };
 
 /** @throws SaliencyError UNKNOWN_METHOD, with the known names. */

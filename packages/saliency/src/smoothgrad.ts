@@ -1,8 +1,8 @@
 import { float32, normal } from '@jsigr/engine';
 import { z } from 'zod';
-import { chunkSize, repeatAll } from './compiled.ts';
 import { gradient } from './gradient.ts';
 import { defineMethod, type SaliencyMethod, sampleIndicesOf } from './method.ts';
+import { chunkSize, repeatAll } from './rows.ts';
 
 /** Images in one call of the wrapped method. */
 const ROWS = 64;

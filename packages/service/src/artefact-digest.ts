@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ArtefactFileInfo, Files } from './artefacts.ts';
+import type { ArtefactEntry, ArtefactFileInfo, Files } from './artefacts.ts';
 import { invalidArgument } from './errors.ts';
 
 const MAX_FILES = 1000;
@@ -38,8 +38,17 @@ export function checkPath(path: string): string {
 }
 
 export function checkDigest(digest: string): string {
-  if (DIGEST.test(digest)) return digest;
+  if (isDigest(digest)) return digest;
   throw invalidArgument('digest', `${JSON.stringify(digest.slice(0, 80))} is not 64 lower-case hexadecimal digits`);
+}
+
+export function isDigest(text: string): boolean {
+  return DIGEST.test(text);
+}
+
+/** Those of one moment by their digests, so that the order is always the same. */
+export function newestFirst(a: ArtefactEntry, b: ArtefactEntry): number {
+  return b.createTime.getTime() - a.createTime.getTime() || byCodeUnits(a.digest, b.digest);
 }
 
 function byCodeUnits(a: string, b: string): number {

@@ -1,27 +1,33 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import * as z from 'zod';
-import { artefactDigest, checkDigest, checkPath, describeFiles, sha256 } from './artefact-digest.ts';
 import {
+  artefactDigest,
+  checkDigest,
+  checkPath,
+  describeFiles,
+  isDigest,
+  newestFirst,
+  sha256,
+} from './artefact-digest.ts';
+import { artefactNotFound, checkOffset, decodeIndex, encodeIndex, fileOf } from './artefact-index.ts';
+import {
+  type ArtefactEntry,
   type ArtefactFileInfo,
   type ArtefactInfo,
   type ArtefactKind,
   type ArtefactStore,
   CHUNK_BYTES,
   type Files,
+  type Swept,
 } from './artefacts.ts';
-import { JsigrError, notFound, outOfRange } from './errors.ts';
+import { JsigrError } from './errors.ts';
+import { borrowBuffer, giveBackBuffer } from './lent-buffers.ts';
 import { corrupt, storageError } from './storage-errors.ts';
 
 const INDEX = '.index.json';
 const PARTIAL = '.partial';
 const ABANDONED_MS = 24 * 3600 * 1000;
-
-const indexSchema = z.strictObject({
-  files: z.array(z.strictObject({ path: z.string(), sizeBytes: z.int().min(0), sha256: z.string() })),
-});
 
 /**
  * Artefacts as folders: `ROOT/models/DIGEST/...`, each with an index of its files. A put writes to `ROOT/.partial`, syncs, and renames: a reader
@@ -33,25 +39,14 @@ export function directoryArtefactStore(root: string): ArtefactStore {
   const verified = new Set<string>();
 
   async function info(kind: ArtefactKind, digest: string): Promise<ArtefactInfo> {
-    const place = folder(kind, digest);
+    const index = join(folder(kind, digest), INDEX);
     try {
-      const { files } = indexSchema.parse(JSON.parse(await readFile(join(place, INDEX), 'utf8')));
-      if (artefactDigest(files) !== digest) throw corrupt(`${kind}/${digest}`, INDEX);
-      return { kind, digest, files, createTime: (await stat(join(place, INDEX))).mtime };
+      const files = decodeIndex(await readFile(index, 'utf8'), kind, digest, INDEX);
+      return { kind, digest, files, createTime: (await stat(index)).mtime };
     } catch (error) {
-      if (isMissing(error)) throw notFound(kind.replace(/s$/, ''), `${kind}/${digest}`);
       if (error instanceof JsigrError) throw error;
-      throw error instanceof SyntaxError || error instanceof z.ZodError
-        ? corrupt(`${kind}/${digest}`, INDEX)
-        : storageError(error, root);
+      throw isMissing(error) ? artefactNotFound(kind, digest) : storageError(error, root);
     }
-  }
-
-  async function fileInfo(kind: ArtefactKind, digest: string, path: string): Promise<ArtefactFileInfo> {
-    const { files } = await info(kind, digest);
-    const found = files.find((file) => file.path === path);
-    if (found) return found;
-    throw notFound('file', `${kind}/${digest}/${path}`, `it has ${files.map((file) => file.path).join(', ')}`);
   }
 
   async function verify(kind: ArtefactKind, digest: string, file: ArtefactFileInfo): Promise<string> {
@@ -72,11 +67,12 @@ export function directoryArtefactStore(root: string): ArtefactStore {
     const place = folder(kind, digest);
     const partial = join(root, PARTIAL, `${process.pid}-${randomUUID()}`);
     try {
-      if (await isSound(kind, digest)) return await info(kind, digest);
+      const there = await wantedAgain(kind, digest);
+      if (there) return there;
       await mkdir(join(root, kind), { recursive: true });
       await mkdir(partial, { recursive: true });
       for (const { path } of described) await writeDurably(join(partial, path), files[path] ?? new Uint8Array());
-      await writeDurably(join(partial, INDEX), Buffer.from(JSON.stringify({ files: described })));
+      await writeDurably(join(partial, INDEX), encodeIndex(described));
       await syncFolder(partial);
       await moveInto(partial, place, () => isSound(kind, digest));
       await syncFolder(join(root, kind));
@@ -85,8 +81,17 @@ export function directoryArtefactStore(root: string): ArtefactStore {
       throw error instanceof JsigrError ? error : storageError(error, root);
     } finally {
       await rm(partial, { recursive: true, force: true }).catch(() => undefined);
-      await sweep(join(root, PARTIAL));
+      await sweep(join(root, PARTIAL), { olderThanMs: ABANDONED_MS });
     }
+  }
+
+  /** What is there and sound, marked as put just now, so that nobody who collects garbage takes it for old; undefined when it must be written. */
+  async function wantedAgain(kind: ArtefactKind, digest: string): Promise<ArtefactInfo | undefined> {
+    if (!(await isSound(kind, digest))) return undefined;
+    const now = new Date();
+    return utimes(join(folder(kind, digest), INDEX), now, now)
+      .then(() => info(kind, digest))
+      .catch(() => undefined);
   }
 
   async function isSound(kind: ArtefactKind, digest: string): Promise<boolean> {
@@ -119,32 +124,78 @@ export function directoryArtefactStore(root: string): ArtefactStore {
         if (isMissing(error)) return [];
         throw storageError(error, root);
       });
-      const digests = names.filter((name) => /^[0-9a-f]{64}$/.test(name));
-      const found = await Promise.all(digests.map((digest) => info(kind, digest).catch(() => undefined)));
-      return found
-        .filter((each) => each !== undefined)
-        .sort((a, b) => b.createTime.getTime() - a.createTime.getTime() || (a.digest < b.digest ? -1 : 1));
+      const found = names.filter(isDigest).map(async (digest): Promise<ArtefactEntry | undefined> => {
+        const place = join(root, kind, digest);
+        // Without its index it is damaged, and there nevertheless.
+        const { mtime } =
+          (await stat(join(place, INDEX))
+            .catch(() => stat(place))
+            .catch(() => undefined)) ?? {};
+        return mtime && { digest, createTime: mtime };
+      });
+      return (await Promise.all(found)).filter((each) => each !== undefined).sort(newestFirst);
     },
     async *read(kind, digest, path, offset = 0, chunkBytes = CHUNK_BYTES) {
-      const file = await fileInfo(kind, digest, path);
-      if (!Number.isInteger(offset) || offset < 0 || offset > file.sizeBytes)
-        throw outOfRange('readOffset', `${offset} is not in 0..${file.sizeBytes}, the size of ${path}`);
-      const place = await verify(kind, digest, file);
-      yield* createReadStream(place, { start: offset, highWaterMark: chunkBytes }) as AsyncIterable<Buffer>;
+      const file = fileOf(kind, digest, (await info(kind, digest)).files, path);
+      checkOffset(offset, file);
+      yield* chunksOf(await verify(kind, digest, file), offset, chunkBytes);
     },
-    async remove(kind, digest) {
+    sweep: (options) => sweep(join(root, PARTIAL), options),
+    async remove(kind, digest, { putBefore } = {}) {
       const place = folder(kind, digest);
       // Renamed first: a reader must not see an artefact that loses its files one by one.
       const partial = join(root, PARTIAL, `${process.pid}-${randomUUID()}`);
+      const stays = async (where: string) => {
+        const found = await stat(join(where, INDEX)).catch(() => undefined);
+        return putBefore !== undefined && found !== undefined && found.mtime > putBefore;
+      };
       try {
+        if (await stays(place)) return false;
         await mkdir(dirname(partial), { recursive: true });
         await rename(place, partial);
-        await rm(partial, { recursive: true, force: true });
+        if (await stays(partial)) {
+          // Put again in between.
+          await moveInto(partial, place, () => isSound(kind, digest));
+          return false;
+        }
       } catch (error) {
         if (!isMissing(error)) throw storageError(error, root);
+      } finally {
+        await rm(partial, { recursive: true, force: true }).catch(() => undefined);
       }
+      return true;
     },
   };
+}
+
+/** A file from an offset on, one chunk read ahead, in buffers that can be given back (`giveBackBuffer`). */
+async function* chunksOf(place: string, offset: number, chunkBytes: number): AsyncGenerator<Buffer> {
+  const file = await open(place);
+  const read = async (position: number) => {
+    // Short reads are of callers that keep what they read.
+    const into = chunkBytes === CHUNK_BYTES ? borrowBuffer(chunkBytes) : Buffer.allocUnsafe(chunkBytes);
+    const { bytesRead, buffer } = await file.read(into, 0, chunkBytes, position);
+    return buffer.subarray(0, bytesRead);
+  };
+  const next = (position: number) => {
+    const reading = read(position);
+    // Whoever takes its time with the chunk before hears of an error when it asks for this one.
+    reading.catch(() => undefined);
+    return reading;
+  };
+  let reading = next(offset);
+  try {
+    for (let position = offset; ; ) {
+      const chunk = await reading;
+      if (chunk.length === 0) return giveBackBuffer(chunk);
+      position += chunk.length;
+      reading = next(position);
+      yield chunk;
+    }
+  } finally {
+    await reading.catch(() => undefined);
+    await file.close();
+  }
 }
 
 /** Renames over nothing, or over an artefact that is damaged; when another process was faster, its artefact stays. */
@@ -180,18 +231,38 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** What a killed process left behind, once it is a day old. */
-async function sweep(partials: string): Promise<void> {
+/** What killed processes left behind. */
+async function sweep(
+  partials: string,
+  { olderThanMs, dryRun = false }: { readonly olderThanMs: number; readonly dryRun?: boolean },
+): Promise<Swept> {
+  let [count, bytes] = [0, 0];
   for (const name of await readdir(partials).catch(() => [])) {
     const place = join(partials, name);
     const { mtimeMs } = await stat(place).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    if (mtimeMs < Date.now() - ABANDONED_MS) await rm(place, { recursive: true, force: true }).catch(() => undefined);
+    if (mtimeMs > Date.now() - olderThanMs) continue;
+    count++;
+    bytes += await sizeOf(place);
+    if (!dryRun) await rm(place, { recursive: true, force: true }).catch(() => undefined);
   }
+  return { count, bytes };
+}
+
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const files = entries.filter((entry) => entry.isFile());
+  const sizes = await Promise.all(
+    files.map(({ parentPath, name }) => stat(join(parentPath, name)).catch(() => undefined)),
+  );
+  return sizes.reduce((sum, found) => sum + (found?.size ?? 0), 0);
 }
 
 async function hashFile(place: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(place)) hash.update(chunk);
+  for await (const chunk of chunksOf(place, 0, CHUNK_BYTES)) {
+    hash.update(chunk);
+    giveBackBuffer(chunk);
+  }
   return hash.digest('hex');
 }
 

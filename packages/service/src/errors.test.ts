@@ -29,6 +29,13 @@ const foreign: [name: string, error: unknown, code: status, reason: string, fiel
     ['epsilon'],
   ],
   ['a package error without a field', new PackageError('NOT_FINITE', 'NaN'), status.INVALID_ARGUMENT, 'NOT_FINITE', []],
+  [
+    'a computing thread that was closed because its process stops',
+    new PackageError('COMPUTE_THREAD_CLOSED', 'the compute thread was closed'),
+    status.UNAVAILABLE,
+    'COMPUTE_THREAD_CLOSED',
+    [],
+  ],
   ['an aborted signal', AbortSignal.abort().reason, status.CANCELLED, 'CANCELLED', []],
   ['a timeout', new DOMException('too late', 'TimeoutError'), status.DEADLINE_EXCEEDED, 'DEADLINE_EXCEEDED', []],
   ['a Zod error', zodError(), status.INVALID_ARGUMENT, 'INVALID_ARGUMENT', ['epochs']],
@@ -113,4 +120,23 @@ test.each([
   [new Error('bug'), 1, 500],
 ])('%s: exit code %i, HTTP %i', (error, exitCode, http) => {
   expect([exitCodeOf(error), toHttpError(error).status]).toEqual([exitCode, http]);
+});
+
+test('however long an error is, what is sent of it is short, and says that there was more', () => {
+  const long = 'ä'.repeat(100_000);
+  const violations = Array.from({ length: 500 }, (_, i) => ({ field: `f${i}`, description: long }));
+  const error = new JsigrError({
+    code: status.INVALID_ARGUMENT,
+    reason: 'LONG',
+    message: long,
+    hint: long,
+    violations,
+  });
+  const [details] = toServiceError(error).metadata.get('grpc-status-details-bin');
+  expect(details?.length).toBeLessThan(8192);
+  expect(Buffer.byteLength(toServiceError(error).details)).toBeLessThanOrEqual(1000);
+  const read = JsigrError.from(toServiceError(error));
+  expect(read.violations.at(-1)).toEqual({ field: '', description: 'and 496 more' });
+  expect(read.violations[0]?.description).toMatch(/^ä+…$/);
+  expect(JSON.stringify(toHttpError(error).body).length).toBeLessThan(8192);
 });

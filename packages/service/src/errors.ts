@@ -57,6 +57,48 @@ export class JsigrError extends Error {
   }
 }
 
+/**
+ * Errors travel in HTTP/2 headers, of which some clients take 8 KiB in all, and end the connection, other calls with it, when there are more. So
+ * much of a message, and so much of all violations together, is sent.
+ */
+const MOST_MESSAGE_BYTES = 1000;
+const MOST_VIOLATIONS_BYTES = 3000;
+const MOST_FIELD_BYTES = 200;
+const MOST_DESCRIPTION_BYTES = 600;
+
+/** What of an error is sent: long texts are cut, and violations that find no room are counted. */
+export function sendable(error: unknown): Pick<JsigrError, 'code' | 'reason' | 'message' | 'hint' | 'violations'> {
+  const { code, reason, message, hint, violations } = JsigrError.from(error);
+  const sent: Violation[] = [];
+  let room = MOST_VIOLATIONS_BYTES;
+  for (const violation of violations) {
+    const field = cut(violation.field, MOST_FIELD_BYTES);
+    const description = cut(violation.description, MOST_DESCRIPTION_BYTES);
+    room -= Buffer.byteLength(field) + Buffer.byteLength(description);
+    if (room < 0) break;
+    sent.push({ field, description });
+  }
+  const left = violations.length - sent.length;
+  if (left > 0) sent.push({ field: '', description: `and ${left} more` });
+  return {
+    code,
+    reason,
+    message: cut(message, MOST_MESSAGE_BYTES),
+    violations: sent,
+    ...(hint ? { hint: cut(hint, MOST_MESSAGE_BYTES) } : {}),
+  };
+}
+
+function cut(text: string, mostBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= mostBytes) return text;
+  // Half a character at the end is dropped.
+  return `${bytes
+    .subarray(0, mostBytes - 3)
+    .toString()
+    .replace(/\uFFFD+$/, '')}…`;
+}
+
 /** A foreign kind of error: how to recognise it, what it becomes. */
 type Conversion = readonly [recognise: (error: unknown) => boolean, convert: (error: never) => JsigrError];
 
@@ -127,10 +169,19 @@ function isPackageError(error: unknown): error is PackageError {
   return error instanceof Error && /^[A-Z][A-Z0-9_]*$/.test(String((error as Partial<PackageError>).reason));
 }
 
+/** Reasons that say nothing about the request: a worker that is stopping has closed its thread, and another one may do the work. */
+const otherCodes: Readonly<Record<string, status>> = { COMPUTE_THREAD_CLOSED: status.UNAVAILABLE };
+
 function fromPackageError(error: PackageError): JsigrError {
   const { reason, message, field } = error;
   const violations = field ? [{ field, description: message }] : [];
-  return new JsigrError({ code: status.INVALID_ARGUMENT, reason, message, violations, cause: error });
+  return new JsigrError({
+    code: otherCodes[reason] ?? status.INVALID_ARGUMENT,
+    reason,
+    message,
+    violations,
+    cause: error,
+  });
 }
 
 /** INVALID_ARGUMENT with one violation, or with all there are. */
@@ -175,6 +226,14 @@ export function alreadyExists(resource: string, name: string, hint?: string): Js
 
 export function unavailable(reason: string, message: string, hint?: string): JsigrError {
   return new JsigrError({ code: status.UNAVAILABLE, reason, message, ...(hint ? { hint } : {}) });
+}
+
+export function unauthenticated(reason: string, message: string, hint?: string): JsigrError {
+  return new JsigrError({ code: status.UNAUTHENTICATED, reason, message, ...(hint ? { hint } : {}) });
+}
+
+export function permissionDenied(reason: string, message: string, hint?: string): JsigrError {
+  return new JsigrError({ code: status.PERMISSION_DENIED, reason, message, ...(hint ? { hint } : {}) });
 }
 
 export function outOfRange(field: string, description: string): JsigrError {

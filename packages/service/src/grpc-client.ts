@@ -8,14 +8,22 @@ import {
   type ClientUnaryCall,
   type ClientWritableStream,
   credentials,
+  InterceptingCall,
+  type Interceptor,
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { JsigrError } from './errors.ts';
+import { invalidArgument, JsigrError } from './errors.ts';
 import './grpc-errors.ts';
+import type { ClientTls } from './tls.ts';
+import { tracedCalls } from './traced-calls.ts';
+import { isTracing } from './tracing.ts';
 
 /** Largest message that any server or client of the platform takes, in bytes: an image of 8 MiB and its envelope, with room. */
 export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+/** What a server may send before a client has read it: with HTTP/2's own 64 KiB a large file waits for the network's delay again and again. */
+const WINDOW_BYTES = 1024 * 1024;
 
 export type ClientClass<C extends Client> = new (
   address: string,
@@ -23,20 +31,49 @@ export type ClientClass<C extends Client> = new (
   options?: Partial<ClientOptions>,
 ) => C;
 
-/** A client of a server at `host:port`; connects at the first call. Close it (`client.close()`) when done. */
+/** A server, and what it takes to be let in. */
+export interface Peer {
+  /** host:port */
+  readonly address: string;
+  /** Goes with every call, as a bearer token. */
+  readonly token?: string;
+  /** Absent: the connection is not encrypted. */
+  readonly tls?: ClientTls | undefined;
+}
+
+/**
+ * A client of a server; connects at the first call. Close it (`client.close()`) when done.
+ * @throws JsigrError INVALID_ARGUMENT for a token that cannot be sent
+ */
 export function connect<C extends Client>(
   Class: ClientClass<C>,
-  address: string,
+  { address, token, tls }: Peer,
   options: Partial<ClientOptions> = {},
 ): C {
-  return new Class(address, credentials.createInsecure(), {
+  // A secret even where it is a wrong one: it is not repeated.
+  if (token && !/^[\x21-\x7e]+$/.test(token)) throw invalidArgument('token', 'is no word of printable characters');
+  return new Class(address, tls?.credentials ?? credentials.createInsecure(), {
+    ...(tls?.serverName ? { 'grpc.ssl_target_name_override': tls.serverName } : {}),
+    interceptors: [...(token ? [bearing(token)] : []), ...(isTracing() ? [tracedCalls] : [])],
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    'grpc-node.flow_control_window': WINDOW_BYTES,
     // A server that restarts on its port is found again within a second, not after the default of two minutes.
     'grpc.max_reconnect_backoff_ms': 1000,
     'grpc.initial_reconnect_backoff_ms': 100,
     ...options,
   });
+}
+
+function bearing(token: string): Interceptor {
+  return (options, next) =>
+    new InterceptingCall(next(options), {
+      start(metadata, listener, forward) {
+        const own = metadata.clone();
+        own.set('authorization', `Bearer ${token}`);
+        forward(own, listener);
+      },
+    });
 }
 
 type Callback<Response> = (error: ServiceError | null, response: Response) => void;

@@ -1,6 +1,6 @@
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, Status } from '@jsigr/proto';
-import { ERROR_DOMAIN, JsigrError, recogniseErrors } from './errors.ts';
+import { ERROR_DOMAIN, JsigrError, recogniseErrors, sendable } from './errors.ts';
 
 const DETAILS = 'grpc-status-details-bin';
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
@@ -8,13 +8,13 @@ const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest';
 
 /** What a gRPC handler gives back: the status, and in its trailers a `google.rpc.Status` with one ErrorInfo and, for bad fields, a BadRequest. */
 export function toServiceError(error: unknown): ServiceError {
-  const ours = JsigrError.from(error);
+  const ours = sendable(error);
   const metadata = new Metadata();
   metadata.set(DETAILS, Buffer.from(Status.encode(statusOf(ours)).finish()));
   return Object.assign(new Error(ours.message), { code: ours.code, details: ours.message, metadata });
 }
 
-function statusOf({ code, message, reason, hint, violations }: JsigrError): Status {
+function statusOf({ code, message, reason, hint, violations }: ReturnType<typeof sendable>): Status {
   const info = ErrorInfo.fromPartial({ reason, domain: ERROR_DOMAIN, metadata: hint ? { hint } : {} });
   const details = [{ typeUrl: ERROR_INFO, value: Buffer.from(ErrorInfo.encode(info).finish()) }];
   if (violations.length > 0) {

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import type { Server } from '@grpc/grpc-js';
 import type { DynamicModule, INestMicroservice, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
@@ -13,7 +14,13 @@ export interface GrpcServerOptions extends GrpcStrategyOptions {
 export interface GrpcServer {
   /** `host:port` */
   readonly address: string;
+  /** `host:port` of the server for probes, if there is one. */
+  readonly healthAddress: string | undefined;
   readonly app: INestMicroservice;
+  /** grpc-js' own, for those who want to see which methods it answers. */
+  readonly server: Server;
+  /** What its health service says. */
+  setServing(serving: boolean): void;
   /** Lets calls in progress end for so long (1 s unless told), cuts them, and runs the module's shutdown hooks. */
   close(graceMs?: number): Promise<void>;
 }
@@ -29,7 +36,10 @@ export async function startGrpcServer({ module, logger, ...options }: GrpcServer
   await app.listen();
   return {
     address: strategy.address,
+    healthAddress: strategy.healthAddress,
     app,
+    server: strategy.server,
+    setServing: (serving) => strategy.setServing(serving),
     close: async (graceMs) => {
       if (graceMs !== undefined) strategy.graceMs = graceMs;
       await app.close();

@@ -1,13 +1,25 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type handleUnaryCall, Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import {
+  type handleUnaryCall,
+  Server,
+  ServerCredentials,
+  type ServerInterceptor,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { protoDirectory } from '@jsigr/proto';
 import { type CustomTransportStrategy, ServerGrpc } from '@nestjs/microservices';
 import { HealthImplementation } from 'grpc-health-check';
+import { type Admit, admission } from './admission.ts';
+import { withBulkAnswers } from './bulk.ts';
 import { unavailable } from './errors.ts';
 import { MAX_MESSAGE_BYTES } from './grpc-client.ts';
+import { refuseMalformed, tolerant } from './malformed.ts';
+import type { Tls } from './tls.ts';
+import { tracedServer } from './traced-calls.ts';
+import { isTracing } from './tracing.ts';
 
 export interface GrpcStrategyOptions {
   /** Definitions by full name, e.g. `{ 'jsigr.v1.TrainerService': TrainerServiceService }`. */
@@ -16,7 +28,18 @@ export interface GrpcStrategyOptions {
   /** 0: any free port. */
   readonly port: number;
   readonly maxMessageBytes?: number;
+  /** Who may call what; absent: everybody everything. */
+  readonly admit?: Admit;
+  /** Of all calls, before anything else. */
+  readonly interceptors?: readonly ServerInterceptor[];
+  /** Absent: connections are not encrypted. */
+  readonly tls?: Tls | undefined;
+  /** Port of a second server, never encrypted, that says how the first one is and nothing else: a kubelet's gRPC probes know no TLS. */
+  readonly healthPort?: number | undefined;
 }
+
+/** Calls at once over one connection. */
+const MOST_CALLS = 4096;
 
 type StreamingType = Parameters<ServerGrpc['getMessageHandler']>[2];
 type GrpcMethod = { path?: string; requestStream?: boolean; responseStream?: boolean };
@@ -31,14 +54,18 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
   /** How long `close` waits for calls in progress before it cuts them, in milliseconds. */
   graceMs = 1000;
   #server: Server | undefined;
+  #healthServer: Server | undefined;
   #port = 0;
+  #healthPort: number | undefined;
   readonly #strategy: GrpcStrategyOptions;
 
   constructor(options: GrpcStrategyOptions) {
     const names = Object.keys(options.services);
     super({
       package: [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))],
-      packageDefinition: options.services,
+      packageDefinition: Object.fromEntries(
+        Object.entries(options.services).map(([name, definition]) => [name, tolerant(withBulkAnswers(definition))]),
+      ),
     });
     this.#strategy = options;
     this.health = new HealthImplementation(Object.fromEntries(['', ...names].map((name) => [name, 'SERVING'])));
@@ -46,26 +73,59 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
 
   /** `host:port` that the server listens on. */
   get address(): string {
+    return this.#at(this.#port);
+  }
+
+  /** `host:port` of the server for probes, if there is one. */
+  get healthAddress(): string | undefined {
+    return this.#healthPort === undefined ? undefined : this.#at(this.#healthPort);
+  }
+
+  #at(port: number): string {
     const { host } = this.#strategy;
-    return `${host.includes(':') ? `[${host}]` : host}:${this.#port}`;
+    return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  }
+
+  /** @throws before it listens */
+  get server(): Server {
+    if (!this.#server) throw new Error('the server does not listen yet');
+    return this.#server;
   }
 
   override async createClient(): Promise<Server> {
-    const { host, port, maxMessageBytes = MAX_MESSAGE_BYTES } = this.#strategy;
+    const { port, maxMessageBytes = MAX_MESSAGE_BYTES, admit, interceptors = [], tls, healthPort } = this.#strategy;
     const server = new Server({
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_send_message_length': maxMessageBytes,
+      'grpc.max_concurrent_streams': MOST_CALLS,
+      // A client that is gone without a word is noticed, and what it watched is let go.
+      'grpc.keepalive_time_ms': 60_000,
+      'grpc.keepalive_timeout_ms': 20_000,
+      interceptors: [
+        ...(isTracing() ? [tracedServer] : []),
+        ...interceptors,
+        ...(admit ? [admission(admit)] : []),
+        refuseMalformed,
+      ],
     });
-    const target = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    this.#port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(bindError(target, error)) : resolve(bound),
-      );
-    });
+    this.#port = await bind(server, this.#at(port), tls?.serverCredentials());
+    if (healthPort !== undefined) await this.#openHealth(healthPort, server);
     this.health.addToServer(server);
-    reflection(Object.keys(this.#strategy.services)).addToServer(server);
+    addReflection(server, Object.keys(this.#strategy.services));
     this.#server = server;
     return server;
+  }
+
+  async #openHealth(port: number, main: Server): Promise<void> {
+    const server = new Server();
+    this.health.addToServer(server);
+    try {
+      this.#healthPort = await bind(server, this.#at(port));
+    } catch (error) {
+      main.forceShutdown();
+      throw error;
+    }
+    this.#healthServer = server;
   }
 
   override getMessageHandler(service: string, method: string, streaming: StreamingType, definition: GrpcMethod) {
@@ -85,12 +145,18 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       : super.createServiceMethod(handler, definition, streaming);
   }
 
+  /** What the health service says of the server and of each of its services. */
+  setServing(serving: boolean): void {
+    for (const name of ['', ...Object.keys(this.#strategy.services)])
+      this.health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  }
+
   /** Takes no new calls, waits for those in progress up to `graceMs`, then cuts them. */
   override async close(): Promise<void> {
     const server = this.#server;
     if (!server) return;
     this.#server = undefined;
-    for (const name of ['', ...Object.keys(this.#strategy.services)]) this.health.setStatus(name, 'NOT_SERVING');
+    this.setServing(false);
     await new Promise<void>((resolve) => {
       const cut = setTimeout(() => server.forceShutdown(), this.graceMs);
       server.tryShutdown(() => {
@@ -98,7 +164,16 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
         resolve();
       });
     });
+    this.#healthServer?.forceShutdown();
   }
+}
+
+function bind(server: Server, target: string, credentials = ServerCredentials.createInsecure()): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(target, credentials, (error, bound) =>
+      error ? reject(bindError(target, error)) : resolve(bound),
+    );
+  });
 }
 
 function bindError(target: string, error: Error) {
@@ -107,6 +182,32 @@ function bindError(target: string, error: Error) {
     `cannot listen on ${target}: ${error.message}`,
     'choose another port (0 takes any free one), or stop the program that uses it',
   );
+}
+
+type Implementation = Record<string, (call: unknown) => void>;
+
+/** Answers reflection. What it says is made when somebody first asks: reading the contract takes a good part of a server's start. */
+function addReflection(server: Server, services: readonly string[]): void {
+  let made: readonly { readonly implementation: Implementation }[] | undefined;
+  versionsOf(new ReflectionService({})).forEach(({ definition, implementation }, version) => {
+    const asked = Object.keys(implementation).map((name) => {
+      const answer = (call: unknown) => {
+        made ??= versionsOf(reflection(services));
+        made[version]?.implementation[name]?.(call);
+      };
+      return [name, answer] as const;
+    });
+    server.addService(definition, Object.fromEntries(asked));
+  });
+}
+
+/** The versions of the reflection service, as they are added to a server. */
+function versionsOf(service: ReflectionService) {
+  const versions: { readonly definition: ServiceDefinition; readonly implementation: Implementation }[] = [];
+  const addService = (definition: ServiceDefinition, implementation: Implementation) =>
+    void versions.push({ definition, implementation });
+  service.addToServer({ addService } as unknown as Server);
+  return versions;
 }
 
 /** Reflection describes what the .proto files say of those services that are really served; services of other files are not described. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import {
-  type Client,
+  Client,
   type ClientDuplexStream,
   credentials,
   makeGenericClientConstructor,
@@ -134,9 +134,9 @@ let models: ModelServiceClient;
 
 beforeAll(async () => {
   server = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
-  explainer = connect(ExplainerServiceClient, server.address);
-  trainer = connect(TrainerServiceClient, server.address);
-  models = connect(ModelServiceClient, server.address);
+  explainer = connect(ExplainerServiceClient, server);
+  trainer = connect(TrainerServiceClient, server);
+  models = connect(ModelServiceClient, server);
 });
 
 afterAll(async () => {
@@ -167,6 +167,16 @@ const watch = (run: string, signal?: AbortSignal) =>
 describe('unary calls', () => {
   test('answer', async () => {
     expect((await explain('abc')).response).toMatchObject({ predicted: 7, classNames: ['abc'] });
+  });
+
+  test('of bytes that are no message are the mistake of the caller', async () => {
+    const client = new Client(server.address, credentials.createInsecure());
+    const same = (bytes: Buffer) => bytes;
+    const answer = new Promise((_, reject) => {
+      client.makeUnaryRequest('/jsigr.v1.ExplainerService/ExplainImage', same, same, Buffer.from([0x0b]), reject);
+    });
+    expect(await failureOf(answer)).toMatchObject({ code: status.INVALID_ARGUMENT, reason: 'INVALID_ARGUMENT' });
+    client.close();
   });
 
   test('carry all violations of a bad request', async () => {

@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { ERROR_DOMAIN, JsigrError } from './errors.ts';
+import { ERROR_DOMAIN, JsigrError, sendable } from './errors.ts';
 
 /** Google's mapping of gRPC codes to HTTP (google/rpc/code.proto). */
 const httpStatus: Record<status, number> = {
@@ -35,7 +35,7 @@ export interface HttpErrorBody {
 
 /** The same error as on the gRPC face, as Google's HTTP interfaces write it. */
 export function toHttpError(error: unknown): { status: number; body: HttpErrorBody } {
-  const { code, message, reason, hint, violations } = JsigrError.from(error);
+  const { code, message, reason, hint, violations } = sendable(error);
   const details: Record<string, unknown>[] = [
     {
       '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
@@ -59,10 +59,12 @@ const exitCodes: Partial<Record<status, number>> = {
   [status.ABORTED]: 4,
   [status.UNAVAILABLE]: 5,
   [status.DEADLINE_EXCEEDED]: 5,
+  [status.UNAUTHENTICATED]: 6,
+  [status.PERMISSION_DENIED]: 6,
   [status.CANCELLED]: 130,
 };
 
-/** Exit code of a command: 2 bad usage, 3 not found, 4 not in this state, 5 cannot be reached, 130 cancelled, 1 anything else. */
+/** Exit code of a command: 2 bad usage, 3 not found, 4 not in this state, 5 cannot be reached, 6 not allowed, 130 cancelled, 1 anything else. */
 export function exitCodeOf(error: unknown): number {
   return exitCodes[JsigrError.from(error).code] ?? 1;
 }

@@ -7,7 +7,7 @@ import {
   WorkerRegistryServiceService,
 } from '@jsigr/proto';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type JsigrError, notFound } from './errors.ts';
 import { toServiceError } from './grpc-errors.ts';
 import { holdLease, type Lease } from './lease.ts';
@@ -31,7 +31,7 @@ beforeEach(async () => {
       callback(null, RegisterWorkerResponse.fromPartial({ leaseId: 'l1', leaseDuration: duration, fencingToken: 7 }));
     },
     renewLease({ request }, callback) {
-      calls.push(`renew ${request.leaseId} ${request.load}`);
+      calls.push(`renew ${request.leaseId} ${request.load}${request.draining ? ' draining' : ''}`);
       answer(callback, RenewLeaseResponse.fromPartial({ leaseDuration: duration }));
     },
     deregisterWorker({ request }, callback) {
@@ -51,6 +51,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await lease?.release();
   gateway.forceShutdown();
+  vi.restoreAllMocks();
 });
 
 function answer<T>(callback: sendUnaryData<T>, response: T): void {
@@ -64,7 +65,7 @@ async function hold(): Promise<{ lost: Promise<JsigrError> }> {
     lose = resolve;
   });
   lease = await holdLease({
-    gateway: address,
+    gateway: { address, token: 'a-token-of-this-worker' },
     kind: WorkerKind.WORKER_KIND_TRAINER,
     workerId: 'w1',
     address: '127.0.0.1:4242',
@@ -72,6 +73,7 @@ async function hold(): Promise<{ lost: Promise<JsigrError> }> {
     load: () => 3,
     logger: pino({ level: 'silent' }),
     onLost: lose,
+    onReleased: () => {},
   });
   return { lost };
 }
@@ -84,6 +86,13 @@ test('a worker registers, renews with its load, and deregisters', async () => {
   expect([calls[0], calls.at(-1)]).toEqual(['register WORKER_KIND_TRAINER w1 127.0.0.1:4242', 'deregister l1']);
 });
 
+test('a worker that drains says so at once, and again', async () => {
+  await hold();
+  await lease?.drain();
+  expect(calls.at(-1)).toBe('renew l1 3 draining');
+  await expect.poll(() => calls.filter((call) => call.endsWith('draining')).length).toBeGreaterThan(1);
+});
+
 test('a lease that the gateway took away is lost', async () => {
   const { lost } = await hold();
   refuse = true;
@@ -92,6 +101,14 @@ test('a lease that the gateway took away is lost', async () => {
 
 test('a gateway that is gone loses the lease once its duration is over', async () => {
   const { lost } = await hold();
+  gateway.forceShutdown();
+  expect(await lost).toMatchObject({ reason: 'LEASE_LOST' });
+});
+
+test('a wall clock that jumps back makes no lease longer', async () => {
+  const { lost } = await hold();
+  const rightNow = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => rightNow() - 3_600_000);
   gateway.forceShutdown();
   expect(await lost).toMatchObject({ reason: 'LEASE_LOST' });
 });

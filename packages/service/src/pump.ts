@@ -1,8 +1,9 @@
-import { once } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import { RpcException } from '@nestjs/microservices';
-import { cancelled, JsigrError } from './errors.ts';
+import { cancelled, JsigrError, resourceExhausted } from './errors.ts';
 import { toServiceError } from './grpc-errors.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 interface AnyCall {
   readonly cancelled: boolean;
@@ -18,18 +19,28 @@ export function signalOf(call: AnyCall): AbortSignal {
   return controller.signal;
 }
 
+/** Milliseconds that the caller's deadline leaves; undefined where there is none. */
+export function timeLeft(call: { getDeadline(): Date | number }): number | undefined {
+  const deadline = call.getDeadline();
+  return deadline === Number.POSITIVE_INFINITY ? undefined : Math.max(1, Number(deadline) - Date.now());
+}
+
+/** A client that takes nothing of what waits for it is let go after so many milliseconds. */
+export const STALLED_MS = 60_000;
+
 /**
  * Writes a source to a server stream at the client's pace, and ends the call: with OK at the source's end, with the error's status when it throws.
- * The source's `return` runs when the client cancels. Never rejects, so that a handler can be `(call) => pump(call, ...)`.
+ * The source's `return` runs when the client cancels, or takes nothing for a minute (RESOURCE_EXHAUSTED SLOW_CONSUMER). Never rejects, so that a handler can be `(call) => pump(call, ...)`.
  */
 export async function pump<Request, Response>(
   call: ServerWritableStream<Request, Response>,
   source: AsyncIterable<Response> | ((signal: AbortSignal) => AsyncIterable<Response>),
+  stalledMs = STALLED_MS,
 ): Promise<void> {
   const signal = signalOf(call);
   try {
     const iterable = typeof source === 'function' ? source(signal) : source;
-    await drainInto(call, iterable[Symbol.asyncIterator](), signal);
+    await drainInto(call, iterable[Symbol.asyncIterator](), signal, stalledMs);
     call.end();
   } catch (error) {
     // Not destroy(): that would drop messages which were written before the error.
@@ -41,36 +52,51 @@ async function drainInto<Request, Response>(
   call: ServerWritableStream<Request, Response>,
   iterator: AsyncIterator<Response>,
   signal: AbortSignal,
+  stalledMs: number,
 ): Promise<void> {
-  const gone = aborted(signal);
   try {
     while (!signal.aborted) {
       // A source may wait long for its next message: the cancellation must not wait with it.
-      const next = await Promise.race([iterator.next(), gone.promise]);
-      if (next === undefined || next.done) return;
+      const next = await unlessAborted(iterator.next(), signal).catch((error) => {
+        if (!signal.aborted) throw error;
+      });
+      if (!next || next.done) return;
       // A drain that never comes (the client is gone) would hold the source for ever: race it with the cancellation.
-      if (!call.write(next.value) && !signal.aborted) await once(call, 'drain', { signal }).catch(ignoreAbort);
+      if (!call.write(next.value)) await drained(call, signal, stalledMs);
     }
   } finally {
-    gone.forget();
     // Not awaited: a generator that is still waiting inside `next` returns only after that; its own signal ends the waiting.
     void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }
 
-function aborted(signal: AbortSignal): { promise: Promise<undefined>; forget: () => void } {
-  let forget = () => {};
-  const promise = new Promise<undefined>((resolve) => {
-    const listener = () => resolve(undefined);
-    if (signal.aborted) listener();
-    signal.addEventListener('abort', listener, { once: true });
-    forget = () => signal.removeEventListener('abort', listener);
+/**
+ * Waits until a stream takes more, or the signal is aborted. Listeners of its own: a signal made of others for each write would be kept as long as the call.
+ * @throws JsigrError RESOURCE_EXHAUSTED SLOW_CONSUMER when nothing was taken for so long
+ */
+export function drained(stream: EventEmitter, signal: AbortSignal, stalledMs = STALLED_MS): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = (error?: JsigrError) => {
+      clearTimeout(timer);
+      stream.off('drain', goOn);
+      signal.removeEventListener('abort', goOn);
+      if (error) reject(error);
+      else resolve();
+    };
+    const goOn = () => end();
+    const timer = setTimeout(() => end(slowConsumer(stalledMs)), stalledMs);
+    stream.once('drain', goOn);
+    signal.addEventListener('abort', goOn, { once: true });
+    if (signal.aborted) goOn();
   });
-  return { promise, forget: () => forget() };
 }
 
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+function slowConsumer(stalledMs: number): JsigrError {
+  return resourceExhausted(
+    'SLOW_CONSUMER',
+    `nothing of the stream was taken for ${stalledMs / 1000} s`,
+    'call again for what comes after the last message that you have',
+  );
 }
 
 /** Wraps the body of a unary handler: what it throws reaches the client as a status with details. */
@@ -108,16 +134,10 @@ function broken(cause: unknown): never {
 
 async function* messagesOf<Request, Response>(call: ServerReadableStream<Request, Response>): AsyncGenerator<Request> {
   const signal = signalOf(call);
-  const gone = aborted(signal);
   const iterator = call.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
-  try {
-    while (true) {
-      const next = await Promise.race([iterator.next().catch(broken), gone.promise]);
-      if (next === undefined) throw signal.reason;
-      if (next.done) return;
-      yield next.value as Request;
-    }
-  } finally {
-    gone.forget();
+  while (true) {
+    const next = await unlessAborted(iterator.next().catch(broken), signal);
+    if (next.done) return;
+    yield next.value as Request;
   }
 }

@@ -3,14 +3,16 @@ type Task = () => Promise<void> | void;
 const tasks: Task[] = [];
 let running: Promise<void> | undefined;
 let listening = false;
-const DEADLINE_MS = 10_000;
+let deadlineMs = 10_000;
 
 /**
  * Registers what is to be done on SIGTERM and SIGINT, the last registered first; then the process exits with 0 (143 or 130 when a task hangs for
  * ten seconds). A process that has a parent by IPC leaves SIGINT to it: Ctrl-C reaches the whole group, and the parent decides.
+ * @param graceMs how much longer all of it may take because of this task
  * @returns a function that takes the task off again.
  */
-export function onShutdown(task: Task): () => void {
+export function onShutdown(task: Task, graceMs = 0): () => void {
+  deadlineMs += graceMs;
   tasks.push(task);
   if (!listening) {
     listening = true;
@@ -38,6 +40,6 @@ export function shutdown(): Promise<void> {
 }
 
 function exit(code: number): void {
-  setTimeout(() => process.exit(code), DEADLINE_MS).unref();
+  setTimeout(() => process.exit(code), deadlineMs).unref();
   void shutdown().then(() => process.exit(0));
 }

@@ -52,6 +52,7 @@ beforeEach(async () => {
   environment = {
     JSIGR_GATEWAY: `127.0.0.1:${port}`,
     JSIGR_WORKER_ID: 'w1',
+    JSIGR_WORKER_TOKEN: 'a-token-of-this-worker',
     JSIGR_ARTEFACTS: '/nonexistent',
     JSIGR_LOG_LEVEL: 'silent',
   };
@@ -62,10 +63,14 @@ afterEach(() => {
   gateway.forceShutdown();
 });
 
-function start(change: Record<string, string> = {}): { child: ChildProcess; exit: Promise<unknown[]> } {
+function start(
+  change: Record<string, string> = {},
+  stderr: 'pipe' | 'inherit' = 'inherit',
+): { child: ChildProcess; exit: Promise<unknown[]> } {
   const child = fork(fileURLToPath(new URL('./fixtures/worker.ts', import.meta.url)), {
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     env: { PATH: process.env.PATH, ...environment, ...change },
+    stdio: ['inherit', 'inherit', stderr, 'ipc'],
   });
   worker = child;
   return { child, exit: once(child, 'exit') };
@@ -96,4 +101,22 @@ test('a worker whose parent is gone stops, though its thread computes', async ()
 test('a worker that is told nothing sensible says so and exits with 2', async () => {
   const { exit } = start({ JSIGR_GATEWAY: 'nowhere' });
   expect(await exit).toEqual([2, null]);
+});
+
+test('a worker that is to look at its device says what it found, or ends before it registers', async () => {
+  const check = { JSIGR_CHECK_DEVICE: 'true', JSIGR_LOG_LEVEL: 'warn' };
+  const said = async (child: ChildProcess) => {
+    let text = '';
+    for await (const chunk of child.stderr ?? []) {
+      text += chunk;
+      if (text.includes('\n')) break;
+    }
+    return text;
+  };
+  const lacking = start({ ...check, JSIGR_DEVICE: 'cuda' }, 'pipe');
+  expect(await said(lacking.child)).toContain('the explainer cannot start: there is no GPU');
+  expect(await lacking.exit).toEqual([4, null]);
+  const { child } = start({ ...check, JSIGR_DEVICE: 'cpu' }, 'pipe');
+  expect(await said(child)).toContain('it computes on cpu');
+  expect(await registered).toMatch(/^127\.0\.0\.1:\d+$/);
 });

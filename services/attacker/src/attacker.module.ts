@@ -1,5 +1,12 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
-import type { EvaluateRequest, EvaluateResponse, FollowRunRequest, FollowRunResponse } from '@jsigr/proto';
+import type {
+  ComputeTransferMatrixRequest,
+  ComputeTransferMatrixResponse,
+  EvaluateRequest,
+  EvaluateResponse,
+  FollowRunRequest,
+  FollowRunResponse,
+} from '@jsigr/proto';
 import { pump, type WorkerContext } from '@jsigr/service';
 import { Controller, type DynamicModule, Inject, Module, type OnModuleDestroy } from '@nestjs/common';
 import { GrpcStreamCall } from '@nestjs/microservices';
@@ -12,6 +19,13 @@ export class AttackerController implements OnModuleDestroy {
   @GrpcStreamCall('AttackerService', 'evaluate')
   evaluate(call: ServerWritableStream<EvaluateRequest, EvaluateResponse>): Promise<void> {
     return pump(call, (signal) => this.attacker.evaluate(call.request, signal));
+  }
+
+  @GrpcStreamCall('AttackerService', 'computeTransferMatrix')
+  transferMatrix(
+    call: ServerWritableStream<ComputeTransferMatrixRequest, ComputeTransferMatrixResponse>,
+  ): Promise<void> {
+    return pump(call, (signal) => this.attacker.transferMatrix(call.request, signal));
   }
 
   @GrpcStreamCall('AttackerService', 'followRun')

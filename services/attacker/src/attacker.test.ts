@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
-import { decodeLedger } from '@jsigr/attacks';
+import { decodeAdversarial, decodeExamples, decodeLedger } from '@jsigr/attacks';
 import { type Dataset, encodeDataset, glyphs, holdOut, type Split } from '@jsigr/datasets';
 import { createEngine, float32 } from '@jsigr/engine';
 import {
@@ -19,11 +19,13 @@ import {
   AttackAccess,
   AttackerServiceClient,
   AttackPlan,
+  ComputeTransferMatrixRequest,
   EvaluateRequest,
   EvaluationPlan,
   type EvaluationProgress,
   FollowRunRequest,
   type ReportRobustnessRequest,
+  type ResumePoint,
   type RobustnessReport,
   type TrainerServiceServer,
   TrainerServiceService,
@@ -40,6 +42,7 @@ import {
   pump,
   serverStream,
   startGrpcServer,
+  WorkerDoor,
 } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attackerWorker } from './index.ts';
@@ -70,10 +73,14 @@ beforeAll(async () => {
     compute: { threads: 1 },
     signal: new AbortController().signal,
     load,
+    stateMs: 0,
+    fencingToken: () => undefined,
+    onDrain: () => {},
+    door: new WorkerDoor(''),
   };
   const { module, services } = attackerWorker;
   server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
-  attacker = connect(AttackerServiceClient, server.address);
+  attacker = connect(AttackerServiceClient, server);
 });
 
 afterAll(async () => {
@@ -134,6 +141,10 @@ function request(change: Partial<EvaluateRequest> = {}): EvaluateRequest {
     surrogateDigests: [surrogate.digest],
     plan,
     dataset: 'datasets/glyphs',
+    run: 'evaluations/a',
+    resume: undefined,
+    shard: undefined,
+    ledgerDigests: [],
     ...change,
   };
 }
@@ -155,6 +166,37 @@ async function failureOf(work: Promise<unknown>): Promise<JsigrError> {
     (error) => JsigrError.from(error),
   );
 }
+
+describe('an evaluation that is interrupted', () => {
+  test('goes on from its ledger at any point: the same report, ledger and examples', async () => {
+    const points: ResumePoint[] = [];
+    let whole: RobustnessReport | undefined;
+    for await (const { message } of serverStream(attacker, 'evaluate', request())) {
+      if (message?.$case === 'resumePoint') points.push(message.value);
+      if (message?.$case === 'report') whole = message.value;
+    }
+    const [first, last] = [points[0], points.at(-1)];
+    expect(first?.step).toBeGreaterThan(0);
+    const figures = (report: RobustnessReport | undefined) => ({
+      ...report,
+      seconds: 0,
+      attacks: report?.attacks.map((attack) => ({ ...attack, seconds: 0 })),
+    });
+    for (const resume of [first, last]) {
+      const { report } = await evaluate({ resume });
+      expect(figures(report)).toEqual(figures(whole));
+      expect(report.examples.length).toBeGreaterThan(0);
+    }
+  });
+
+  test('of something else is not gone on with', async () => {
+    let point: ResumePoint | undefined;
+    for await (const { message } of serverStream(attacker, 'evaluate', request()))
+      if (message?.$case === 'resumePoint') point = message.value;
+    const error = await failureOf(evaluate({ resume: point, plan: { ...plan, seed: 6 } }));
+    expect(error.message).toContain('another model, plan, seed or engine');
+  });
+});
 
 describe('an evaluation', () => {
   test('ends with a report: clean and robust accuracies with intervals, worst cases, and what was not assessed', async () => {
@@ -228,11 +270,80 @@ describe('an evaluation', () => {
     expect((await evaluate({ plan: { ...plan, seed: 6 } })).report.ledger).not.toBe(first.report.ledger);
   });
 
+  test('by shards, whose ledgers together make the same report', async () => {
+    const whole = await evaluate();
+    const parts = [0, 1].map((index) => evaluate({ shard: { index, count: 2 } }));
+    const ledgerDigests = (await Promise.all(parts)).map(({ report }) => report.ledger);
+    const { report } = await evaluate({ ledgerDigests });
+    expect(report.ledger).toBe(whole.report.ledger);
+    expect(report.epsilons).toEqual(whole.report.epsilons);
+    for (const shard of [
+      { index: 2, count: 2 },
+      { index: 0, count: 65 },
+    ])
+      await expect(evaluate({ shard })).rejects.toMatchObject({ reason: 'INVALID_ARGUMENT' });
+  });
+
+  test('keeps the adversarial images that were asked for, and what still fools the model in 8 bits', async () => {
+    const { report } = await evaluate({ plan: { ...plan, keepAdversarial: 5 } });
+    const { 'adversarial.safetensors': file = new Uint8Array() } = await artefacts.get('ledgers', report.ledger);
+    const { input, all } = decodeAdversarial(file);
+    expect([input, all.length]).toEqual([[28, 28, 1], 5]);
+    const distances = all.map(({ distance }) => distance);
+    expect(distances).toEqual([...distances].sort((a, b) => a - b));
+    for (const { predicted, label, sample, original } of all) {
+      expect(predicted).not.toBe(label);
+      expect([...original]).toEqual([...dataset.test.images.slice(sample * 784, (sample + 1) * 784)]);
+    }
+    const without = await artefacts.get('ledgers', (await evaluate()).report.ledger);
+    expect(Object.keys(without)).not.toContain('adversarial.safetensors');
+  });
+
   test("of the held-out part takes the samples that the model's training held out", async () => {
     const { report } = await evaluate({ plan: { ...plan, part: 'held-out', samples: 5 } });
     expect(report.cleanAccuracy).toMatchObject({ successes: 5, trials: 5 });
     const first = holdOut(dataset.train, heldOutFraction, modelSeed).held[0] ?? -1;
     expect(report.examples[0]?.label).toBe(dataset.train.labels[first]);
+  });
+});
+
+describe('a transfer matrix', () => {
+  const asked = ComputeTransferMatrixRequest.fromPartial({
+    plan: { attacks: [{ attack: 'mi-fgsm', epsilons: [0.1, 0.2], settings: { steps: '2' } }], samples: 12, seed: 4 },
+    dataset: 'datasets/glyphs',
+  });
+  async function matrixOf(change: Partial<ComputeTransferMatrixRequest> = {}) {
+    const digests = { modelDigests: [model.digest, surrogate.digest], datasetDigest: datasetInfo.digest };
+    const messages = [];
+    for await (const { message } of serverStream(attacker, 'computeTransferMatrix', {
+      ...asked,
+      ...digests,
+      ...change,
+    }))
+      messages.push(message);
+    return messages;
+  }
+
+  test('ends with the figures of every model on every model, and a ledger of what each said', async () => {
+    const last = (await matrixOf()).at(-1);
+    if (last?.$case !== 'matrix') throw new Error('no matrix');
+    const { models, cleanErrors, samples, tables, ledger } = last.value;
+    expect([models, samples]).toEqual([[model, surrogate].map(({ digest }) => `models/${digest}`), 12]);
+    expect(cleanErrors[0]).toMatchObject({ successes: 0, trials: 12 });
+    expect(tables.map(({ attack, norm, epsilon, cells }) => [attack, norm, epsilon, cells.length])).toEqual([
+      ['mi-fgsm', 'linf', 0.1, 4],
+      ['mi-fgsm', 'linf', 0.2, 4],
+    ]);
+    const [diagonal] = tables[1]?.cells ?? [];
+    expect(diagonal?.own?.value).toBeGreaterThan(0.5);
+    expect(Object.keys(await artefacts.get('ledgers', ledger))).toEqual(['predictions.safetensors']);
+  });
+
+  test('is refused by name', async () => {
+    const one = await failureOf(matrixOf({ modelDigests: [model.digest] }));
+    expect(one.violations[0]).toEqual({ field: 'models', description: 'models: 1 given, 2 to 16 allowed' });
+    const heldOut = { ...EvaluationPlan.fromPartial(asked.plan ?? {}), part: 'held-out' };
+    expect((await failureOf(matrixOf({ plan: heldOut }))).violations[0]?.field).toBe('plan.part');
   });
 });
 
@@ -326,7 +437,7 @@ describe('following a run', () => {
     return { reports, address: `127.0.0.1:${port}`, stop: () => server.forceShutdown() };
   }
 
-  const follow = (trainerAddress: string, signal?: AbortSignal) =>
+  const follow = (trainerAddress: string, change: Partial<FollowRunRequest> = {}) =>
     serverStream(
       attacker,
       'followRun',
@@ -337,8 +448,8 @@ describe('following a run', () => {
         surrogateDigests: [surrogate.digest],
         plan: { ...plan, part: '' },
         dataset: 'datasets/glyphs',
+        ...change,
       }),
-      signal ? { signal } : {},
     );
 
   test('each checkpoint is attacked on held-out samples and reported', async () => {
@@ -360,6 +471,42 @@ describe('following a run', () => {
       ['trainingRuns/a', 1, `models/${model.digest}`, 10, 'held-out'],
       ['trainingRuns/a', 2, `models/${other.digest}`, 20, 'held-out'],
     ]);
+  });
+
+  test('examples of training images go with each report: other ones each time, within the ball, none that is held out', async () => {
+    const { reports, address, stop } = await trainer([model, model]);
+    for await (const _ of follow(address, { trainingExamples: 20 }));
+    stop();
+    const { train } = holdOut(dataset.train, heldOutFraction, modelSeed);
+    const sets = await Promise.all(
+      reports.map(async ({ report }) =>
+        decodeExamples(await artefacts.get('examples', report?.trainingExamples ?? '')),
+      ),
+    );
+    // Fewer than 40 images are trained on: the second turn comes to their end and begins again.
+    const turns = [...train, ...train];
+    expect(sets.map(({ indices }) => indices)).toEqual([turns.slice(0, 20), turns.slice(20, 40)]);
+    for (const { indices, images } of sets)
+      indices.forEach((index, place) => {
+        const original = dataset.train.images.subarray(index * 784, (index + 1) * 784);
+        const distance = original.reduce<number>(
+          (most, level, i) => Math.max(most, Math.abs(level - (images[place * 784 + i] ?? 0))),
+          0,
+        );
+        expect(distance).toBeGreaterThan(0);
+        expect(distance).toBeLessThanOrEqual(0.2 * 255);
+      });
+  });
+
+  test('examples without an attack that could make them are refused', async () => {
+    const { address, stop } = await trainer([model]);
+    const noTransfer = { ...plan, part: '', attacks: plan.attacks.slice(0, 2) };
+    const refused = async (change: Partial<FollowRunRequest>) => {
+      for await (const _ of follow(address, change));
+    };
+    await expect(refused({ trainingExamples: 5, plan: noTransfer })).rejects.toThrow('needs a transfer attack');
+    await expect(refused({ trainingExamples: 5000 })).rejects.toThrow('5000 given, at most 4096 allowed');
+    stop();
   });
 
   test('a caller who goes away ends it', async () => {

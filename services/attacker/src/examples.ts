@@ -1,5 +1,10 @@
 import type { LedgerRow, PlanEntry } from '@jsigr/attacks';
+import { float32, readSafetensors, writeSafetensors } from '@jsigr/engine';
+import type { Files } from '@jsigr/service/compute';
 import type { Example } from './methods.ts';
+
+const ROWS = 'examples.json';
+const IMAGES = 'examples.safetensors';
 
 /**
  * Keeps the perturbed images of the first few samples at each epsilon. Of several attempts the one that succeeded counts, else the last. A sample that
@@ -19,6 +24,28 @@ export class ExampleKeeper {
   add(row: LedgerRow, image: Float32Array): void {
     const wanted = this.#plan.some((entry, i) => matches(entry, row) && row.sample < (this.#keep[i] ?? 0));
     if (wanted) this.#kept.set(key(row.attack, row.norm, row.epsilon, row.sample), { row, image: image.slice() });
+  }
+
+  /** The kept examples as files, for `restore`. */
+  save(): Files {
+    const examples = [...this.#kept.values()];
+    return {
+      [ROWS]: Buffer.from(JSON.stringify(examples.map(({ row }) => row))),
+      [IMAGES]: writeSafetensors(
+        Object.fromEntries(examples.map(({ image }, i) => [String(i), float32(image, [image.length])])),
+      ),
+    };
+  }
+
+  /** Takes the examples of an evaluation that was interrupted. */
+  restore({ [ROWS]: rows, [IMAGES]: images }: Files): void {
+    if (!rows || !images) return;
+    const { tensors } = readSafetensors(images);
+    for (const [i, row] of (JSON.parse(Buffer.from(rows).toString()) as LedgerRow[]).entries())
+      this.#kept.set(key(row.attack, row.norm, row.epsilon, row.sample), {
+        row,
+        image: Float32Array.from(tensors[String(i)]?.data ?? []),
+      });
   }
 
   /** In the order of the plan, its epsilons ascending, the samples in their order. */

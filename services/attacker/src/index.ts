@@ -7,4 +7,6 @@ export const attackerWorker: WorkerDefinition = {
   kind: 'attacker',
   module: attackerModule,
   services: { 'jsigr.v1.AttackerService': AttackerServiceService },
+  // The engine is the compute thread's; this one loads it only where somebody wants to know.
+  describeDevice: async (compute) => (await import('@jsigr/engine')).describeDevice(compute),
 };

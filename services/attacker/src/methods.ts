@@ -1,4 +1,4 @@
-import type { EvaluationReport, LedgerRow, PlanEntry } from '@jsigr/attacks';
+import type { EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
 import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export type LoadedKind = 'models' | 'datasets';
@@ -16,7 +16,32 @@ export interface EvaluateArgument {
   readonly assessMasking: boolean;
   /** For each entry of the plan: keep the images of so many samples. */
   readonly keepExamples: readonly number[];
+  /** Keep so many adversarial images with the ledger, for each norm. */
+  readonly keepAdversarial: number;
+  /** Images that a target that can only be asked is asked about at most; 0: no limit. */
+  readonly maxQueries: number;
   readonly seed: number;
+  /** What an interrupted evaluation of the same found out. */
+  readonly resume?: Files;
+  /** Attack this part of the samples only. */
+  readonly shard?: { readonly index: number; readonly count: number };
+  /** What the shards of the same evaluation found out. */
+  readonly ledgers?: readonly Files[];
+  /** How often what was found out is told, in milliseconds; 0: after every unit of work. Absent: never. */
+  readonly stateMs?: number;
+}
+
+export interface CraftArgument {
+  /** Digests of what was loaded before: the checkpoint that is being trained, its dataset, the surrogates. */
+  readonly model: string;
+  readonly dataset: string;
+  readonly surrogates: readonly string[];
+  /** A transfer attack, at its largest radius. */
+  readonly attack: PlanEntry;
+  readonly seed: number;
+  /** Which turn it is, from 0: each takes the next so many training images. */
+  readonly turn: number;
+  readonly count: number;
 }
 
 /** One perturbed image. */
@@ -32,16 +57,50 @@ export interface EvaluateResult {
   readonly step: number;
   readonly epoch: number;
   readonly input: readonly [number, number, number];
+  /** What is to be known of it. */
+  readonly remarks: readonly string[];
   readonly examples: readonly Example[];
-  /** A row for each attempt. */
+  /** A row for each attempt; adversarial images, where they were asked for. */
+  readonly ledger: Files;
+}
+
+export interface MatrixArgument {
+  /** Digests of what was loaded before. */
+  readonly models: readonly string[];
+  readonly dataset: string;
+  readonly plan: readonly PlanEntry[];
+  /** Samples from the start of the test part; 0: all. */
+  readonly samples: number;
+  readonly seed: number;
+}
+
+export interface MatrixResult {
+  readonly matrix: TransferMatrix;
+  /** What every model says of every example. */
   readonly ledger: Files;
 }
 
 export interface Progress {
+  readonly type: 'progress';
   readonly attack: string;
   readonly epsilon: number;
   /** Of the whole plan, in [0,1]. */
   readonly fraction: number;
+}
+
+/** What was found out so far: ledger and kept examples. */
+export interface PartialLedger {
+  readonly type: 'partial';
+  /** Units of work that are done. */
+  readonly units: number;
+  readonly files: Files;
+}
+
+/** The ledger of an evaluation that failed, as it was until then. */
+export interface FailedLedger {
+  readonly type: 'failed';
+  readonly attempts: number;
+  readonly files: Files;
 }
 
 /** What the attacker's thread does. */
@@ -50,8 +109,14 @@ export type AttackerMethods = {
   knows: { argument: { kind: LoadedKind; digest: string }; result: boolean };
   /** Decodes and keeps an artefact; the few that were used last stay. */
   load: { argument: { kind: LoadedKind; digest: string; files: Files }; result: undefined };
-  evaluate: { argument: EvaluateArgument; result: EvaluateResult; event: Progress };
+  /** Adversarial examples of training images, as the files of an artefact. */
+  craft: { argument: CraftArgument; result: { readonly files: Files } };
+  evaluate: { argument: EvaluateArgument; result: EvaluateResult; event: Progress | PartialLedger | FailedLedger };
+  transferMatrix: { argument: MatrixArgument; result: MatrixResult; event: Progress };
 };
 
 /** Sets up the thread. */
-export type AttackerThreadData = ComputeOptions;
+export interface AttackerThreadData extends ComputeOptions {
+  /** Private networks in which endpoints may be asked. */
+  readonly endpointNetworks: readonly string[];
+}

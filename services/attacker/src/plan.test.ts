@@ -15,6 +15,8 @@ test('a plan of the contract becomes one of the attacks: typed settings, default
     samples: 5,
     cascade: false,
     assessMasking: false,
+    keepAdversarial: 0,
+    maxQueries: 0,
     seed: 3,
     keepExamples: [2],
     plan: [{ attack: 'pgd', norm: 'linf', epsilons: [0.1], settings: { steps: 10, loss: 'margin' } }],

@@ -1,7 +1,7 @@
-import type { PlanEntry } from '@jsigr/attacks';
+import { attackNamed, type PlanEntry } from '@jsigr/attacks';
 import type { EvaluationPlan } from '@jsigr/proto';
 import { invalidArgument, JsigrError, settingsFromText } from '@jsigr/service';
-import type { EvaluateArgument } from './methods.ts';
+import type { CraftArgument, EvaluateArgument } from './methods.ts';
 
 const MAX_EXAMPLES = 16;
 
@@ -25,6 +25,8 @@ export function evaluateArgument(
     cascade: plan.cascade,
     assessMasking: plan.assessMasking,
     keepExamples: plan.attacks.map(({ keepExamples }) => keepExamples),
+    keepAdversarial: plan.keepAdversarial,
+    maxQueries: plan.maxQueries,
     // Names are checked where the registries are: by the attacks, in the thread.
     plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {
       return { attack, norm: (norm || 'linf') as PlanEntry['norm'], epsilons, settings: settingsFromText(settings) };
@@ -32,12 +34,31 @@ export function evaluateArgument(
   };
 }
 
+const MAX_TRAINING_EXAMPLES = 4096;
+
+/** What is crafted of training images beside each checkpoint. @throws JsigrError INVALID_ARGUMENT if the plan has no attack that can. */
+export function augmentingAttack(
+  { plan, dataset, surrogates, seed }: Pick<EvaluateArgument, 'plan' | 'dataset' | 'surrogates' | 'seed'>,
+  count: number,
+): Omit<CraftArgument, 'model' | 'turn'> {
+  if (count > MAX_TRAINING_EXAMPLES)
+    throw invalidArgument('trainingExamples', `${count} given, at most ${MAX_TRAINING_EXAMPLES} allowed`);
+  const attack = plan.find((entry) => attackNamed(entry.attack).access === 'transfer');
+  if (!attack || surrogates.length === 0)
+    throw invalidArgument('trainingExamples', 'needs a transfer attack in the plan, and surrogates');
+  return { attack, dataset, surrogates, seed, count };
+}
+
 /** What the attacks say of their plan (`plan[1].epsilons[0]`), said of the contract's (`plan.attacks[1].epsilons[0]`). */
 export function inTermsOfPlan(error: unknown): JsigrError {
   const ours = JsigrError.from(error);
   if (ours.violations.length === 0) return ours;
   const violations = ours.violations.map(({ field, description }) => ({
-    field: field.replace(/^plan(?=\[|$)/, 'plan.attacks').replace(/^surrogates/, 'surrogateDigests'),
+    field: field
+      .replace(/^plan(?=\[|$)/, 'plan.attacks')
+      .replace(/^surrogates/, 'surrogateDigests')
+      .replace(/^(maxQueries|assessMasking)$/, 'plan.$1')
+      .replace(/^resume$/, 'plan.resumeLedger'),
     description,
   }));
   const { code, reason, message, hint } = ours;

@@ -59,7 +59,7 @@ beforeEach(async () => {
       error ? reject(error) : resolve(bound),
     ),
   );
-  client = connect(TrainerServiceClient, `127.0.0.1:${port}`);
+  client = connect(TrainerServiceClient, { address: `127.0.0.1:${port}` });
 });
 
 afterEach(() => {

@@ -7,6 +7,7 @@ import { retryDelay } from './backoff.ts';
 
 export interface PulledCheckpoint {
   readonly sequence: number;
+  readonly step: number;
   /** Digest of the checkpoint in the artefact store. */
   readonly digest: string;
   readonly files: Files;
@@ -44,12 +45,12 @@ export async function* pullCheckpoints(
           progressed = true;
         }
         if (part?.$case === 'endOfCheckpoint' && assembly) {
-          const { sequence, model } = assembly.header;
+          const { sequence, step, model } = assembly.header;
           const files = assembly.finish();
           done = sequence;
           assembly = undefined;
           failures = 0;
-          yield { sequence, digest: model.replace(/^models\//, ''), files };
+          yield { sequence, step, digest: model.replace(/^models\//, ''), files };
         }
       }
       return;

@@ -7,8 +7,9 @@ import {
   MaskingVerdict,
   Proportion,
   RobustnessReport,
+  TransferMatrix,
 } from '@jsigr/proto';
-import type { EvaluateArgument, EvaluateResult, Example } from './methods.ts';
+import type { EvaluateArgument, EvaluateResult, Example, MatrixArgument, MatrixResult } from './methods.ts';
 
 const CONFIDENCE = 0.95;
 
@@ -36,7 +37,7 @@ export interface ReportNames {
 /** What the thread found, as the contract says it. */
 export function robustnessReport(
   argument: EvaluateArgument,
-  { report, step, epoch, input, examples }: EvaluateResult,
+  { report, step, epoch, input, remarks, examples }: EvaluateResult,
   { dataset, ledger }: ReportNames,
 ): RobustnessReport {
   return RobustnessReport.fromPartial({
@@ -62,7 +63,37 @@ export function robustnessReport(
     seconds: report.seconds,
     ledger,
     examples: examples.map((example) => adversarialExample(example, input)),
-    flags: report.flags.map(({ message }) => message),
+    flags: [...report.flags.map(({ message }) => message), ...remarks],
+  });
+}
+
+/** The matrix that the thread found, as the contract says it. */
+export function matrixReport(
+  { models, seed }: MatrixArgument,
+  { matrix }: MatrixResult,
+  { dataset, ledger }: ReportNames,
+): TransferMatrix {
+  const { samples, cleanErrors, commonSamples, tables, forwards, backwards, seconds, flags } = matrix;
+  return TransferMatrix.fromPartial({
+    models: models.map((digest) => `models/${digest}`),
+    dataset,
+    part: 'test',
+    samples,
+    cleanErrors: cleanErrors.map(proportion),
+    commonSamples,
+    tables: tables.map(({ attack, norm, epsilon, cells, ...table }) => ({
+      attack,
+      access: access[table.access],
+      norm,
+      epsilon,
+      cells: cells.map((cell) => ({ ...cell, common: proportion(cell.common), own: proportion(cell.own) })),
+    })),
+    seed,
+    forwards,
+    backwards,
+    seconds,
+    ledger,
+    flags: [...flags],
   });
 }
 

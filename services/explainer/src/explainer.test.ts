@@ -20,6 +20,7 @@ import {
   Load,
   startGrpcServer,
   unary,
+  WorkerDoor,
 } from '@jsigr/service';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -59,10 +60,14 @@ beforeAll(async () => {
     compute: { threads: 1 },
     signal: new AbortController().signal,
     load: new Load(),
+    stateMs: 0,
+    fencingToken: () => undefined,
+    onDrain: () => {},
+    door: new WorkerDoor(''),
   };
   const { module, services } = explainerWorker;
   server = await startGrpcServer({ module: module(context), services, host: '127.0.0.1', port: 0 });
-  client = connect(ExplainerServiceClient, server.address);
+  client = connect(ExplainerServiceClient, server);
 });
 
 afterAll(async () => {

@@ -1,6 +1,7 @@
 import { ExplainedOutput, type ExplainImageRequest, ExplainResponse } from '@jsigr/proto';
 import {
   type ComputeThread,
+  inSpan,
   invalidArgument,
   settingsFromText,
   siblingModule,
@@ -32,6 +33,7 @@ export class Explainer {
     this.#context = context;
     const data: ExplainerThreadData = context.compute;
     this.#thread = startComputeThread<ExplainerMethods>(siblingModule(import.meta.url, 'compute'), data);
+    context.onDrain(() => context.load.none());
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }
 
@@ -46,20 +48,25 @@ export class Explainer {
       const { target } = request;
       if (target !== undefined && target >= card.classes)
         throw invalidArgument('target', `${target} given, 0 to ${card.classes - 1} allowed`);
-      const result = await this.#thread.call(
-        'explain',
-        {
-          model: modelDigest,
-          image: await imageOf(request.image, card.input),
-          method: request.method || 'gradient',
-          settings: settingsFromText(request.settings),
-          output,
-          seed: request.seed,
-          ...(target === undefined ? {} : { target }),
-          ...(request.overlay ? { overlayScale: scale } : {}),
-        },
-        { signal: AbortSignal.any([signal, this.#context.signal]) },
-      );
+      const method = request.method || 'gradient';
+      const attributes = { 'jsigr.model': `models/${modelDigest}`, 'jsigr.method': method };
+      const image = await imageOf(request.image, card.input);
+      const explain = () =>
+        this.#thread.call(
+          'explain',
+          {
+            model: modelDigest,
+            image,
+            method,
+            settings: settingsFromText(request.settings),
+            output,
+            seed: request.seed,
+            ...(target === undefined ? {} : { target }),
+            ...(request.overlay ? { overlayScale: scale } : {}),
+          },
+          { signal: AbortSignal.any([signal, this.#context.signal]) },
+        );
+      const result = await inSpan('explain', { attributes }, explain);
       return response(result, card, classNames);
     });
   }

@@ -8,4 +8,6 @@ export const explainerWorker: WorkerDefinition = {
   module: explainerModule,
   services: { 'jsigr.v1.ExplainerService': ExplainerServiceService },
   capacity: 16,
+  // The engine is the compute thread's; this one loads it only where somebody wants to know.
+  describeDevice: async (compute) => (await import('@jsigr/engine')).describeDevice(compute),
 };

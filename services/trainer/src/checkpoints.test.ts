@@ -25,7 +25,7 @@ function filesOf(step: number, size = 10): Files {
 }
 
 async function save(step: number, size?: number): Promise<SavedCheckpoint> {
-  return checkpoints.add({ step, epoch: step, artefact: await artefacts.put('models', filesOf(step, size)) });
+  return checkpoints.add({ step, epoch: step, digest: (await artefacts.put('models', filesOf(step, size))).digest });
 }
 
 function open(request: Partial<StreamCheckpointsRequest> = {}, signal = never) {

@@ -1,5 +1,5 @@
 import type { StreamCheckpointsRequest, StreamCheckpointsResponse } from '@jsigr/proto';
-import { type ArtefactInfo, type ArtefactStore, CHUNK_BYTES, Condition, notFound, outOfRange } from '@jsigr/service';
+import { type ArtefactStore, CHUNK_BYTES, Condition, notFound, outOfRange } from '@jsigr/service';
 
 /** A checkpoint that lies in the store. */
 export interface SavedCheckpoint {
@@ -7,11 +7,14 @@ export interface SavedCheckpoint {
   readonly sequence: number;
   readonly step: number;
   readonly epoch: number;
-  readonly artefact: ArtefactInfo;
+  /** In the artefact store. */
+  readonly digest: string;
 }
 
 export interface CheckpointsOptions {
   readonly artefacts: ArtefactStore;
+  /** Those that earlier trainers of the run saved; settled: reported on or said to be skipped. */
+  readonly earlier?: readonly (Omit<SavedCheckpoint, 'sequence'> & { readonly settled: boolean })[];
   /** Called once for each checkpoint that a reporting follower was too slow for. */
   readonly onSkipped: (checkpoints: readonly SavedCheckpoint[]) => void;
 }
@@ -29,9 +32,14 @@ export class Checkpoints {
   #complete = false;
   #followers = 0;
   #followed = false;
+  #abandoned = false;
 
   constructor(options: CheckpointsOptions) {
     this.#options = options;
+    for (const { settled, ...checkpoint } of options.earlier ?? []) {
+      const { sequence } = this.add(checkpoint);
+      if (settled) this.#reported.add(sequence);
+    }
   }
 
   get latest(): SavedCheckpoint | undefined {
@@ -53,6 +61,17 @@ export class Checkpoints {
   complete(): void {
     this.#complete = true;
     this.#changed.notify();
+  }
+
+  /** No follower will come (again). */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#changed.notify();
+  }
+
+  /** Was somebody about to report on the last checkpoint? */
+  get isOpen(): boolean {
+    return this.#followed && !this.#reported.has(this.latest?.sequence ?? 0);
   }
 
   markReported(sequence: number): void {
@@ -78,7 +97,7 @@ export class Checkpoints {
     signal: AbortSignal;
   }): Promise<void> {
     const last = this.latest?.sequence ?? 0;
-    const done = () => last === 0 || this.#reported.has(last);
+    const done = () => last === 0 || this.#abandoned || this.#reported.has(last);
     if (!(await this.#changed.until(() => done() || this.#followed, { signal, timeoutMs: attachMs }))) return;
     while (!done()) {
       await this.#changed.until(() => done() || this.#followers === 0, { signal });
@@ -91,6 +110,8 @@ export class Checkpoints {
   async *stream(request: StreamCheckpointsRequest, signal: AbortSignal): AsyncGenerator<StreamCheckpointsResponse> {
     const { afterSequence, path, readOffset, awaitReports } = request;
     let sent = this.#checkCursor(afterSequence);
+    // Whoever reports need not see again what is settled already.
+    while (awaitReports && this.#reported.has(sent + 1)) sent++;
     let resume = path ? { path, offset: readOffset } : undefined;
     if (awaitReports) {
       this.#followers++;
@@ -131,12 +152,12 @@ export class Checkpoints {
   }
 
   async *#send(
-    { sequence, step, epoch, artefact }: SavedCheckpoint,
+    { sequence, step, epoch, digest }: SavedCheckpoint,
     skipped: readonly SavedCheckpoint[],
     resume: { path: string; offset: number } | undefined,
   ): AsyncGenerator<StreamCheckpointsResponse> {
-    const { kind, digest } = artefact;
-    const files = artefact.files.map((file) => ({ ...file }));
+    const { kind, files: stored } = await this.#options.artefacts.info('models', digest);
+    const files = stored.map((file) => ({ ...file }));
     const first = resume ? files.findIndex(({ path }) => path === resume.path) : 0;
     if (first < 0)
       throw notFound('file', `${kind}/${digest}/${resume?.path}`, `it has ${files.map(({ path }) => path).join(', ')}`);

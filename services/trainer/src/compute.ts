@@ -5,36 +5,61 @@ import { type FixedNetwork, planTraining, type TrainingEvent, train } from '@jsi
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
 import { decodeCheckpoint, encodeCheckpoint } from '@jsigr/models';
 import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
+import { FeedbackPool } from './feedback-pool.ts';
 import type { NetworkFiles, TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
 import { ProgressMeter } from './progress.ts';
 
 let stopping = false;
+let pausing = false;
+/** Of the training in progress. */
+let pool: FeedbackPool | undefined;
 /** One for the life of the thread: a second run of the same shapes need not be compiled again. */
 let engine: Promise<Engine> | undefined;
 
 serveCompute<TrainerMethods>({
-  async check({ config, selectingAttacks }) {
-    planTraining(config);
+  async check({ config, selectingAttacks, adapts }) {
+    const { objective } = planTraining(config);
+    if (adapts && !objective.ramp)
+      throw invalidLoop('loop.feedback', `${config.objective?.name} has no penalties that could follow the reports`);
     if (selectingAttacks) checkSelection(selectingAttacks);
+  },
+  async feedback(argument) {
+    if (!pool) throw new Error('nothing is being trained');
+    return { examples: pool.take(argument) };
   },
   async stop() {
     stopping = true;
   },
-  async train({ run, config, datasetDigest, dataset, networks, compute }: TrainArgument, context) {
-    stopping = false;
+  async pause() {
+    pausing = true;
+  },
+  async train(argument: TrainArgument, context) {
+    const { run, config, datasetDigest, dataset, networks, compute, resume, feedback, stateMs } = argument;
+    [stopping, pausing] = [false, false];
+    let kept = performance.now();
+    const tell = teller(context, () => {
+      kept = performance.now();
+    });
     engine ??= createAnnouncedEngine(compute);
     const { initial, teacher, surrogates } = networks;
+    const data = decodeDataset(dataset);
+    const taken = new FeedbackPool(data);
+    taken.take(feedback);
+    pool = taken;
     const options = {
       run,
       datasetDigest,
       signal: context.signal,
       shouldStop: () => stopping,
+      shouldPause: () => pausing,
+      shouldKeep: () => performance.now() - kept >= stateMs,
+      feedback: () => taken.feedback,
+      ...(resume ? { resume: decodeCheckpoint(resume) } : {}),
       ...(initial ? { initial: fixedNetwork(initial) } : {}),
       ...(teacher ? { teacher: fixedNetwork(teacher) } : {}),
       surrogates: surrogates.map(fixedNetwork),
     };
-    const tell = teller(context);
-    for await (const event of train(await engine, config, decodeDataset(dataset), options)) {
+    for await (const event of train(await engine, config, data, options)) {
       tell(event);
       if (event.type === 'finished') return { reason: event.reason, step: event.step };
     }
@@ -54,12 +79,18 @@ function checkSelection(names: readonly string[]): void {
   const known = Object.values(attacks)
     .filter(({ access }) => access === 'transfer')
     .map(({ name }) => name);
-  const message = `feedback select goes by transferred examples: the plan needs one of ${known.join(', ')}`;
-  throw Object.assign(new Error(message), { reason: 'INVALID_PLAN', field });
+  throw invalidLoop(field, `a model is selected by transferred examples: the plan needs one of ${known.join(', ')}`);
 }
 
-/** Events of training as events of the thread: steps are gathered, checkpoints encoded and moved. */
-function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) => void {
+function invalidLoop(field: string, message: string): Error {
+  return Object.assign(new Error(message), { reason: 'INVALID_PLAN', field });
+}
+
+/**
+ * Events of training as events of the thread: steps are gathered, checkpoints encoded and moved.
+ * @param onKept called when there is a new state to go on from
+ */
+function teller({ emit }: ComputeContext<TrainEvent>, onKept: () => void): (event: TrainingEvent) => void {
   const meter = new ProgressMeter();
   const tellProgress = (progress: TrainEvent | undefined) => progress && emit(progress);
   return (event) => {
@@ -67,7 +98,17 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
     if (event.type === 'step') tellProgress(meter.add(event, now));
     else tellProgress(meter.flush(now));
     if (event.type === 'epoch') {
-      const { epoch, trainLoss, trainTerms, trainAccuracy, heldOutAccuracy, probe, seconds, maskSeconds } = event;
+      const {
+        epoch,
+        trainLoss,
+        trainTerms,
+        trainAccuracy,
+        heldOutAccuracy,
+        probe,
+        penaltyFactor,
+        seconds,
+        maskSeconds,
+      } = event;
       emit({
         type: 'epoch',
         epoch,
@@ -77,16 +118,22 @@ function teller({ emit }: ComputeContext<TrainEvent>): (event: TrainingEvent) =>
           train_accuracy: trainAccuracy,
           ...(heldOutAccuracy === undefined ? {} : { held_out_accuracy: heldOutAccuracy }),
           ...probe,
+          ...(penaltyFactor === 1 ? {} : { penalty_factor: penaltyFactor }),
           mask_seconds: maskSeconds,
         },
         seconds,
       });
     }
     if (event.type === 'checkpoint') {
-      const { checkpoint } = event;
-      const { files, buffers } = movable(encodeCheckpoint(checkpoint));
-      const { step, epoch, metrics } = checkpoint;
+      const { files, buffers } = movable(encodeCheckpoint(event.checkpoint));
+      const { step, epoch, metrics } = event.checkpoint;
       emit({ type: 'checkpoint', step, epoch, heldOutAccuracy: metrics.heldOutAccuracy ?? 0, files }, buffers);
+      onKept();
+    }
+    if (event.type === 'state' || (event.type === 'finished' && event.reason === 'paused')) {
+      const { files, buffers } = movable(encodeCheckpoint(event.checkpoint));
+      emit({ type: 'state', step: event.checkpoint.step, files }, buffers);
+      onKept();
     }
   };
 }

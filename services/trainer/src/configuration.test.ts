@@ -22,12 +22,20 @@ test("zeros and empty texts take the training loop's defaults", () => {
 test('what is given is passed on', () => {
   const spec = TrainingSpec.fromPartial({
     ...minimal,
+    architecture: 'resnet20',
+    activation: 'gelu',
+    norm: 'group',
+    denoise: true,
     optimizer: { name: 'sgd', learningRate: 0.1, momentum: 0.5, weightDecay: 0.001, schedule: 'cosine' },
     batchSize: 32,
     checkpointEveryEpochs: 2,
     augmentation: { cropPadding: 2, flip: true },
   });
   expect(planTraining(trainingConfig(spec)).config).toMatchObject({
+    architecture: 'resnet20',
+    activation: 'gelu',
+    norm: 'group',
+    denoise: true,
     optimizer: { name: 'sgd', settings: { learningRate: 0.1, momentum: 0.5, weightDecay: 0.001 } },
     schedule: { name: 'cosine' },
     batchSize: 32,

@@ -1,4 +1,5 @@
 import type { TrainingConfig } from '@jsigr/defenses';
+import type { Activation, NormKind } from '@jsigr/models';
 import { Feedback, type TrainingSpec } from '@jsigr/proto';
 import { invalidArgument, JsigrError, settingsFromText, type Violation } from '@jsigr/service';
 
@@ -7,6 +8,10 @@ export function trainingConfig(spec: TrainingSpec): TrainingConfig {
   const { optimizer, augmentation } = spec;
   return {
     architecture: spec.architecture,
+    // What is no activation or norm is refused by the configuration's schema.
+    ...(spec.activation ? { activation: spec.activation as Activation } : {}),
+    ...(spec.norm ? { norm: spec.norm as NormKind } : {}),
+    denoise: spec.denoise,
     objective: { name: spec.objective, settings: settingsFromText(spec.objectiveSettings) },
     optimizer: {
       name: optimizer?.name || 'adam',
@@ -53,13 +58,26 @@ export function inTermsOfSpec(error: unknown): JsigrError {
   return new JsigrError({ code, reason, message, violations, ...(hint ? { hint } : {}), cause: error });
 }
 
+const SELECTING: readonly Feedback[] = [
+  Feedback.FEEDBACK_SELECT,
+  Feedback.FEEDBACK_EARLY_STOP,
+  Feedback.FEEDBACK_ADAPT,
+  Feedback.FEEDBACK_AUGMENT,
+];
+
+/** Does the loop choose the run's best model? */
+export function selects({ loop }: TrainingSpec): boolean {
+  return loop?.enabled === true && SELECTING.includes(loop.feedback);
+}
+
 /** Names of the attacks that a loop which selects has planned; undefined where nothing is selected. @throws JsigrError for a plan on the test set. */
-export function selectingAttacks({ loop }: TrainingSpec): readonly string[] | undefined {
-  if (!loop?.enabled || loop.feedback !== Feedback.FEEDBACK_SELECT) return undefined;
-  if (loop.plan?.part === 'test')
+export function selectingAttacks(spec: TrainingSpec): readonly string[] | undefined {
+  const { loop } = spec;
+  if (!selects(spec)) return undefined;
+  if (loop?.plan?.part === 'test')
     throw invalidArgument(
       'spec.loop.plan.part',
       'test given; a model is selected on held-out samples of the training set only',
     );
-  return loop.plan?.attacks.map(({ attack }) => attack) ?? [];
+  return loop?.plan?.attacks.map(({ attack }) => attack) ?? [];
 }

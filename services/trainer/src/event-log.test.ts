@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { EventLog } from './event-log.ts';
 
 const never = new AbortController().signal;
-const outcome = { state: RunState.RUN_STATE_SUCCEEDED, reason: 'done', bestModel: '' };
+const outcome = { state: RunState.RUN_STATE_SUCCEEDED, reason: 'done', bestModel: '', retryable: false };
 
 function saved(model: string) {
   return { $case: 'checkpointSaved' as const, value: { model, step: 1, epoch: 1, heldOutAccuracy: 1 } };

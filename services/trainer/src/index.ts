@@ -7,4 +7,6 @@ export const trainerWorker: WorkerDefinition = {
   kind: 'trainer',
   module: trainerModule,
   services: { 'jsigr.v1.TrainerService': TrainerServiceService },
+  // The engine is the compute thread's; this one loads it only where somebody wants to know.
+  describeDevice: async (compute) => (await import('@jsigr/engine')).describeDevice(compute),
 };

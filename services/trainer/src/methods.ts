@@ -5,6 +5,17 @@ export interface CheckArgument {
   readonly config: TrainingConfig;
   /** Attacks of the loop, where it selects. */
   readonly selectingAttacks?: readonly string[];
+  /** The loop changes the weights of the penalties: the objective must have some. */
+  readonly adapts: boolean;
+}
+
+/** What a report changes of the training in progress. */
+export interface FeedbackArgument {
+  readonly penaltyFactor?: number;
+  /** Adversarial examples of training images, as the files of an artefact, and how often they take the place of their images. */
+  readonly examples?: { readonly files: Files; readonly share: number };
+  /** No further epoch. */
+  readonly stop?: true;
 }
 
 /** The checkpoint of a network that is not trained itself. */
@@ -28,6 +39,12 @@ export interface TrainArgument {
   readonly dataset: Files;
   readonly networks: FixedNetworks;
   readonly compute: ComputeOptions;
+  /** The checkpoint to go on from. */
+  readonly resume?: Files;
+  /** What earlier reports had changed for good. */
+  readonly feedback: FeedbackArgument;
+  /** How often the state between two checkpoints is kept, in milliseconds. */
+  readonly stateMs: number;
 }
 
 /** Means since the last such event. */
@@ -55,7 +72,14 @@ export interface CheckpointMade {
   readonly files: Files;
 }
 
-export type TrainEvent = Progress | EpochDone | CheckpointMade;
+/** What training could go on from, between two checkpoints. */
+export interface StateMade {
+  readonly type: 'state';
+  readonly step: number;
+  readonly files: Files;
+}
+
+export type TrainEvent = Progress | EpochDone | CheckpointMade | StateMade;
 
 /** What the trainer's thread does. */
 export type TrainerMethods = {
@@ -64,9 +88,13 @@ export type TrainerMethods = {
   /** Trains to the end, or until `stop`. */
   train: {
     argument: TrainArgument;
-    result: { reason: 'completed' | 'stopped' | 'stopped-early'; step: number };
+    result: { reason: 'completed' | 'stopped' | 'stopped-early' | 'paused'; step: number };
     event: TrainEvent;
   };
+  /** The next epoch begins with it. @returns training images that have an example now */
+  feedback: { argument: FeedbackArgument; result: { readonly examples: number } };
   /** The training in progress ends after its step, with a last checkpoint. */
   stop: { argument: undefined; result: undefined };
+  /** The training in progress ends after its step, and its last event is the state that it goes on from. */
+  pause: { argument: undefined; result: undefined };
 };

@@ -1,12 +1,12 @@
-import { Proportion, RobustnessReport } from '@jsigr/proto';
+import { AttackResult, EvaluationPlan, Proportion, type RobustnessReport } from '@jsigr/proto';
 import { JsigrError } from '@jsigr/service';
 import { describe, expect, test } from 'vitest';
-import { checkReport, isBetter, scoreOf } from './reports.ts';
+import { type Asked, checkReport, isBetter, scoreOf } from './reports.ts';
 import { reportOf, share } from './testing.ts';
 
-function fieldsRefused(report: RobustnessReport, model = 'models/a'): string[] {
+function fieldsRefused(report: RobustnessReport, asked: Partial<Asked> = {}): string[] {
   try {
-    checkReport(report, model);
+    checkReport(report, { model: 'models/a', ...asked });
     return [];
   } catch (error) {
     return JsigrError.from(error).violations.map(({ field }) => field);
@@ -18,11 +18,12 @@ const good = reportOf('models/a', { '0.1': share(7, 10) });
 describe('a report', () => {
   test('with sane figures is taken', () => {
     expect(fieldsRefused(good)).toEqual([]);
-    expect(fieldsRefused({ ...good, cleanAccuracy: Proportion.fromPartial({}) })).toEqual([]);
+    const nothing = { ...reportOf('models/a', {}), cleanAccuracy: Proportion.fromPartial({}) };
+    expect(fieldsRefused(nothing)).toEqual([]);
   });
 
   test('of another model is refused', () => {
-    expect(fieldsRefused(good, 'models/b')).toEqual(['report.model']);
+    expect(fieldsRefused(good, { model: 'models/b' })).toEqual(['report.model']);
   });
 
   test('without a clean accuracy is refused', () => {
@@ -38,6 +39,47 @@ describe('a report', () => {
   ])('with %s is refused, naming the place', (_name, wrong) => {
     const report = reportOf('models/a', { '0.1': share(7, 10), '0.3': Proportion.fromPartial(wrong) });
     expect(fieldsRefused(report)).toEqual(['report.epsilons[1].transferred']);
+  });
+
+  const asked = EvaluationPlan.fromPartial({
+    attacks: [{ attack: 'mi-fgsm', norm: 'linf', epsilons: [0.1] }],
+    samples: 10,
+    part: 'held-out',
+  });
+  const answer = { ...good, dataset: 'datasets/a', part: 'held-out' };
+  const result = (change: object) =>
+    AttackResult.fromPartial({
+      attack: 'mi-fgsm',
+      norm: 'linf',
+      epsilon: 0.1,
+      robustAccuracy: share(7, 10),
+      attackSuccess: share(2, 9),
+      ...change,
+    });
+  test.each([
+    ['is about what was asked', answer, []],
+    ['is about another dataset', { ...answer, dataset: 'datasets/b' }, ['report.dataset']],
+    ['is about the test set', { ...answer, part: 'test' }, ['report.part']],
+    [
+      'has more samples than were asked for',
+      { ...answer, cleanAccuracy: share(18, 20), epsilons: [] },
+      ['report.cleanAccuracy'],
+    ],
+    ['has an attack of the plan', { ...answer, attacks: [result({})] }, []],
+    ['has an attack that nobody asked for', { ...answer, attacks: [result({ attack: 'pgd' })] }, ['report.attacks[0]']],
+    ['has a radius that nobody asked for', { ...answer, attacks: [result({ epsilon: 0.2 })] }, ['report.attacks[0]']],
+    [
+      'says that more withstood than were right before',
+      { ...answer, attacks: [result({ robustAccuracy: share(10, 10) })] },
+      ['report.attacks[0].robustAccuracy'],
+    ],
+    [
+      'counts other samples than it began with',
+      { ...answer, epsilons: reportOf('a', { '0.1': share(4, 5) }).epsilons },
+      ['report.epsilons[0].transferred'],
+    ],
+  ])('that %s', (_what, report, refused) => {
+    expect(fieldsRefused(report, { dataset: 'datasets/a', plan: asked })).toEqual(refused);
   });
 
   test('with a radius that is none is refused', () => {

@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Proportion, RobustnessReport } from '@jsigr/proto';
-import { type ArtefactStore, createLogger, directoryArtefactStore, Load, type WorkerContext } from '@jsigr/service';
+import {
+  type ArtefactStore,
+  createLogger,
+  directoryArtefactStore,
+  Load,
+  type WorkerContext,
+  WorkerDoor,
+} from '@jsigr/service';
 
 /** What the trainer's tests share: a context in a temporary folder, and reports as an attacker would make them. */
 export async function temporaryContext(): Promise<{
@@ -19,6 +26,10 @@ export async function temporaryContext(): Promise<{
     compute: { threads: 1 },
     signal: stopping.signal,
     load: new Load(),
+    stateMs: 60_000,
+    fencingToken: () => undefined,
+    onDrain: () => {},
+    door: new WorkerDoor('a-token-of-this-worker'),
   };
   return {
     context,

@@ -1,5 +1,7 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import type {
+  EndFollowingRequest,
+  EndFollowingResponse,
   ReportRobustnessRequest,
   ReportRobustnessResponse,
   StartTrainingRequest,
@@ -34,9 +36,9 @@ export class TrainerController implements OnModuleDestroy {
   }
 
   @GrpcMethod('TrainerService', 'stopTraining')
-  stopTraining({ run }: StopTrainingRequest): Promise<StopTrainingResponse> {
+  stopTraining(request: StopTrainingRequest): Promise<StopTrainingResponse> {
     return handle(async () => {
-      await this.trainer.stop(run);
+      await this.trainer.stop(request);
       return {};
     });
   }
@@ -48,8 +50,16 @@ export class TrainerController implements OnModuleDestroy {
 
   @GrpcMethod('TrainerService', 'reportRobustness')
   reportRobustness(request: ReportRobustnessRequest): Promise<ReportRobustnessResponse> {
+    return handle(async () => {
+      await this.trainer.report(request);
+      return {};
+    });
+  }
+
+  @GrpcMethod('TrainerService', 'endFollowing')
+  endFollowing({ run }: EndFollowingRequest): Promise<EndFollowingResponse> {
     return handle(() => {
-      this.trainer.report(request);
+      this.trainer.endFollowing(run);
       return {};
     });
   }

@@ -1,18 +1,33 @@
+import { encodeExamples } from '@jsigr/attacks';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import { decodeCheckpoint } from '@jsigr/models';
 import {
+  type EarlierCheckpoint,
   EvaluationPlan,
   Feedback,
+  LoopSpec,
+  type ResumePoint,
+  type RobustnessReport,
   type RunEvent,
   RunState,
   StartTrainingRequest,
   StreamCheckpointsRequest,
   TrainerServiceClient,
   type TrainingOutcome,
+  type TrainingResume,
   TrainingSpec,
 } from '@jsigr/proto';
-import { connect, type GrpcServer, JsigrError, serverStream, startGrpcServer, unary } from '@jsigr/service';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  connect,
+  type GrpcServer,
+  JsigrError,
+  resourceExhausted,
+  serverStream,
+  startGrpcServer,
+  unary,
+  unavailable,
+} from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { trainerWorker } from './index.ts';
 import { reportOf, share, temporaryContext } from './testing.ts';
 
@@ -25,7 +40,7 @@ beforeAll(async () => {
   environment = await temporaryContext();
   const { module, services } = trainerWorker;
   server = await startGrpcServer({ module: module(environment.context), services, host: '127.0.0.1', port: 0 });
-  trainer = connect(TrainerServiceClient, server.address);
+  trainer = connect(TrainerServiceClient, server);
   const dataset = glyphs({ variant: 'gray28', train: 96, test: 16, seed: 1 });
   datasetDigest = (await environment.artefacts.put('datasets', encodeDataset(dataset))).digest;
 });
@@ -45,10 +60,10 @@ const spec: TrainingSpec = {
   batchSize: 16,
   seed: 3,
 };
-function withAttack(attack: string): NonNullable<TrainingSpec['loop']> {
+function withAttack(attack: string, feedback: Feedback = Feedback.FEEDBACK_SELECT): NonNullable<TrainingSpec['loop']> {
   const attacks = [{ attack, norm: 'linf', epsilons: [0.1], settings: {}, keepExamples: 0 }];
-  const plan = EvaluationPlan.fromPartial({ attacks, samples: 8, part: 'held-out' });
-  return { enabled: true, feedback: Feedback.FEEDBACK_SELECT, plan };
+  const plan = EvaluationPlan.fromPartial({ attacks, samples: 10, part: 'held-out' });
+  return LoopSpec.fromPartial({ enabled: true, feedback, plan });
 }
 
 let runs = 0;
@@ -84,7 +99,8 @@ describe('a training run', () => {
   test('tells its progress, epochs and checkpoints, and ends well', async () => {
     const run = await start();
     const { events, outcome } = await watch(run);
-    expect(outcome).toEqual({ state: RunState.RUN_STATE_SUCCEEDED, reason: 'trained 15 steps', bestModel: '' });
+    const wanted = { state: RunState.RUN_STATE_SUCCEEDED, reason: 'trained 15 steps', bestModel: '', retryable: false };
+    expect(outcome).toEqual(wanted);
     expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, i) => i + 1));
     const cases = casesOf(events);
     expect(cases.filter((each) => each === 'epochCompleted')).toHaveLength(3);
@@ -162,7 +178,7 @@ describe('a training run', () => {
 
   test('stops after the step in progress when it is told to', async () => {
     const run = await start({ epochs: 1000 });
-    await unary(trainer, 'stopTraining', { run });
+    await unary(trainer, 'stopTraining', { run, handBack: false });
     const { outcome } = await watch(run);
     expect(outcome?.state).toBe(RunState.RUN_STATE_CANCELLED);
     expect(outcome?.reason).toMatch(/^stopped after step \d+$/);
@@ -179,6 +195,108 @@ describe('a training run', () => {
     expect(outcome?.reason).toMatch(/step \d+/);
     expect(outcome?.reason).toContain('lower the learning rate');
   });
+});
+
+describe('a run that is handed back', () => {
+  const long = { epochs: 6, objective: 'jsigr', objectiveSettings: { maskWarmupEpochs: '1', rampEndEpoch: '2' } };
+  const startOf = (run: string, resume?: Partial<TrainingResume>) =>
+    unary(
+      trainer,
+      'startTraining',
+      StartTrainingRequest.fromPartial({
+        run,
+        spec: { ...spec, ...long },
+        datasetDigest,
+        ...(resume ? { resume } : {}),
+      }),
+    );
+  const saved = (events: readonly RunEvent[]) =>
+    events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value] : []));
+
+  /** Follows a run; at the first event that `stopAt` says yes to it is handed back. */
+  async function follow(run: string, stopAt: (event: RunEvent) => boolean = () => false) {
+    const events: RunEvent[] = [];
+    let point: ResumePoint | undefined;
+    let asked = false;
+    for await (const message of serverStream(trainer, 'watchTraining', { run, afterSequence: 0 })) {
+      if (message.event) events.push(message.event);
+      point = message.resumePoint ?? point;
+      if (message.outcome) return { events, point, outcome: message.outcome };
+      if (!asked && message.event && stopAt(message.event)) {
+        asked = true;
+        void unary(trainer, 'stopTraining', { run, handBack: true });
+      }
+    }
+    throw new Error('no outcome');
+  }
+
+  test('goes on elsewhere to the same bytes, wherever it was interrupted, again and again', async () => {
+    const run = 'trainingRuns/handed-back';
+    await startOf(run);
+    const whole = await follow(run);
+    expect(whole.outcome.reason).toBe('trained 30 steps');
+    let earlier: EarlierCheckpoint[] = [];
+    let point: ResumePoint | undefined;
+    let parts = 0;
+    for (let outcome: TrainingOutcome | undefined; outcome?.state !== RunState.RUN_STATE_SUCCEEDED; parts++) {
+      await startOf(run, { checkpoints: earlier, ...(point ? { point } : {}) });
+      // The first step after each start: within an epoch, seldom at its end.
+      const part = await follow(run, ({ payload }) => payload?.$case === 'trainingProgress' && parts < 8);
+      ({ outcome } = part);
+      if (outcome.state === RunState.RUN_STATE_QUEUED) {
+        expect(outcome.reason).toBe(`handed back after step ${part.point?.step ?? point?.step}`);
+        expect(part.point?.step).toBeGreaterThan(point?.step ?? 0);
+      }
+      point = part.point ?? point;
+      earlier = [...earlier, ...saved(part.events).map((value) => ({ saved: value, settled: true }))];
+    }
+    expect(parts).toBeGreaterThan(1);
+    // Digests of manifest, weights and optimiser: every checkpoint is the one of the run that was not interrupted.
+    expect(earlier.map((each) => each.saved)).toEqual(saved(whole.events));
+  });
+
+  test('is not gone on with from a checkpoint of something else', async () => {
+    const { point } = await (async () => {
+      await startOf('trainingRuns/one');
+      return follow('trainingRuns/one');
+    })();
+    const run = await start({ seed: 77 });
+    await watch(run);
+    await unary(
+      trainer,
+      'startTraining',
+      StartTrainingRequest.fromPartial({
+        run: 'trainingRuns/two',
+        spec,
+        datasetDigest,
+        resume: point ? { point } : {},
+      }),
+    );
+    const { outcome } = await watch('trainingRuns/two');
+    expect(outcome?.state).toBe(RunState.RUN_STATE_FAILED);
+    expect(outcome?.reason).toContain('the checkpoint was made with');
+  });
+});
+
+test('a run that diverges fails with the term that did, and its last good checkpoint is kept', async () => {
+  const run = await start({
+    objective: 'jacobian',
+    // The penalty comes all at once, in the third epoch, far too strong.
+    objectiveSettings: { jacobianWeight: '10000', rampStartEpoch: '2', rampEndEpoch: '2' },
+    optimizer: { name: 'sgd', learningRate: 0.1, momentum: 0, weightDecay: 0, schedule: '' },
+    epochs: 50,
+    checkpointEveryEpochs: 50,
+  });
+  const { events, outcome } = await watch(run);
+  expect(outcome?.state).toBe(RunState.RUN_STATE_FAILED);
+  expect(outcome?.reason).toMatch(/jacobian.*: lower the learning rate or the weight of the penalty/);
+  const saved = events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value] : []));
+  expect(saved).toHaveLength(1);
+  const { parameters, epoch } = decodeCheckpoint(
+    await environment.artefacts.get('models', saved[0]?.model.replace('models/', '') ?? ''),
+  );
+  expect(epoch).toBeGreaterThanOrEqual(2);
+  for (const { data } of Object.values(parameters)) expect(data.every(Number.isFinite)).toBe(true);
 });
 
 describe('starting', () => {
@@ -203,7 +321,7 @@ describe('starting', () => {
     const run = await start({ epochs: 1000 });
     expect(await failureOf(start())).toMatchObject({ reason: 'TRAINER_BUSY' });
     await unary(trainer, 'startTraining', StartTrainingRequest.fromPartial({ run, spec, datasetDigest }));
-    await unary(trainer, 'stopTraining', { run });
+    await unary(trainer, 'stopTraining', { run, handBack: false });
     await watch(run);
   });
 
@@ -212,9 +330,55 @@ describe('starting', () => {
   });
 });
 
+describe('a store that is full', () => {
+  test('fails the run with what to do about it, and keeps what was saved before', async () => {
+    const { artefacts } = environment;
+    const put = artefacts.put.bind(artefacts);
+    let room = 2;
+    vi.spyOn(artefacts, 'put').mockImplementation(async (kind, files) => {
+      if (room-- <= 0)
+        throw resourceExhausted(
+          'STORE_FULL',
+          'the artefact store /data is full (ENOSPC)',
+          'free space, or choose another data directory',
+        );
+      return put(kind, files);
+    });
+    const { events, outcome } = await watch(await start({ seed: 99 }));
+    vi.restoreAllMocks();
+    expect(outcome).toMatchObject({
+      state: RunState.RUN_STATE_FAILED,
+      reason: 'the artefact store /data is full (ENOSPC); free space, or choose another data directory',
+      retryable: false,
+    });
+    const saved = events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value.model] : []));
+    expect(saved).toHaveLength(2);
+    for (const name of saved) await artefacts.get('models', name.replace('models/', ''));
+  });
+});
+
+describe('a store that is away', () => {
+  test('ends the run in a way that another trainer may go on', async () => {
+    const { artefacts } = environment;
+    const away = unavailable('STORE_UNAVAILABLE', 'the S3 server does not answer');
+    vi.spyOn(artefacts, 'put').mockRejectedValue(away);
+    const { outcome } = await watch(await start({ seed: 98 }));
+    vi.restoreAllMocks();
+    expect(outcome).toMatchObject({
+      state: RunState.RUN_STATE_FAILED,
+      reason: 'the S3 server does not answer',
+      retryable: true,
+    });
+  });
+});
+
 describe('a follower', () => {
   /** Takes every checkpoint, and reports transferred robust accuracies as told, by sequence. */
-  async function follow(run: string, robust: (sequence: number) => number): Promise<number[]> {
+  async function follow(
+    run: string,
+    robust: (sequence: number) => number,
+    change: Partial<RobustnessReport> = {},
+  ): Promise<number[]> {
     const seen: number[] = [];
     let current = { sequence: 0, model: '' };
     const request = StreamCheckpointsRequest.fromPartial({ run, awaitReports: true });
@@ -222,8 +386,13 @@ describe('a follower', () => {
       if (part?.$case === 'header') current = part.value;
       if (part?.$case !== 'endOfCheckpoint') continue;
       seen.push(part.value);
-      const report = reportOf(current.model, { '0.1': share(robust(part.value), 10) });
-      await unary(trainer, 'reportRobustness', { run, checkpointSequence: part.value, report });
+      const report = {
+        ...reportOf(current.model, { '0.1': share(robust(part.value), 10) }),
+        dataset: spec.dataset,
+        part: 'held-out',
+        ...change,
+      };
+      await unary(trainer, 'reportRobustness', { run, checkpointSequence: part.value, report, fencingToken: 0 });
     }
     return seen;
   }
@@ -245,17 +414,147 @@ describe('a follower', () => {
     expect(outcome).toMatchObject({ state: RunState.RUN_STATE_SUCCEEDED, bestModel: selected.at(-1)?.model });
   });
 
+  const taken = (events: readonly RunEvent[]) =>
+    events.flatMap(({ payload }) => (payload?.$case === 'feedbackTaken' ? [payload.value] : []));
+  const penaltyFactors = (events: readonly RunEvent[]) =>
+    events.flatMap(({ payload }) =>
+      payload?.$case === 'epochCompleted'
+        ? [payload.value.metrics.find(({ name }) => name === 'penalty_factor')?.value ?? 1]
+        : [],
+    );
+
+  test('whose reports adapt the penalties: they grow while clean accuracy holds', async () => {
+    const loop = withAttack('mi-fgsm', Feedback.FEEDBACK_ADAPT);
+    const run = await start({ objective: 'jacobian', loop, epochs: 40 });
+    const following = follow(run, () => 5);
+    const { events, outcome } = await watch(run);
+    await following;
+    expect(outcome).toMatchObject({ state: RunState.RUN_STATE_SUCCEEDED, bestModel: expect.stringMatching(/^models/) });
+    const factors = taken(events).map(({ penaltyFactor }) => penaltyFactor);
+    expect(factors.slice(0, 2)).toEqual([1.25, 1.25 ** 2]);
+    // What was said before the last epoch is what it was trained with.
+    const last = penaltyFactors(events).at(-1);
+    expect(factors).toContain(last);
+  });
+
+  test('whose examples join the batches, those of training images', async () => {
+    const dataset = glyphs({ variant: 'gray28', train: 96, test: 16, seed: 1 });
+    const set = (indices: readonly number[], side = 28) => ({
+      indices,
+      images: new Uint8Array(indices.length * side * side).fill(255),
+      input: [side, side, 1],
+    });
+    const put = async (examples: Parameters<typeof encodeExamples>[0]) =>
+      (await environment.artefacts.put('examples', encodeExamples(examples))).digest;
+    const all = await put(set(Array.from({ length: dataset.train.count }, (_, index) => index)));
+    const loop = { ...withAttack('mi-fgsm', Feedback.FEEDBACK_AUGMENT), exampleShare: 1 };
+    const run = await start({ loop, epochs: 40 });
+    const following = follow(run, () => 5, { trainingExamples: all });
+    const { events } = await watch(run);
+    await following;
+    expect(taken(events)[0]).toMatchObject({ trainingExamples: 96, penaltyFactor: 0 });
+    // White squares for every image: nothing can be told apart any more.
+    const accuracies = events.flatMap(({ payload }) =>
+      payload?.$case === 'epochCompleted'
+        ? [payload.value.metrics.find(({ name }) => name === 'train_accuracy')?.value ?? 0]
+        : [],
+    );
+    expect(Math.max(...accuracies.slice(-2))).toBeLessThan(0.35);
+
+    const long = await start({ loop, epochs: 10_000 });
+    for (const [examples, reason] of [
+      ['0'.repeat(64), 'EXAMPLE_NOT_FOUND'],
+      [await put(set([96])), 'INVALID_EXAMPLES'],
+      [await put(set([1], 8)), 'INVALID_EXAMPLES'],
+    ] as const)
+      expect(await failureOf(follow(long, () => 5, { trainingExamples: examples }))).toMatchObject({ reason });
+    await unary(trainer, 'stopTraining', { run: long, handBack: false });
+    expect((await watch(long)).outcome?.state).toBe(RunState.RUN_STATE_CANCELLED);
+  });
+
+  test('whose reports are no better ends the training, which says why; the best stays the best', async () => {
+    const loop = { ...withAttack('mi-fgsm', Feedback.FEEDBACK_EARLY_STOP), patience: 3 };
+    const run = await start({ loop, epochs: 10_000 });
+    const following = follow(run, (sequence) => (sequence === 1 ? 8 : 5));
+    const { events, outcome } = await watch(run);
+    await following;
+    const reported = events.flatMap(({ payload }) => (payload?.$case === 'robustnessReported' ? [payload.value] : []));
+    expect(taken(events).map(({ stoppedAfterReports, model }) => [stoppedAfterReports, model])).toEqual([
+      [3, reported[3]?.model],
+    ]);
+    expect(outcome).toMatchObject({
+      state: RunState.RUN_STATE_SUCCEEDED,
+      bestModel: reported[0]?.model,
+      reason: expect.stringMatching(/stopped early after step \d+: .* no better in [34] reports in a row/),
+    });
+    // No further epoch began, and the last one has its checkpoint.
+    const epochs = events.flatMap(({ payload }) => (payload?.$case === 'epochCompleted' ? [payload.value.epoch] : []));
+    const saved = events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value.epoch] : []));
+    expect(epochs.length).toBeLessThan(10_000);
+    expect(saved.at(-1)).toBe(epochs.at(-1));
+  });
+
+  test('cannot adapt penalties that there are none of', async () => {
+    const loop = withAttack('mi-fgsm', Feedback.FEEDBACK_ADAPT);
+    const refused = await failureOf(start({ loop }));
+    expect(refused.violations).toEqual([
+      { field: 'spec.loop.feedback', description: 'standard has no penalties that could follow the reports' },
+    ]);
+  });
+
+  test('that lies, repeats itself or comes late changes nothing: training goes on, and what is true is taken', async () => {
+    const run = await start({ loop: withAttack('mi-fgsm'), epochs: 3 });
+    const saved: string[] = [];
+    let told = 0;
+    const reportOn = (sequence: number, change: object = {}, model = saved[sequence - 1] ?? '', fencingToken = 0) =>
+      unary(trainer, 'reportRobustness', {
+        run,
+        checkpointSequence: sequence,
+        report: {
+          ...reportOf(model, { '0.1': share(6 - sequence, 10) }),
+          dataset: spec.dataset,
+          part: 'held-out',
+          ...change,
+        },
+        fencingToken,
+      });
+    for await (const { event, outcome } of serverStream(trainer, 'watchTraining', { run, afterSequence: 0 })) {
+      if (event?.payload?.$case === 'robustnessReported') told++;
+      if (outcome) {
+        expect(outcome).toMatchObject({ state: RunState.RUN_STATE_SUCCEEDED, bestModel: saved[0] });
+        break;
+      }
+      if (event?.payload?.$case !== 'checkpointSaved') continue;
+      saved.push(event.payload.value.model);
+      if (saved.length < 3) continue;
+      const fields = async (work: Promise<unknown>) => (await failureOf(work)).violations.map(({ field }) => field);
+      expect(await fields(reportOn(3, {}, `models/${'0'.repeat(64)}`))).toEqual(['report.model']);
+      expect(await fields(reportOn(3, { cleanAccuracy: share(1, 10) }))).toEqual(['report.epsilons[0].transferred']);
+      expect(await fields(reportOn(4, {}, saved[0]))).toEqual(['checkpointSequence']);
+      expect(await failureOf(reportOn(3, {}, saved[2], 7))).toMatchObject({ reason: 'FENCED' });
+      // A later one first, an old one after it, the same again with other figures: the first word counts.
+      for (const sequence of [2, 1]) await reportOn(sequence);
+      await reportOn(2, { epsilons: reportOf('', { '0.1': share(9, 10) }).epsilons });
+      await unary(trainer, 'endFollowing', { run });
+    }
+    expect(told).toBe(2);
+  });
+
   test('cannot report on what is not there, nor figures that cannot be', async () => {
     const run = await start({ epochs: 1 });
     const { events } = await watch(run);
     const [model = ''] = events.flatMap(({ payload }) =>
       payload?.$case === 'checkpointSaved' ? [payload.value.model] : [],
     );
-    const report = reportOf(model, { '0.1': share(5, 10) });
-    const unknown = await failureOf(unary(trainer, 'reportRobustness', { run, checkpointSequence: 9, report }));
+    const report = { ...reportOf(model, { '0.1': share(5, 10) }), dataset: spec.dataset };
+    const unknown = await failureOf(
+      unary(trainer, 'reportRobustness', { run, checkpointSequence: 9, report, fencingToken: 0 }),
+    );
     expect(unknown.violations[0]?.field).toBe('checkpointSequence');
     const mad = { ...report, cleanAccuracy: { ...share(5, 10), successes: 11 } };
-    const refused = await failureOf(unary(trainer, 'reportRobustness', { run, checkpointSequence: 1, report: mad }));
+    const refused = await failureOf(
+      unary(trainer, 'reportRobustness', { run, checkpointSequence: 1, report: mad, fencingToken: 0 }),
+    );
     expect(refused.violations[0]?.field).toBe('report.cleanAccuracy');
   });
 });

@@ -1,9 +1,11 @@
-import type {
-  ReportRobustnessRequest,
-  StartTrainingRequest,
-  StreamCheckpointsRequest,
-  TrainingSpec,
-  WatchTrainingRequest,
+import {
+  Feedback,
+  type ReportRobustnessRequest,
+  type StartTrainingRequest,
+  type StopTrainingRequest,
+  type StreamCheckpointsRequest,
+  type TrainingSpec,
+  type WatchTrainingRequest,
 } from '@jsigr/proto';
 import {
   type ComputeThread,
@@ -18,6 +20,9 @@ import { inTermsOfSpec, selectingAttacks, trainingConfig } from './configuration
 import type { FixedNetworks, TrainerMethods } from './methods.ts';
 import { Session } from './session.ts';
 
+/** What the attacker of a run may call. */
+const FOLLOWER_METHODS = ['StreamCheckpoints', 'ReportRobustness'].map((name) => `jsigr.v1.TrainerService/${name}`);
+
 /** Trains one run at a time; the last one stays here, for those who watch it, until the next begins. */
 export class Trainer {
   readonly #context: WorkerContext;
@@ -30,14 +35,18 @@ export class Trainer {
     this.#thread = startComputeThread<TrainerMethods>(siblingModule(import.meta.url, 'compute'));
     // Nothing may go on computing once the worker has to stop: a step in progress is cut.
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
+    context.onDrain(async () => this.#session?.handBack());
   }
 
-  /** Starting the run that is being trained again changes nothing. @throws JsigrError FAILED_PRECONDITION while another run is being trained. */
+  /** Starting the run that is being trained again changes nothing. @throws JsigrError FAILED_PRECONDITION while another run is being trained, or for another trainer's token. */
   async start(request: StartTrainingRequest): Promise<void> {
-    const { run, spec, datasetDigest } = request;
+    const { run, spec, datasetDigest, fencingToken, followerToken, resume } = request;
     if (!run) throw invalidArgument('run', 'is missing');
     if (!spec) throw invalidArgument('spec', 'is missing');
-    if (this.#session?.run === run) return;
+    const token = this.#context.fencingToken();
+    if (token !== undefined && fencingToken !== token)
+      throw failedPrecondition('FENCED', `the trainer's token is ${token}, the request's ${fencingToken}`);
+    if (this.#session?.run === run && !this.#session.ended) return;
     if (this.#starting || (this.#session && !this.#session.ended))
       throw failedPrecondition(
         'TRAINER_BUSY',
@@ -47,13 +56,24 @@ export class Trainer {
     this.#starting = true;
     try {
       const attacks = selectingAttacks(spec);
-      const check = { config: trainingConfig(spec), ...(attacks ? { selectingAttacks: attacks } : {}) };
+      const adapts = spec.loop?.enabled === true && spec.loop.feedback === Feedback.FEEDBACK_ADAPT;
+      const check = { config: trainingConfig(spec), adapts, ...(attacks ? { selectingAttacks: attacks } : {}) };
       await this.#thread.call('check', check).catch((error) => {
         throw inTermsOfSpec(error);
       });
       const dataset = await this.#context.artefacts.get('datasets', datasetDigest);
       const networks = await this.#networks(spec);
-      this.#session = new Session({ request, dataset, networks, thread: this.#thread, context: this.#context });
+      const { kind, digest } = resume?.point ?? {};
+      const state = digest && (await this.#context.artefacts.get(kind === 'states' ? 'states' : 'models', digest));
+      this.#context.door.invite(followerToken, FOLLOWER_METHODS);
+      this.#session = new Session({
+        request,
+        dataset,
+        networks,
+        thread: this.#thread,
+        context: this.#context,
+        ...(state ? { resume: state } : {}),
+      });
     } finally {
       this.#starting = false;
     }
@@ -63,17 +83,21 @@ export class Trainer {
     return this.#find(run).log.watch(afterSequence, signal);
   }
 
-  async stop(run: string): Promise<void> {
+  async stop({ run, handBack }: StopTrainingRequest): Promise<void> {
     const session = this.#find(run);
-    if (!session.ended) await session.stop();
+    if (!session.ended) await (handBack ? session.handBack() : session.stop());
+  }
+
+  endFollowing(run: string): void {
+    this.#find(run).endFollowing();
   }
 
   streamCheckpoints(request: StreamCheckpointsRequest, signal: AbortSignal) {
     return this.#find(request.run).streamCheckpoints(request, signal);
   }
 
-  report(request: ReportRobustnessRequest): void {
-    this.#find(request.run).report(request);
+  report(request: ReportRobustnessRequest): Promise<void> {
+    return this.#find(request.run).report(request);
   }
 
   close(): Promise<void> {

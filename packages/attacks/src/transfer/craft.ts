@@ -1,7 +1,7 @@
-import { float32, type NdArray, uniform } from '@jsigr/engine';
+import { float32, type NdArray, runCompiled, uniform } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import type { AttackContext, Cost, Outcome } from '../attack.ts';
-import { moved, runCompiled, sizeOfImage } from '../compiled.ts';
+import { moved, sizeOfImage } from '../compiled.ts';
 import { type LossName, losses } from '../losses.ts';
 import { type RowState, type View, walk } from '../rows.ts';
 import { type FusionName, fusedGradientOf, fusions } from './fusion.ts';

@@ -1,6 +1,5 @@
-import { type Engine, float32, type NdArray } from '@jsigr/engine';
+import { type Engine, float32, type NdArray, runCompiled } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
-import { runCompiled } from '../compiled.ts';
 
 interface SpectrumInputs {
   readonly points: tf.Tensor;

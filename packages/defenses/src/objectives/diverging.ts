@@ -1,6 +1,6 @@
 import { type Bounds, confine, type Norm } from '@jsigr/attacks';
-import { float32, memoise, type NdArray, normal, scalar, type Tree, vjp } from '@jsigr/engine';
-import { type Forward, specsOf } from '@jsigr/models';
+import { float32, memoise, type NdArray, normal, scalar, specsOf, type Tree, vjp } from '@jsigr/engine';
+import { type Forward } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { type Ball, ballNorm, warmth } from './inner-attack.ts';

@@ -5,6 +5,7 @@ import { adversarialExamples, attackSettings, ballRule } from './inner-attack.ts
 import { defineObjective, type PrepareContext } from './objective.ts';
 import { meanCrossEntropy } from './penalties.ts';
 import { withRules } from './settings.ts';
+import { logitsOfBoth } from './two-images.ts';
 
 /**
  * Tramer et al., "Ensemble Adversarial Training: Attacks and Defenses", arXiv 1705.07204: examples are crafted on fixed surrogates (and on
@@ -37,8 +38,7 @@ export const ensembleAdversarialTraining = defineObjective({
       inputs: { clean: context.images },
     }),
     loss: (batch) => {
-      const logits = batch.forward(batch.images);
-      const clean = batch.forward(batch.inputs.clean ?? batch.images);
+      const { logits, others: clean } = logitsOfBoth(batch, 'clean');
       return {
         logits,
         terms: {

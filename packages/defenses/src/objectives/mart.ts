@@ -1,9 +1,10 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
-import { adversarialExamples, attackSettings, ballRule } from './inner-attack.ts';
+import { adversarialExamples } from './inner-attack.ts';
 import { defineObjective } from './objective.ts';
 import { divergence, meanCrossEntropy } from './penalties.ts';
-import { rampOf, rampRule, rampSettings, weight, withRules } from './settings.ts';
+import { rampOf } from './settings.ts';
+import { divergenceSettings, logitsOfBoth } from './two-images.ts';
 
 /**
  * Wang et al., "Improving Adversarial Robustness Requires Revisiting Misclassified Examples", ICLR 2020, equation 10:
@@ -14,16 +15,7 @@ export const mart = defineObjective({
   summary:
     'boosted cross-entropy of adversarial examples, and a divergence that weighs misclassified images more (Wang et al. 2020)',
   source: 'Wang et al., ICLR 2020',
-  settings: withRules(
-    {
-      ...attackSettings,
-      divergenceWeight: weight(5).describe(
-        'beta (lambda in the paper), the weight of the divergence, 0..10000; usual: 5 to 6',
-      ),
-      ...rampSettings(0),
-    },
-    [ballRule, rampRule],
-  ),
+  settings: divergenceSettings(5, 'beta (lambda in the paper), the weight of the divergence, 0..10000; usual: 5 to 6'),
   bind: (settings) => ({
     ramp: rampOf(settings),
     inputs: () => ({}),
@@ -32,8 +24,7 @@ export const mart = defineObjective({
       inputs: { clean: context.images },
     }),
     loss: (batch) => {
-      const logits = batch.forward(batch.images);
-      const clean = batch.forward(batch.inputs.clean ?? batch.images);
+      const { logits, others: clean } = logitsOfBoth(batch, 'clean');
       const doubt = tf.sub(1, tf.sum(tf.mul(tf.softmax(clean), batch.labels), 1));
       return {
         logits,

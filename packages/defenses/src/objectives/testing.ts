@@ -1,5 +1,4 @@
-import { type Engine, float32, type NdArray, valueAndGrad } from '@jsigr/engine';
-import { specsOf } from '@jsigr/models';
+import { type Engine, float32, type NdArray, specsOf, valueAndGrad } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { traced } from '../testing.ts';

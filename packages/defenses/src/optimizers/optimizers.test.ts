@@ -1,5 +1,4 @@
-import { createEngine, type Engine, float32, type NdArray, scalar } from '@jsigr/engine';
-import { specsOf } from '@jsigr/models';
+import { createEngine, type Engine, float32, type NdArray, scalar, specsOf } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { traced } from '../testing.ts';

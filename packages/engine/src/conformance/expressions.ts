@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { broadcastShape } from '../broadcast.ts';
+import { groupedConv2d } from '../layers/grouped-convolution.ts';
 import { sizeOf } from '../ndarray.ts';
 
 /** One kind of step of a random expression. What it gives stays of moderate size, so that steps may follow each other. */
@@ -177,6 +178,12 @@ export const steps: Readonly<Record<string, Step>> = {
     (a, b) => isImage(a) && b.length === 4 && a[3] === b[2] && (b[0] ?? 9) <= 3 && (b[1] ?? 9) <= 3,
   ),
   depthwise: smooth((x) => tf.depthwiseConv2d(x as tf.Tensor4D, filter(x, 2, 1), 1, 'same'), isImage),
+  grouped: smooth((x) => {
+    const channels = lastOf(x);
+    const groups = channels % 2 === 0 ? 2 : channels;
+    const own = tf.slice(filter(x, 3, 8 * groups), [0, 0, 0, 0], [3, 2, channels / groups, 8 * groups]);
+    return groupedConv2d(x, own, { groups });
+  }, isImage),
   averagePool: smooth((x) => tf.avgPool(x as tf.Tensor4D, 2, 2, 'valid'), isImage),
   maxPool: ordered((x) => tf.maxPool(x as tf.Tensor4D, 2, 2, 'valid'), isImage),
   overlappingMaxPool: ordered((x) => tf.maxPool(x as tf.Tensor4D, 3, 1, 'same'), isImage),

@@ -105,16 +105,9 @@ function windowAttributes(call: LayerCall) {
 }
 
 function convolve(call: LayerCall): tf.Tensor {
-  const filter = call.weight('kernel') as tf.Tensor4D;
-  const x = first(call) as tf.Tensor4D;
-  const groups = number(call, 'groups', 1);
-  const attributes = windowAttributes(call);
-  if (groups === 1) return withBias(call, runKernel('Conv2D', { x, filter }, attributes));
-  const filters = tf.split(filter, groups, 3);
-  const parts = tf
-    .split(x, groups, 3)
-    .map((part, i) => runKernel('Conv2D', { x: part, filter: filters[i] ?? filter }, attributes));
-  return withBias(call, tf.concat(parts, 3));
+  const operands = { x: first(call), filter: call.weight('kernel') };
+  const attributes = { ...windowAttributes(call), groups: number(call, 'groups', 1) };
+  return withBias(call, runKernel('Conv2D', operands, attributes));
 }
 
 function depthwise(call: LayerCall, name: string): tf.Tensor {

@@ -1,5 +1,8 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
+import { convolveByGroups } from '../operations/convolution.ts';
+import { runKernel } from '../operations/rules.ts';
+import { isTracing } from '../trace.ts';
 
 export interface GroupedConvolution {
   readonly groups: number;
@@ -10,7 +13,7 @@ export interface GroupedConvolution {
 
 /**
  * Convolution in groups (ResNeXt, Xie et al. 2017), which TensorFlow.js lacks: each group of C / groups neighbouring input channels makes its O / groups output
- * channels. `x` is [N, H, W, C], `filter` [kh, kw, C / groups, O], as in Keras. With C groups `tf.depthwiseConv2d` is faster.
+ * channels. `x` is [N, H, W, C], `filter` [kh, kw, C / groups, O], as in Keras. With C groups it is `tf.depthwiseConv2d`.
  * @throws EngineError SHAPE_MISMATCH if the groups divide C or O not, or the filter is for another number of channels
  */
 export function groupedConv2d(
@@ -24,10 +27,9 @@ export function groupedConv2d(
       'SHAPE_MISMATCH',
       `groupedConv2d of images [${x.shape}] with a filter [${filter.shape}] in ${groups} groups: it takes [N, H, W, C] and [kh, kw, C / groups, O], and groups must divide C and O`,
     );
-  const images = tf.split(x, groups, 3);
-  const filters = tf.split(filter, groups, 3);
-  return tf.concat(
-    images.map((part, i) => tf.conv2d(part as tf.Tensor4D, filters[i] as tf.Tensor4D, strides, pad, 'NHWC', dilations)),
-    3,
-  );
+  const attributes = { strides, pad, dilations, groups };
+  const operands = { x, filter };
+  return isTracing()
+    ? runKernel('Conv2D', operands, attributes)
+    : convolveByGroups('Conv2D', operands, { ...attributes, dataFormat: 'NHWC' });
 }

@@ -35,11 +35,23 @@ async function errorOf(bytes: Uint8Array): Promise<unknown> {
   );
 }
 
-function model(operator: string, options: { domain?: string; attributes?: Record<string, number> } = {}): Uint8Array {
+interface ModelOptions {
+  readonly domain?: string;
+  readonly attributes?: Readonly<Record<string, number>>;
+  /** Further inputs: constants of int64 or float32. */
+  readonly constants?: readonly (readonly [values: readonly number[], shape: readonly number[], 'int64' | 'float32'])[];
+  readonly shape?: readonly number[];
+}
+
+function model(operator: string, { constants = [], shape = [2, 3], ...options }: ModelOptions = {}): Uint8Array {
   const graph = new OnnxGraph(1);
-  const x = graph.input('x', [2, 3], 'float32');
-  const y = graph.node(operator, [x], [2, 3], options);
-  return encodeModel([x, y], [{ name: 'x', node: x, dtype: 'float32' }], [{ name: 'y', node: y, dtype: 'float32' }]);
+  const x = graph.input('x', shape, 'float32');
+  const y = graph.node(operator, [x, ...constants.map((constant) => graph.constant(...constant))], shape, options);
+  return encodeModel({
+    nodes: graph.nodes,
+    inputs: [{ name: 'x', node: x, dtype: 'float32' }],
+    outputs: [{ name: 'y', node: y, dtype: 'float32' }],
+  });
 }
 
 describe('a malformed ONNX file', () => {
@@ -91,6 +103,33 @@ describe('a malformed ONNX file', () => {
       model('Softmax', { attributes: { axis: 7 } }),
       'SHAPE_MISMATCH',
       "Softmax (node 'Softmax_1'): axis 7 of a value of shape [2,3]",
+    ],
+    [
+      'a place that is not there',
+      model('GatherND', { constants: [[[0, 5], [1, 2], 'int64']] }),
+      'SHAPE_MISMATCH',
+      "GatherND (node 'GatherND_2'): the index 5 is outside an axis of 3",
+    ],
+    [
+      'too few numbers to write',
+      model('ScatterND', {
+        constants: [
+          [[0, 1], [2, 1], 'int64'],
+          [[7, 8, 9], [1, 3], 'float32'],
+        ],
+      }),
+      'SHAPE_MISMATCH',
+      'updates of shape [1,3] for 2 places of 3',
+    ],
+    [
+      'groups that cannot share what they make',
+      model('Conv', {
+        shape: [1, 2, 3, 3],
+        attributes: { group: 2 },
+        constants: [[[1, 1, 1], [3, 1, 1, 1], 'float32']],
+      }),
+      'SHAPE_MISMATCH',
+      '2 groups make 3 channels',
     ],
   ])('%s is an error that names it', async (_, bytes, reason, message) => {
     const error = await errorOf(bytes);

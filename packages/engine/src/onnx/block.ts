@@ -1,3 +1,4 @@
+import './no-telemetry.ts';
 import * as ort from 'onnxruntime-node';
 import { sizeOf } from '../ndarray.ts';
 import { convolve } from './convolution.ts';
@@ -15,7 +16,12 @@ let detected: Promise<number> | undefined;
  */
 export function detectBlock(): Promise<number> {
   detected ??= blockOfRuntime().then(async (block) =>
-    (await convolutionIsRight(block)) && (await filterGradientIsRight(block)) ? block : 1,
+    (await convolutionIsRight(block, 1)) &&
+    (await convolutionIsRight(block, 2)) &&
+    (await depthwiseIsRight(block)) &&
+    (await filterGradientIsRight(block))
+      ? block
+      : 1,
   );
   return detected;
 }
@@ -26,30 +32,57 @@ async function blockOfRuntime(): Promise<number> {
   const x = graph.input('x', [1, 4, 1, 1], 'float32');
   const y = graph.node('ReorderInput', [x], [], { domain: DOMAIN.blocked });
   const outputs = [{ name: 'y', node: y, dtype: 'float32' as const, hasUnknownShape: true }];
-  const result = await runOnce(encodeModel([x, y], [{ name: 'x', node: x, dtype: 'float32' }], outputs), {
-    x: new ort.Tensor('float32', new Float32Array(4), [1, 4, 1, 1]),
-  });
+  const result = await runOnce(
+    encodeModel({ nodes: [x, y], inputs: [{ name: 'x', node: x, dtype: 'float32' }], outputs }),
+    {
+      x: new ort.Tensor('float32', new Float32Array(4), [1, 4, 1, 1]),
+    },
+  );
   return result?.dims[1] ?? 1;
 }
 
-const GEOMETRY = { strides: [1, 1], before: [0, 0], after: [0, 0] } as const;
+const GEOMETRY = { strides: [1, 1], before: [0, 0], after: [0, 0], groups: 1 } as const;
 
 /** Small whole numbers, so that sums are exact in any order. */
 function numbers(shape: readonly number[]): Float32Array {
   return Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7) % 11) - 5);
 }
 
-/** One window over a small image against plain arithmetic. */
-function convolutionIsRight(block: number): Promise<boolean> {
+/** One window over a small image, in groups of a block of channels, against plain arithmetic. */
+function convolutionIsRight(block: number, groups: number): Promise<boolean> {
+  const channels = groups * block;
   const [a, b] = [
-    [1, 2, 2, block],
-    [2, 2, block, block],
+    [1, 2, 2, channels],
+    [2, 2, block, channels],
   ];
   const [images, filter] = [numbers(a), numbers(b)];
-  const expected = Array.from({ length: block }, (_, out) =>
-    images.reduce((sum, value, i) => sum + value * (filter[i * block + out] ?? 0), 0),
+  const expected = Array.from({ length: channels }, (_, out) => {
+    const group = Math.floor(out / block);
+    return images.reduce((sum, value, i) => {
+      const [pixel, channel] = [Math.floor(i / channels), i % channels];
+      if (Math.floor(channel / block) !== group) return sum;
+      return sum + value * at(filter, (pixel * block + (channel % block)) * channels + out);
+    }, 0);
+  });
+  const geometry = { ...GEOMETRY, groups };
+  return isRight(block, [a, b], (graph, x, w) => convolve(graph, x, w, geometry, [1, 1, 1, channels]), expected);
+}
+
+/** One window over a small image, every channel by itself. */
+function depthwiseIsRight(block: number): Promise<boolean> {
+  const [a, b] = [
+    [1, 2, 2, block],
+    [2, 2, 1, block],
+  ];
+  const [images, filter] = [numbers(a), numbers(b)];
+  const expected = Array.from({ length: block }, (_, channel) =>
+    [0, 1, 2, 3].reduce((sum, pixel) => {
+      const place = pixel * block + channel;
+      return sum + at(images, place) * at(filter, place);
+    }, 0),
   );
-  return isRight(block, [a, b], (graph, x, w) => convolve(graph, x, w, GEOMETRY, [1, 1, 1, block]), expected);
+  const geometry = { ...GEOMETRY, groups: block };
+  return isRight(block, [a, b], (graph, x, w) => convolve(graph, x, w, geometry, [1, 1, 1, block]), expected);
 }
 
 /** A filter gradient over two groups of images, each one row of pixels, against plain arithmetic. */
@@ -87,7 +120,8 @@ async function isRight(
     { name: 'x', node: x, dtype: 'float32' as const },
     { name: 'w', node: w, dtype: 'float32' as const },
   ];
-  const result = await runOnce(encodeModel(graph.nodes, inputs, [{ name: 'y', node: y, dtype: 'float32' }]), {
+  const outputs = [{ name: 'y', node: y, dtype: 'float32' as const }];
+  const result = await runOnce(encodeModel({ nodes: graph.nodes, inputs, outputs }), {
     x: new ort.Tensor('float32', numbers(a), a),
     w: new ort.Tensor('float32', numbers(b), b),
   });

@@ -1,15 +1,12 @@
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { forbidTensorFloat, nvidiaObstacle } from '../gpu.ts';
+import { float32 } from '../ndarray.ts';
+import { isCudaInstalled } from './cuda.ts';
 import { encodeModel } from './encode.ts';
 import { OnnxGraph } from './graph.ts';
-import { createSession, type Provider } from './session.ts';
+import { openSession, type Provider } from './session.ts';
 
 const INSTALL_CUDA =
-  "ONNX Runtime's CUDA provider is not installed: run `ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node --ignore-scripts=false`, " +
-  'which downloads it (Linux on x64; it needs CUDA 12 and cuDNN 9)';
+  "ONNX Runtime's CUDA provider is not installed: run `npm run setup:cuda` (Linux on x64; it brings CUDA 13 and cuDNN 9, and needs NVIDIA's driver 580 or later)";
 
 /** What hinders ONNX Runtime from running on a GPU; found out by running a graph of one node on it. */
 export async function providerObstacle(provider: Exclude<Provider, 'cpu'>): Promise<string | undefined> {
@@ -17,12 +14,6 @@ export async function providerObstacle(provider: Exclude<Provider, 'cpu'>): Prom
   const visible =
     provider === 'cuda' ? (nvidiaObstacle() ?? (isCudaInstalled() ? undefined : INSTALL_CUDA)) : undefined;
   return visible ?? (await sessionObstacle(provider));
-}
-
-function isCudaInstalled(): boolean {
-  const folder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const binaries = join(folder, 'bin', 'napi-v6', process.platform, process.arch);
-  return existsSync(join(binaries, 'libonnxruntime_providers_cuda.so'));
 }
 
 async function sessionObstacle(provider: Provider): Promise<string | undefined> {
@@ -35,10 +26,12 @@ async function sessionObstacle(provider: Provider): Promise<string | undefined> 
   ];
   if (provider === 'cuda') forbidTensorFloat();
   try {
-    const session = await createSession(encodeModel([x, y], [input], [output]), { threads: 1, device: provider });
-    const result = await session.run({ x: new ort.Tensor('float32', new Float32Array([1, -2]), [2]) });
+    const model = encodeModel({ nodes: [x, y], inputs: [input], outputs: [output] });
+    const session = await openSession(model, { threads: 1, device: provider });
+    const given = new Map([['x', float32([1, -2], [2])]]);
+    const [result] = await session.run(given, [{ name: 'y', shape: [2], dtype: 'float32' }]);
+    const [first, second] = result?.data ?? [];
     await session.release();
-    const [first, second] = result.y?.data ?? [];
     return first === -1 && second === 2 ? undefined : `ONNX Runtime computes wrong results with ${provider}`;
   } catch (cause) {
     return `ONNX Runtime cannot use it (${cause instanceof Error ? lastSentence(cause.message) : cause})`;

@@ -6,14 +6,14 @@ test('a model is the bytes that onnx.proto prescribes', () => {
   const graph = new OnnxGraph(1);
   const x = graph.input('x', [2], 'float32');
   const y = graph.node('Elu', [x], [2], { attributes: { alpha: { float: 0.5 } } });
-  const model = encodeModel(
-    [x, y],
-    [{ name: 'x', node: x, dtype: 'float32' }],
-    [
+  const model = encodeModel({
+    nodes: [x, y],
+    inputs: [{ name: 'x', node: x, dtype: 'float32' }],
+    outputs: [
       { name: 'y', node: y, dtype: 'float32' },
       { name: 'z', node: y, dtype: 'float32' },
     ],
-  );
+  });
   // worked out by hand: field numbers and wire types of onnx.proto, one message a line
   const valueInfo = (field: string, name: string) => `${field} 0f 0a 01 ${name} 12 0a 0a 08 08 01 12 04 0a 02 08 02`;
   const expected = [
@@ -36,5 +36,7 @@ test('a fraction as an integer attribute is a mistake', () => {
   const graph = new OnnxGraph(1);
   const x = graph.input('x', [2], 'float32');
   const y = graph.node('Elu', [x], [2], { attributes: { alpha: 0.5 } });
-  expect(() => encodeModel([x, y], [], [])).toThrow('attribute alpha = 0.5 is not an integer: write { float: 0.5 }');
+  expect(() => encodeModel({ nodes: [x, y], inputs: [], outputs: [] })).toThrow(
+    'attribute alpha = 0.5 is not an integer: write { float: 0.5 }',
+  );
 });

@@ -33,14 +33,14 @@ export function exportOnnx(fn: (inputs: never) => tf.Tensor, { constants, input,
     output,
   );
   const arrays = new Map(flatten(constants, isArray, 'constants').map((leaf) => [leaf.name, leaf.value]));
-  const onnx = new OnnxGraph(1);
+  const onnx = new OnnxGraph(1, { onlyStandard: true });
   const lowered = lowerNodes(graph, onnx, (node, _, path) => {
     const array = arrays.get(path);
     return array ? onnx.constant(array.data, array.shape, array.dtype) : onnx.input(name, node.shape, node.dtype);
   });
   const nodes = withOpenBatch(lowered.nodes);
   const outputs = lowered.outputs.map((value) => ({ ...value, name: output }));
-  return encodeModel(nodes, inputsOf(nodes), outputs, { free: { dimension: BATCH, name: 'N' } });
+  return encodeModel({ nodes, inputs: inputsOf(nodes), outputs }, { free: { dimension: BATCH, name: 'N' } });
 }
 
 /** Target shapes of Reshape say -1 where the batch size was. Any other use of it would fix the batch size, and is refused. */
@@ -51,9 +51,7 @@ function withOpenBatch(nodes: readonly OnnxNode[]): OnnxNode[] {
       `${operator} needs the batch size: it cannot be exported with an open one`,
     );
   };
-  for (const { operator, domain, inputs } of nodes) {
-    if (domain !== '')
-      throw new EngineError('UNSUPPORTED_OPERATION', `${domain}.${operator} is not a standard ONNX operator`);
+  for (const { operator, inputs } of nodes) {
     for (const [i, input] of inputs.entries())
       if (usesBatch(input) && !(operator === 'Reshape' && i === 1)) refuse(operator);
   }

@@ -1,79 +1,166 @@
-import { ceilTo, convDomain, type Geometry } from './convolution.ts';
-import { type OnnxGraph, type OnnxNode } from './graph.ts';
-import { dimensions4, rows, rowsToBlocked, rowsValue, type Value } from './layout.ts';
+import { sizeOf } from '../ndarray.ts';
+import { blockedImages, ceilTo, convDomain, type Geometry } from './convolution.ts';
+import { filterGradientByProducts } from './gpu-convolution.ts';
+import { at, type OnnxGraph, type OnnxNode } from './graph.ts';
+import { groupsOf, ownGroups } from './groups.ts';
+import { dimensions4, rows, rowsValue, type Value } from './layout.ts';
 
 /**
- * dW[ky, kx, c, o] = sum over n, h, w of x[n, s*h + ky - p, s*w + kx - p, c] * dy[n, h, w, o]. dy is the filter of a dilated
- * convolution over x's rows read as an image of W*b columns, whose input channels are the images: output column kx*b + c is
- * tap kx of channel c. So neither x nor dy is transposed element by element.
+ * dW[ky, kx, c, o] = sum over n, h, w of x[n, s*h + ky - p, s*w + kx - p, c] * dy[n, h, w, o], for a filter [kh, kw, I / groups, O]: a dilated
+ * convolution over x whose filter is dy.
  */
 export function convolveFilterGradient(
   graph: OnnxGraph,
   images: Value,
   dy: Value,
-  { strides, before }: Geometry,
+  geometry: Geometry,
   shape: readonly number[],
 ): Value {
+  if (graph.isForGpu) return filterGradientByProducts(graph, images, dy, geometry, shape);
+  const [, , channelsIn, channelsOut] = dimensions4(shape);
+  const isDepthwise = geometry.groups > 1 && channelsIn === 1 && channelsOut === geometry.groups;
+  const gradient = isDepthwise && graph.block > 1 ? depthwiseGradient : groupedGradient;
+  return rowsValue(gradient(graph, images, dy, geometry, shape), 'float32');
+}
+
+/** Every channel of every image is an image of its own, and a group: so neither x nor dy moves. */
+function depthwiseGradient(
+  graph: OnnxGraph,
+  images: Value,
+  dy: Value,
+  geometry: Geometry,
+  shape: readonly number[],
+): OnnxNode {
   const b = graph.block;
-  const [kh, kw, channelsIn, channelsOut] = dimensions4(shape);
-  const [n, height, width] = dimensions4(images.shape);
-  const [, outHeight, outWidth] = dimensions4(dy.shape);
-  const [sh, sw] = strides;
-  const paddedOut = ceilTo(channelsOut, b);
-  const isBlocked = channelsIn % b === 0;
-  const perRow = isBlocked ? b : channelsIn; // channels that lie side by side
-  const blocks = channelsIn / perRow;
-
-  const source = isBlocked ? blockedNode(graph, images) : rows(graph, images);
-  const usedHeight = Math.min(height, (outHeight - 1) * sh + kh - before[0]); // no tap reads what lies behind
-  const usedWidth = Math.min(width, (outWidth - 1) * sw + kw - before[1]);
-  const after = [
-    (outHeight - 1) * sh + kh - before[0] - usedHeight,
-    (outWidth - 1) * sw + kw - before[1] - usedWidth,
-  ] as const;
-  const { padded, group } = imageGroups(n, b);
-  const groups = padded / group;
-  let x = graph.reshape(source, [n, blocks, height, width * perRow]);
-  // padding columns inside Conv is slow here; a negative padding cuts off what no tap reads
-  const columns = (after[1] + usedWidth - width) * perRow;
-  x = graph.pad(x, [0, 0, 0, before[1] * perRow], [padded - n, 0, usedHeight - height, columns]);
-  x = graph.transpose(x, [1, 0, 2, 3]);
-
-  let f = isMultiple(channelsOut, b)
-    ? blockedNode(graph, dy)
-    : rowsToBlocked(graph, graph.pad(rows(graph, dy), [0, 0, 0, 0], [0, 0, 0, paddedOut - channelsOut]));
-  f = graph.pad(f, [0, 0, 0, 0], [padded - n, 0, 0, 0]);
-  f = graph.reshape(f, [groups, group, paddedOut / b, outHeight * outWidth * b]);
-  f = graph.reshape(graph.transpose(f, [0, 2, 1, 3]), [groups * paddedOut, group, outHeight, outWidth]);
-
+  const [kh, kw, , channels] = dimensions4(shape);
+  const [n, outHeight, outWidth] = dimensions4(dy.shape);
+  const padded = ceilTo(channels, b);
+  const source = { node: blockedImages(graph, images, padded), perRow: b, padded: n };
+  const { x, rowsOfZeros } = pixelsRead(graph, images, dy, source, geometry, shape);
+  const [, , height, columns] = dimensions4(x.shape);
   const attributes = {
     strides: [1, 1],
-    pads: [before[0], 0, after[0], 0],
-    dilations: [sh, sw * perRow],
+    pads: [rowsOfZeros[0], 0, rowsOfZeros[1], 0],
+    dilations: geometry.strides,
     kernel_shape: [outHeight, outWidth],
-    group: groups,
+    group: n * padded,
   };
-  const outShape = [blocks, groups * paddedOut, kh, kw * perRow];
-  const y = graph.node('Conv', [x, f], outShape, { domain: convDomain(graph), attributes });
-  const perImageGroup = graph.reshape(y, [blocks, groups, paddedOut / b, kh, kw, perRow, b]);
-  const sum = graph.reduce('ReduceSum', perImageGroup, [1]);
-  const dw = graph.reshape(graph.transpose(sum, [2, 3, 0, 4, 1, 5]), [kh, kw, channelsIn, paddedOut]);
-  return rowsValue(graph.slice(dw, [0, 0, 0, 0], shape), 'float32');
+  const inputs = [
+    graph.reshape(x, [1, n * padded, height, columns / b]),
+    graph.reshape(blockedImages(graph, dy, padded), [n * padded, 1, outHeight, outWidth]),
+  ];
+  const ofImages = graph.node('Conv', inputs, [1, n * padded, kh, kw], { domain: convDomain(graph), attributes });
+  const sum = graph.reduce('ReduceSum', graph.reshape(ofImages, [n, padded / b, kh, kw, b]), [0]);
+  const dw = graph.reshape(graph.transpose(sum, [1, 2, 0, 3]), [kh, kw, 1, padded]);
+  return graph.slice(dw, [0, 0, 0, 0], shape);
 }
 
 /**
- * How many images one group of the filter gradient's convolution holds. The kernel that reads plain rows takes fewer than b
- * input channels a group, and wants the number of all channels below b or a multiple of it: zero images fill up.
+ * x's rows are read as an image of W*b columns, whose input channels are the images: output column kx*b + c is tap kx of channel c. So neither x
+ * nor dy is transposed element by element.
  */
-function imageGroups(images: number, block: number): { padded: number; group: number } {
-  if (block === 1 || images < block) return { padded: images, group: images };
-  return { padded: ceilTo(images, block), group: block / 2 };
+function groupedGradient(
+  graph: OnnxGraph,
+  images: Value,
+  dy: Value,
+  geometry: Geometry,
+  shape: readonly number[],
+): OnnxNode {
+  const b = graph.block;
+  const [kh, kw, ownIn, outputs] = dimensions4(shape);
+  const [n, outHeight, outWidth] = dimensions4(dy.shape);
+  const { strides, groups } = geometry;
+  const { merged, count } = groupsOf(b, groups, ownIn, outputs / groups);
+  const channelsIn = merged * ownIn; // of each of the `count` groups
+  const channelsOut = ceilTo((merged * outputs) / groups, b);
+  const perRow = channelsIn % b === 0 ? b : channelsIn; // channels that lie side by side
+  const blocks = channelsIn / perRow;
+  const { padded, part } = imageParts(n, count, b);
+  const parts = padded / part;
+
+  const node = perRow === b ? blockedImages(graph, images, count * channelsIn) : rows(graph, images);
+  const { x, rowsOfZeros } = pixelsRead(graph, images, dy, { node, perRow, padded }, geometry, shape);
+  const [, , height, width] = dimensions4(x.shape);
+  const byBlock = graph.reordered(x, [padded, count, blocks, height, width], [2, 1, 0, 3, 4]);
+  const cotangent = graph.pad(blockedImages(graph, dy, count * channelsOut), [0, 0, 0, 0], [padded - n, 0, 0, 0]);
+  const pixels = outHeight * outWidth * b;
+  const byGroup = graph.reordered(cotangent, [parts, part, count, channelsOut / b, pixels], [2, 0, 3, 1, 4]);
+
+  const attributes = {
+    strides: [1, 1],
+    pads: [rowsOfZeros[0], 0, rowsOfZeros[1], 0],
+    dilations: [strides[0], strides[1] * perRow],
+    kernel_shape: [outHeight, outWidth],
+    group: count * parts,
+  };
+  const inputs = [
+    graph.reshape(byBlock, [blocks, count * padded, height, width]),
+    graph.reshape(byGroup, [count * parts * channelsOut, part, outHeight, outWidth]),
+  ];
+  const ofParts = graph.node('Conv', inputs, [blocks, count * parts * channelsOut, kh, kw * perRow], {
+    domain: convDomain(graph),
+    attributes,
+  });
+  const split = graph.reshape(ofParts, [blocks, count, parts, channelsOut / b, kh, kw, perRow, b]);
+  const sum = graph.reduce('ReduceSum', split, [2]);
+  const dw = graph.reordered(sum, [blocks, count, channelsOut / b, kh, kw, perRow, b], [3, 4, 0, 5, 1, 2, 6]);
+  const full = graph.reshape(dw, [kh, kw, channelsIn, count * channelsOut]);
+  const used = graph.slice(full, [0, 0, 0, 0], [kh, kw, channelsIn, (count * merged * outputs) / groups]);
+  return ownGroups(graph, used, groups, shape);
 }
 
-function blockedNode(graph: OnnxGraph, value: Value): OnnxNode {
-  return value.layout === 'blocked' ? value.node : rowsToBlocked(graph, rows(graph, value));
+/** How the images that the pixels come from lie: `perRow` channels side by side in rows, and so many images in the end. */
+interface Source {
+  readonly node: OnnxNode;
+  readonly perRow: number;
+  readonly padded: number;
 }
 
-function isMultiple(value: number, of: number): boolean {
-  return value % of === 0;
+/**
+ * The pixels that taps read: [images, blocks, rows, columns * perRow]; images of zeros fill up. The columns of zeros around them are there (padding
+ * columns inside Conv is slow here), the rows of zeros before and after are left to the convolution.
+ */
+function pixelsRead(
+  graph: OnnxGraph,
+  images: Value,
+  dy: Value,
+  { node, perRow, padded }: Source,
+  { strides, before }: Geometry,
+  kernel: readonly number[],
+): { readonly x: OnnxNode; readonly rowsOfZeros: readonly [number, number] } {
+  const [n, height, width] = dimensions4(images.shape);
+  const axis = (i: 0 | 1) => {
+    const reach = (at(dy.shape, i + 1) - 1) * strides[i] + at(kernel, i) - before[i]; // no tap reads what lies behind
+    const size = at(images.shape, i + 1);
+    return { behind: Math.min(0, reach - size), after: Math.max(0, reach - size) };
+  };
+  const [y, x] = [axis(0), axis(1)];
+  const blocks = sizeOf(node.shape) / (n * height * width * perRow);
+  const split = graph.reshape(node, [n, blocks, height, width * perRow]);
+  const used = graph.pad(split, [0, 0, 0, 0], [padded - n, 0, y.behind, x.behind * perRow]);
+  return { x: withZeroColumns(graph, used, [before[1] * perRow, x.after * perRow]), rowsOfZeros: [before[0], y.after] };
+}
+
+/** Zeros before and after the last axis. A concatenation, because ONNX Runtime divides it among threads, and Pad not. */
+function withZeroColumns(graph: OnnxGraph, node: OnnxNode, [before, after]: readonly [number, number]): OnnxNode {
+  const zeros = (width: number) => {
+    const shape = [...node.shape.slice(0, -1), width];
+    const zero = graph.constant(
+      [0],
+      shape.map(() => 1),
+    );
+    return width > 0 ? [graph.expand(zero, shape)] : [];
+  };
+  return graph.concat([...zeros(before), node, ...zeros(after)], node.shape.length - 1);
+}
+
+/**
+ * The images in parts, one for each group of the convolution. The kernel that reads plain rows takes fewer than b input channels a group, and wants the
+ * number of all channels (the images, `count` times) below b or a multiple of it: images of zeros fill up.
+ */
+function imageParts(images: number, count: number, block: number): { padded: number; part: number } {
+  if (images >= block && block > 1) return { padded: ceilTo(images, block), part: block / 2 };
+  let padded = images;
+  while (count * padded >= block && (count * padded) % block !== 0) padded++;
+  return { padded, part: padded === block && block > 1 ? block / 2 : padded };
 }

@@ -33,6 +33,8 @@ export const ELEMENT_TYPE: Readonly<Record<OnnxType, number>> = { float32: 1, in
 export interface OnnxGraphOptions {
   /** Only operators of standard ONNX, which every device has: those of ONNX Runtime are written with them. */
   readonly onlyStandard?: boolean;
+  /** Standard ONNX in the formulations that GPUs are fast with. */
+  readonly isForGpu?: boolean;
 }
 
 interface NodeOptions {
@@ -46,11 +48,13 @@ export class OnnxGraph {
   /** Channels per block of the blocked layout; 1 is standard NCHW. */
   readonly block: number;
   readonly nodes: OnnxNode[] = [];
+  readonly isForGpu: boolean;
   readonly #onlyStandard: boolean;
   readonly #table = new Map<string, OnnxNode>();
 
-  constructor(block: number, { onlyStandard = false }: OnnxGraphOptions = {}) {
+  constructor(block: number, { isForGpu = false, onlyStandard = isForGpu }: OnnxGraphOptions = {}) {
     this.block = block;
+    this.isForGpu = isForGpu;
     this.#onlyStandard = onlyStandard;
   }
 
@@ -103,18 +107,36 @@ export class OnnxGraph {
     return inOrder ? this.reshape(value, shape) : this.node('Transpose', [value], shape, { attributes: { perm } });
   }
 
+  /**
+   * The numbers of a value, read as an array of this shape, with its axes in another order. Those of length 1 are left out of the transposition: with
+   * them the runtime takes several times as long.
+   */
+  reordered(value: OnnxNode, shape: readonly number[], perm: readonly number[]): OnnxNode {
+    const axes = [...shape.keys()].filter((axis) => shape[axis] !== 1);
+    const sizes = (list: readonly number[]) => list.map((axis) => at(shape, axis));
+    const order = perm.filter((axis) => axes.includes(axis)).map((axis) => axes.indexOf(axis));
+    return this.reshape(this.transpose(this.reshape(value, sizes(axes)), order), sizes(perm));
+  }
+
   pad(value: OnnxNode, before: readonly number[], after: readonly number[], fill?: OnnxNode): OnnxNode {
     if ([...before, ...after].every((width) => width === 0)) return value;
     const shape = value.shape.map((dimension, i) => dimension + at(before, i) + at(after, i));
     return this.node('Pad', [value, this.integers([...before, ...after]), fill ?? this.scalar(0)], shape);
   }
 
-  slice(value: OnnxNode, begin: readonly number[], end: readonly number[]): OnnxNode {
-    const axes = [...value.shape.keys()].filter((i) => begin[i] !== 0 || end[i] !== value.shape[i]);
+  /** Every `step`th element from `begin` to before `end`. */
+  slice(
+    value: OnnxNode,
+    begin: readonly number[],
+    end: readonly number[],
+    steps: readonly number[] = value.shape.map(() => 1),
+  ): OnnxNode {
+    const axes = [...value.shape.keys()].filter((i) => begin[i] !== 0 || end[i] !== value.shape[i] || steps[i] !== 1);
     if (axes.length === 0) return value;
     const pick = (list: readonly number[]) => this.integers(axes.map((axis) => at(list, axis)));
-    const shape = value.shape.map((_, i) => at(end, i) - at(begin, i));
-    return this.node('Slice', [value, pick(begin), pick(end), this.integers(axes)], shape);
+    const shape = value.shape.map((_, i) => Math.ceil((at(end, i) - at(begin, i)) / at(steps, i)));
+    const stride = axes.some((axis) => steps[axis] !== 1) ? [pick(steps)] : [];
+    return this.node('Slice', [value, pick(begin), pick(end), this.integers(axes), ...stride], shape);
   }
 
   gather(value: OnnxNode, indices: readonly number[], axis: number): OnnxNode {
@@ -127,7 +149,30 @@ export class OnnxGraph {
   reduce(operator: string, value: OnnxNode, axes: readonly number[]): OnnxNode {
     if (axes.length === 0) return value;
     const shape = value.shape.filter((_, i) => !axes.includes(i));
+    if (this.isForGpu) return this.reshape(this.#reduceRuns(operator, value, axes), shape);
     return this.node(operator, [value, this.integers(axes)], shape, { attributes: { keepdims: 0 } });
+  }
+
+  /** Neighbouring axes as one, the last ones first: ONNX Runtime's own kernels for GPUs know matrices alone, and cuDNN's are many times slower. */
+  #reduceRuns(operator: string, value: OnnxNode, axes: readonly number[]): OnnxNode {
+    const runs: { size: number; isReduced: boolean }[] = [];
+    for (const [i, size] of value.shape.entries()) {
+      if (size === 1) continue;
+      const isReduced = axes.includes(i);
+      const last = runs.at(-1);
+      if (last?.isReduced === isReduced) last.size *= size;
+      else runs.push({ size, isReduced });
+    }
+    let result = this.reshape(
+      value,
+      runs.map(({ size }) => size),
+    );
+    for (let axis = runs.length - 1; axis >= 0; axis--) {
+      if (!runs[axis]?.isReduced) continue;
+      const shape = result.shape.filter((_, i) => i !== axis);
+      result = this.node(operator, [result, this.integers([axis])], shape, { attributes: { keepdims: 0 } });
+    }
+    return result;
   }
 
   concat(values: readonly OnnxNode[], axis: number): OnnxNode {

@@ -1,6 +1,9 @@
-import { directConvolution, type Geometry } from './convolution.ts';
+import { sameShape } from '../graph.ts';
+import { ceilTo, directConvolution, type Geometry, unpadChannels } from './convolution.ts';
+import { inputGradientByTransposed } from './gpu-convolution.ts';
 import { at, type OnnxGraph, type OnnxNode } from './graph.ts';
-import { blockedToRows, blockedValue, dimensions4, rows, rowsValue, type Value } from './layout.ts';
+import { transposedFilter, wholeGroups } from './groups.ts';
+import { blockedToRows, dimensions4, rows, rowsValue, type Value } from './layout.ts';
 
 /**
  * One axis of an input gradient of stride s and padding p: dx[P*i + q] = sum over d of dy[u*i + d] * w[q + p - s*d] for each of the P = s*u
@@ -47,7 +50,7 @@ function alignedPhases(axis: PhaseAxis): readonly Phase[] {
   });
 }
 
-/** The input gradient of a convolution: [N, OH, OW, O] and a filter [kh, kw, I, O] -> [N, H, W, I]. */
+/** The input gradient of a convolution: [N, OH, OW, O] and a filter [kh, kw, I / groups, O] -> [N, H, W, I]. */
 export function convolveInputGradient(
   graph: OnnxGraph,
   dy: Value,
@@ -56,7 +59,9 @@ export function convolveInputGradient(
   shape: readonly number[],
 ): Value {
   const filter = rows(graph, filterValue);
-  return at(shape, 3) % graph.block === 0
+  const isStrided = geometry.strides.some((stride) => stride > 1);
+  if (graph.isForGpu && isStrided) return inputGradientByTransposed(graph, dy, filter, geometry, shape);
+  return geometry.groups > 1 || at(shape, 3) % graph.block === 0
     ? inputGradientByPhases(graph, dy, filter, geometry, shape)
     : inputGradientInOne(graph, dy, filter, geometry, shape);
 }
@@ -81,39 +86,22 @@ function inputGradientByPhases(
   geometry: Geometry,
   shape: readonly number[],
 ): Value {
-  const [n, height, width, channels] = dimensions4(shape);
+  const back = wholeGroups(graph, transposedFilter(graph, filter, geometry.groups), geometry.groups);
   const { y, x } = axesOf(1, dy, filter, geometry, shape);
-  const size = [n, channels, y.positions, x.positions];
   const images = range(y.stride).flatMap((qy) =>
     range(x.stride).map((qx) => {
       const [down, across] = [phase(qy, y), phase(qx, x)];
-      if (down.rows.length === 0 || across.rows.length === 0)
-        return graph.expand(graph.constant([0], [1, 1, 1, 1]), size);
-      const taps = graph.gather(graph.gather(filter, down.rows, 0), across.rows, 1);
+      if (down.rows.length === 0 || across.rows.length === 0) return undefined;
+      const taps = graph.gather(graph.gather(back.filter, down.rows, 0), across.rows, 1);
       const padding = { before: [down.before, across.before], after: [down.after, across.after] } as const;
-      return directConvolution(graph, dy, graph.transpose(taps, [0, 1, 3, 2]), { strides: [1, 1], ...padding });
+      return directConvolution(graph, dy, taps, { strides: [1, 1], ...padding, groups: back.groups });
     }),
   );
   const [only] = images;
-  if (images.length === 1 && only) return blockedValue(only, shape);
-  const [b, blocks] = [graph.block, channels / graph.block];
-  const split = graph.reshape(graph.concat(images, 1), [n, y.stride, x.stride, blocks, y.positions, x.positions, b]);
-  const interleaved = graph.reshape(graph.transpose(split, [0, 3, 4, 1, 5, 2, 6]), [
-    n,
-    blocks,
-    y.positions * y.stride,
-    x.positions * x.stride,
-    b,
-  ]);
-  return blockedValue(
-    graph.reshape(graph.slice(interleaved, [0, 0, 0, 0, 0], [n, blocks, height, width, b]), [
-      n,
-      channels,
-      height,
-      width,
-    ]),
-    shape,
-  );
+  if (images.length === 1 && only) return unpadChannels(graph, only, shape);
+  const padded = [...shape.slice(0, 3), ceilTo(at(back.filter.shape, 3), graph.block)];
+  const all: Value = { layout: 'phases', shape: padded, dtype: 'float32', period: geometry.strides, images };
+  return sameShape(padded, shape) ? all : rowsValue(graph.slice(rows(graph, all), [0, 0, 0, 0], shape), 'float32');
 }
 
 /** Less than a block of channels: the phases are output channels of one convolution, whose stride u makes enough of them to fill a block. */
@@ -138,18 +126,19 @@ function inputGradientInOne(
   let f = graph.pad(filter, [0, 0, 0, 0], [zeroRow(down, y.kernel), zeroRow(across, x.kernel), 0, 0]);
   f = graph.gather(graph.gather(f, index(down), 0), index(across), 1);
   const [tapsDown, tapsAcross] = [firstDown.rows.length, firstAcross.rows.length];
-  f = graph.reshape(f, [down.length, tapsDown, across.length, tapsAcross, channels, channelsOut]);
-  f = graph.transpose(f, [1, 3, 5, 0, 2, 4]);
+  const split = [down.length, tapsDown, across.length, tapsAcross, channels, channelsOut];
+  f = graph.reordered(f, split, [1, 3, 5, 0, 2, 4]);
   const used = down.length * across.length * channels;
   f = graph.reshape(f, [tapsDown, tapsAcross, channelsOut, used]);
   const z = directConvolution(graph, dy, f, {
     strides: [u, u],
     before: [firstDown.before, firstAcross.before],
     after: [firstDown.after, firstAcross.after],
+    groups: 1,
   });
   const plain = graph.slice(blockedToRows(graph, z), [0, 0, 0, 0], [n, y.positions, x.positions, used]);
-  const split = graph.reshape(plain, [n, y.positions, x.positions, down.length, across.length, channels]);
-  const image = graph.reshape(graph.transpose(split, [0, 1, 3, 2, 4, 5]), [
+  const phases = graph.reshape(plain, [n, y.positions, x.positions, down.length, across.length, channels]);
+  const image = graph.reshape(graph.transpose(phases, [0, 1, 3, 2, 4, 5]), [
     n,
     y.positions * down.length,
     x.positions * across.length,

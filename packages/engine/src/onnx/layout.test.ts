@@ -1,8 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { grad, valueAndGrad } from '../autodiff.ts';
 import { createEngine, type Engine } from '../engine.ts';
-import { spec } from '../ndarray.ts';
+import { type NdArray, spec } from '../ndarray.ts';
 import { draw, relativeError } from '../testing.ts';
+import { traceFunction } from '../trace-function.ts';
+import { OnnxGraph } from './graph.ts';
+import { lowerNodes } from './lower.ts';
 
 // A convolution leaves its result in the blocked layout; every way in which other values meet it must give the same numbers.
 
@@ -67,21 +71,127 @@ const cases: readonly [string, Combine][] = [
   ['softmax over channels', (image) => tf.softmax(image)],
   ['argmax over channels', (image) => tf.argMax(image, 3)],
   ['the next convolution', (image) => tf.conv2d(image, tf.ones([2, 2, 32, 5]), 1, 'valid')],
+  ['a ReLU', (image) => tf.relu(image)],
+  ['a ReLU of a sum of two', (image, _, other) => tf.relu(tf.add(tf.add(image, tf.range(0, 32)), other))],
+  ['a ReLU that is not the only use', (image) => tf.add(tf.relu(image), image)],
+  ['twice itself', (image) => tf.add(image, image)],
+  ['a sum of a sum', (image, x, other) => tf.add(tf.add(image, other), tf.tile(x, [1, 1, 1, 16]))],
+  ['a sum with a ReLU of itself', (image, _, other) => tf.relu(tf.add(other, tf.relu(image)))],
   ['pooling', (image) => tf.maxPool(image, 2, 2, 'valid')],
   ['growing', (image) => tf.image.resizeNearestNeighbor(image, [8, 9])],
 ];
 
-test.each(cases)('%s', async (_, combine) => {
-  const f = ({ x, w, v }: Record<'x' | 'w' | 'v', tf.Tensor>) => {
-    const conv = (filter: tf.Tensor) => tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, 1, 'same');
-    return combine(conv(w), x, conv(v));
-  };
-  const specs = { x: spec(2, 4, 3, 2), w: spec(3, 3, 2, 32), v: spec(1, 1, 2, 32) };
-  const inputs = { x: draw('x', specs.x.shape), w: draw('w', specs.w.shape), v: draw('v', specs.v.shape) };
-  const expected = await (await reference.compile(f, specs)).run(inputs);
+const inputsOf = (specs: Readonly<Record<string, ReturnType<typeof spec>>>) =>
+  Object.fromEntries(Object.entries(specs).map(([name, { shape }]) => [name, draw(name, shape)]));
+
+async function agree(f: (inputs: never) => tf.Tensor, specs: Readonly<Record<string, ReturnType<typeof spec>>>) {
+  const inputs = inputsOf(specs);
+  const expected = await (await reference.compile(f as never, specs)).run(inputs);
   for (const engine of [blocked, plain]) {
-    const actual = await (await engine.compile(f, specs)).run(inputs);
-    expect(actual.shape).toEqual(expected.shape);
-    expect(relativeError(actual, expected), `block ${engine.info.blockSize}`).toBeLessThan(1e-5);
+    const actual = (await (await engine.compile(f as never, specs)).run(inputs)) as unknown as NdArray;
+    expect(actual.shape).toEqual((expected as unknown as NdArray).shape);
+    expect(relativeError(actual, expected as unknown as NdArray), `block ${engine.info.blockSize}`).toBeLessThan(1e-5);
   }
+}
+
+test.each(cases)('%s', (_, combine) =>
+  agree(
+    ({ x, w, v }: Record<'x' | 'w' | 'v', tf.Tensor>) => {
+      const conv = (filter: tf.Tensor) => tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, 1, 'same');
+      return combine(conv(w), x, conv(v));
+    },
+    { x: spec(2, 4, 3, 2), w: spec(3, 3, 2, 32), v: spec(1, 1, 2, 32) },
+  ),
+);
+
+// A transposed convolution with stride 2 leaves its result in four phases.
+test.each(cases)('in phases: %s', (_, combine) =>
+  agree(
+    ({ dy, x, w, v }: Record<'dy' | 'x' | 'w' | 'v', tf.Tensor>) => {
+      const transposed = (filter: tf.Tensor) =>
+        tf.conv2dTranspose(dy as tf.Tensor4D, filter as tf.Tensor4D, [2, 4, 3, 32], 2, 'same');
+      return combine(transposed(w), x, transposed(v));
+    },
+    { dy: spec(2, 2, 2, 16), x: spec(2, 4, 3, 2), w: spec(3, 3, 32, 16), v: spec(1, 1, 32, 16) },
+  ),
+);
+
+test('sums of phases are put together once', () => {
+  const shape = [2, 8, 6, 32];
+  const { graph } = traceFunction(
+    (({ dy, w, v }: Record<'dy' | 'w' | 'v', tf.Tensor4D>) => {
+      const transposed = (filter: tf.Tensor4D) => tf.conv2dTranspose(dy, filter, shape as [2, 8, 6, 32], 2, 'same');
+      return tf.add(tf.add(transposed(w), transposed(v)), transposed(w));
+    }) as never,
+    { dy: spec(2, 4, 3, 16), w: spec(3, 3, 32, 16), v: spec(1, 1, 32, 16) },
+    'sum',
+  );
+  const onnx = new OnnxGraph(16);
+  const { nodes } = lowerNodes(graph, onnx, (input, i) => onnx.input(`in${i}`, input.shape, input.dtype));
+  expect(nodes.filter(({ operator }) => operator === 'Concat').map((node) => node.shape)).toEqual([[2, 128, 4, 3]]);
+});
+
+const residual = ({ x, w, b }: Record<'x' | 'w' | 'b', tf.Tensor4D>) =>
+  tf.relu(tf.add(tf.add(tf.conv2d(x, w, 1, 'same'), b), x));
+
+function loweredResidual(f: (inputs: never) => tf.Tensor) {
+  const specs = { x: spec(2, 8, 6, 16), w: spec(3, 3, 16, 16), b: spec(16) };
+  const { graph } = traceFunction(f as never, specs, 'residual');
+  const onnx = new OnnxGraph(16);
+  return lowerNodes(graph, onnx, (input, i) => onnx.input(`in${i}`, input.shape, input.dtype)).nodes.filter(
+    ({ operator }) => ['Conv', 'Add', 'Relu'].includes(operator),
+  );
+}
+
+test('bias, residual and ReLU are part of the convolution that alone has them', () => {
+  const [conv, ...rest] = loweredResidual(residual);
+  expect(rest).toEqual([]);
+  expect(conv?.inputs).toHaveLength(4);
+  expect(conv?.attributes.activation).toBe('Relu');
+});
+
+test('the derivative of a ReLU asks for its result, so that its convolution still makes it at once', () => {
+  const nodes = loweredResidual(((inputs: Record<'x' | 'w' | 'b', tf.Tensor4D>) =>
+    grad((x: tf.Tensor4D) => tf.sum(tf.square(residual({ ...inputs, x }))))(inputs.x)) as never);
+  expect(nodes.filter(({ operator }) => operator === 'Relu')).toEqual([]);
+  expect(nodes.filter(({ attributes }) => attributes.activation === 'Relu')).toHaveLength(1);
+});
+
+test('a convolution that somebody else needs too ends in nothing', () => {
+  const nodes = loweredResidual((({ x, w }: Record<'x' | 'w', tf.Tensor4D>) => {
+    const image = tf.conv2d(x, w, 1, 'same');
+    return tf.mul(tf.relu(image), tf.exp(image));
+  }) as never);
+  expect(nodes.map(({ operator, attributes }) => [operator, attributes.activation])).toEqual([
+    ['Conv', undefined],
+    ['Relu', undefined],
+  ]);
+});
+
+test('filters of one pixel are transposed as matrices', () => {
+  const onnx = new OnnxGraph(16);
+  const filter = onnx.input('w', [32, 48, 1, 1], 'float32');
+  const moved = onnx.reordered(filter, filter.shape, [2, 3, 1, 0]);
+  expect(moved.shape).toEqual([1, 1, 48, 32]);
+  expect(onnx.nodes.flatMap(({ operator, inputs }) => (operator === 'Transpose' ? inputs[0]?.shape : []))).toEqual([
+    32, 48,
+  ]);
+});
+
+test('a depthwise convolution and its gradients leave blocked images where they are', () => {
+  const { graph } = traceFunction(
+    (({ x, w, v }: Record<'x' | 'w' | 'v', tf.Tensor4D>) => {
+      const energy = (q: Record<'x' | 'w' | 'v', tf.Tensor4D>) =>
+        tf.sum(tf.square(tf.depthwiseConv2d(tf.conv2d(q.x, q.w, 1, 'same'), q.v, 1, 'same')));
+      return valueAndGrad(energy, { x, w, v });
+    }) as never,
+    { x: spec(2, 8, 6, 16), w: spec(1, 1, 16, 32), v: spec(3, 3, 32, 1) },
+    'depthwise',
+  );
+  const onnx = new OnnxGraph(16);
+  const { nodes } = lowerNodes(graph, onnx, (input, i) => onnx.input(`in${i}`, input.shape, input.dtype));
+  const depthwise = nodes.filter(({ operator, attributes }) => operator === 'Conv' && attributes.group !== 1);
+  expect(depthwise.map(({ attributes }) => attributes.group)).toEqual([32, 32, 64]);
+  const [, backwards] = depthwise;
+  expect(backwards?.inputs[0]?.operator).toBe('Mul');
 });

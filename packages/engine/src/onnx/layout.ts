@@ -10,13 +10,25 @@ import { at, DOMAIN, type OnnxAttribute, type OnnxGraph, type OnnxNode } from '.
  * - `fill`: one number everywhere, made only where an operator cannot take a scalar;
  * - `broadcast`: `source` repeated to `shape`, made only where an operator does not broadcast;
  * - `rows`: row-major;
- * - `blocked`: an image batch [N, H, W, C] whose numbers lie as [N, C/b, H, W, b]; its ONNX node has the shape [N, C, H, W].
+ * - `blocked`: an image batch [N, H, W, C] whose numbers lie as [N, C/b, H, W, b]; its ONNX node has the shape [N, C, H, W];
+ * - `phases`: an image batch that is not put together yet: pixel (P*i + p, Q*j + q) is pixel (i, j) of the blocked image p*Q + q; `undefined` is zero.
+ *   Only sums of such batches are made so; every other operation gets a blocked one.
  */
 export type Value =
   | { readonly layout: 'fill'; readonly shape: readonly number[]; readonly dtype: DType; readonly value: number }
   | { readonly layout: 'broadcast'; readonly shape: readonly number[]; readonly dtype: DType; readonly source: Value }
   | { readonly layout: 'rows'; readonly shape: readonly number[]; readonly dtype: DType; readonly node: OnnxNode }
-  | { readonly layout: 'blocked'; readonly shape: readonly number[]; readonly dtype: DType; readonly node: OnnxNode };
+  | { readonly layout: 'blocked'; readonly shape: readonly number[]; readonly dtype: DType; readonly node: OnnxNode }
+  | Phases;
+
+interface Phases {
+  readonly layout: 'phases';
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  /** [P, Q] */
+  readonly period: readonly [number, number];
+  readonly images: readonly (OnnxNode | undefined)[];
+}
 
 export function rowsValue(node: OnnxNode, dtype: DType, shape = node.shape): Value {
   return { layout: 'rows', node, shape, dtype };
@@ -38,6 +50,8 @@ export function rows(graph: OnnxGraph, value: Value): OnnxNode {
       return value.node;
     case 'blocked':
       return blockedToRows(graph, value.node);
+    case 'phases':
+      return rows(graph, settled(graph, value));
     case 'broadcast':
       return graph.expand(rows(graph, value.source), value.shape);
     case 'fill': {
@@ -72,6 +86,35 @@ export function blockedToRows(graph: OnnxGraph, node: OnnxNode): OnnxNode {
 export function splitBlocks(graph: OnnxGraph, node: OnnxNode): OnnxNode {
   const [n, c, h, w] = dimensions4(node.shape);
   return graph.reshape(node, [n, c / graph.block, h, w, graph.block]);
+}
+
+/** The value with its phases put together, if it has any. */
+export function settled(graph: OnnxGraph, value: Value): Value {
+  if (value.layout !== 'phases') return value;
+  const { shape, dtype, images, period } = value;
+  const [n, height, width, channels] = dimensions4(shape);
+  const [b, blocks, [down, across]] = [graph.block, channels / graph.block, period];
+  const [h, w] = [Math.ceil(height / down), Math.ceil(width / across)];
+  const zero = graph.expand(graph.constant([0], [1, 1, 1, 1]), [n, channels, h, w]);
+  const all = graph.concat(
+    images.map((image) => image ?? zero),
+    1,
+  );
+  const split = graph.reshape(all, [n, down, across, blocks, h, w, b]);
+  const together = graph.reshape(graph.transpose(split, [0, 3, 4, 1, 5, 2, 6]), [n, blocks, h * down, w * across, b]);
+  const used = graph.slice(together, [0, 0, 0, 0, 0], [n, blocks, height, width, b]);
+  return blockedValue(graph.reshape(used, [n, channels, height, width]), shape, dtype);
+}
+
+/** The sum of two values phase by phase, if both are of the same phases: half as much to put together. */
+export function sumOfPhases(graph: OnnxGraph, [a, b]: readonly Value[]): Value | undefined {
+  if (a?.layout !== 'phases' || b?.layout !== 'phases') return undefined;
+  if (!sameShape(a.shape, b.shape) || !sameShape(a.period, b.period)) return undefined;
+  const images = a.images.map((image, i) => {
+    const other = b.images[i];
+    return image && other ? graph.node('Add', [image, other], image.shape) : (image ?? other);
+  });
+  return { ...a, images };
 }
 
 export function dimensions4(shape: readonly number[]): [number, number, number, number] {
@@ -165,8 +208,9 @@ function blockedOperand(graph: OnnxGraph, value: Value, shape: readonly number[]
   if (sameShape(node.shape, shape)) return rowsToBlocked(graph, node);
   const padded = graph.reshape(node, [...Array<number>(4 - node.shape.length).fill(1), ...node.shape]);
   const [n, h, w, c] = dimensions4(padded.shape);
-  if (c === 1) return graph.reshape(padded, [n, 1, h, w, 1]);
-  return splitBlocks(graph, rowsToBlocked(graph, padded));
+  const images = c === 1 ? graph.reshape(padded, [n, 1, h, w]) : rowsToBlocked(graph, padded);
+  if (graph.block === 1) return images;
+  return c === 1 ? graph.reshape(images, [n, 1, h, w, 1]) : splitBlocks(graph, images);
 }
 
 /** The blocked convolution takes a bias for free. */

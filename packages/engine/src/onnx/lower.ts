@@ -3,9 +3,11 @@ import { type Graph, liveNodes, type Node } from '../graph.ts';
 import { isPrimitive } from '../operations/operation.ts';
 import { operations, TABLE } from '../operations/table.ts';
 import { peakBytes } from '../peak-bytes.ts';
-import { encodeModel, type NamedValue, nodeName } from './encode.ts';
+import type { ScanRole } from '../program.ts';
+import { encodeModel, encodeScan, type NamedValue, nodeName } from './encode.ts';
+import { fuseIntoConvolutions } from './fuse.ts';
 import { OnnxGraph, type OnnxGraphOptions, type OnnxNode } from './graph.ts';
-import { rows, rowsValue, type Value } from './layout.ts';
+import { rows, rowsValue, settled, sumOfPhases, type Value } from './layout.ts';
 
 export interface LoweredGraph {
   /** An ONNX model in protobuf. */
@@ -27,7 +29,7 @@ export function lowerGraph(graph: Graph, block: number, options: OnnxGraphOption
   );
   const used = new Set(nodes.map(({ name }) => name));
   return {
-    model: encodeModel(nodes, inputsOf(nodes), outputs),
+    model: encodeModel({ nodes, inputs: inputsOf(nodes), outputs }),
     inputNames: graph.inputs.map((_, i) => (used.has(`in${i}`) ? `in${i}` : undefined)),
     outputNames: outputs.map(({ name }) => name),
     origins,
@@ -35,6 +37,37 @@ export function lowerGraph(graph: Graph, block: number, options: OnnxGraphOption
       nodes,
       outputs.map(({ node }) => node),
     ),
+  };
+}
+
+/** A graph as an ONNX model that runs it step by step. */
+export function lowerScan(
+  graph: Graph,
+  roles: readonly ScanRole[],
+  block: number,
+  options: OnnxGraphOptions = {},
+): Pick<LoweredGraph, 'model' | 'inputNames' | 'outputNames'> {
+  const onnx = new OnnxGraph(block, options);
+  const inputs: NamedValue[] = [];
+  const { nodes, outputs } = lowerNodes(graph, onnx, (input, i) => {
+    const node = onnx.input(`in${i}`, input.shape, input.dtype);
+    inputs.push({ name: `in${i}`, node, dtype: input.dtype });
+    return node;
+  });
+  const outside = (name: string) => `scan_${name}`;
+  const named = (value: NamedValue) => ({ name: outside(value.name), value });
+  const inRole = (role: ScanRole) => inputs.filter((_, i) => roles[i] === role);
+  const next = new Map(graph.outputs.map(({ name }, i) => [name, outputs[i]]));
+  const carried = graph.inputs.flatMap(({ name }, i) => {
+    const [input, output] = [inputs[i], next.get(name)];
+    return roles[i] === 'carried' && input && output ? [{ input: named(input), output: named(output) }] : [];
+  });
+  const state = new Set(carried.map(({ output }) => output.value));
+  const made = outputs.filter((value) => !state.has(value)).map(named);
+  return {
+    model: encodeScan({ nodes, carried, each: inRole('each').map(named), fixed: inRole('fixed'), made }),
+    inputNames: inputs.map(({ name }, i) => (roles[i] === 'fixed' ? name : outside(name))),
+    outputNames: outputs.map(({ name }) => outside(name)),
   };
 }
 
@@ -73,7 +106,17 @@ export function lowerNodes(
     return { name: `out${i}`, node: madeFor(node, () => rows(onnx, value)), dtype: node.dtype };
   });
   const needed = outputs.map(({ node }) => node);
-  return { nodes: liveNodes(onnx.nodes, needed), outputs, origins };
+  const live = liveNodes(onnx.nodes, needed);
+  const { nodes, became } = fuseIntoConvolutions(onnx, live, new Set(needed));
+  for (const [before, after] of became) {
+    const origin = origins.get(nodeName(before));
+    if (origin && !origins.has(nodeName(after))) origins.set(nodeName(after), origin);
+  }
+  return {
+    nodes,
+    outputs: outputs.map((output) => ({ ...output, node: became.get(output.node) ?? output.node })),
+    origins,
+  };
 }
 
 /** The inputs among the nodes. */
@@ -93,5 +136,13 @@ function lowerNode(onnx: OnnxGraph, node: Node, values: ReadonlyMap<Node, Value>
       `${kernel} in '${graphName}' cannot be lowered to ONNX: no row in ${TABLE}`,
     );
   const inputs = node.inputs.flatMap((input) => values.get(input) ?? []);
-  return operation.lower(onnx, inputs, node);
+  const sum = kernel === 'Add' ? sumOfPhases(onnx, inputs) : undefined;
+  return (
+    sum ??
+    operation.lower(
+      onnx,
+      inputs.map((value) => settled(onnx, value)),
+      node,
+    )
+  );
 }

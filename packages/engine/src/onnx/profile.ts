@@ -1,9 +1,9 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type * as ort from 'onnxruntime-node';
 import type { Node } from '../graph.ts';
 import type { LoweredGraph } from './lower.ts';
+import type { Session } from './session.ts';
 
 /** What ONNX Runtime writes for each operator that it ran, in microseconds. */
 interface ProfileEvent {
@@ -20,8 +20,8 @@ const KERNEL_TIME = /(\w+_\d+)_kernel_time$/;
  * it first; what ONNX Runtime adds itself counts for none.
  */
 export async function profileSession(
-  open: (profile: string) => Promise<ort.InferenceSession>,
-  run: (session: ort.InferenceSession) => Promise<unknown>,
+  open: (profile: string) => Promise<Session>,
+  run: (session: Session) => Promise<unknown>,
   { origins }: LoweredGraph,
   runs: number,
 ): Promise<ReadonlyMap<Node, number>> {

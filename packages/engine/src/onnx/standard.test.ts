@@ -26,7 +26,7 @@ test.each(cases)('%s, sample %i, and its gradient are standard ONNX', (kernel, i
     return { value: value(tensors), gradient: valueAndGrad((x: Tensors) => tf.sum(value(x)), tensors).gradient };
   };
   const { graph } = traceFunction(step as never, specs, kernel);
-  const onnx = new OnnxGraph(1, { onlyStandard: true });
+  const onnx = new OnnxGraph(1, { isForGpu: true });
   const { nodes } = lowerNodes(graph, onnx, (input, j) => onnx.input(`in${j}`, input.shape, input.dtype));
   expect(nodes.filter(({ domain }) => domain !== DOMAIN.standard)).toEqual([]);
 });
@@ -41,8 +41,8 @@ describe('a product of batches of matrices', () => {
     const [a, b] = [draw('a', transposeA ? [2, 3, 2] : [2, 2, 3]), draw('b', transposeB ? [2, 4, 3] : [2, 3, 4])];
     const product = ({ x, y }: { x: tf.Tensor; y: tf.Tensor }) => tf.matMul(x, y, transposeA, transposeB);
     const { graph } = traceFunction(product, { x: spec(...a.shape), y: spec(...b.shape) }, 'product');
-    const run = async (onlyStandard: boolean) => {
-      const { model } = lowerGraph(graph, 1, { onlyStandard });
+    const run = async (isForGpu: boolean) => {
+      const { model } = lowerGraph(graph, 1, { isForGpu });
       const session = await createSession(model, { threads: 1, device: 'cpu' });
       const feeds = {
         in0: new ort.Tensor('float32', a.data, a.shape),
@@ -60,7 +60,7 @@ describe('a product of batches of matrices', () => {
 });
 
 test('an operator without a standard form is an error that says where it belongs', () => {
-  const graph = new OnnxGraph(1, { onlyStandard: true });
+  const graph = new OnnxGraph(1, { isForGpu: true });
   const x = graph.constant(float32([1], [1]).data, [1]);
   expect(() => graph.node('BiasGelu', [x, x], [1], { domain: DOMAIN.microsoft })).toThrow(
     /BiasGelu is no operator of standard ONNX: .* packages\/engine\/src\/onnx\/graph\.ts/,

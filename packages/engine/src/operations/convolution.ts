@@ -9,30 +9,32 @@ import { dimensions4 } from '../onnx/layout.ts';
 import { type AddNode, composite, type Operation, primitive } from './operation.ts';
 import { fillNode, pair, runKernel } from './rules.ts';
 import { real, type Sample, sample } from './samples.ts';
-import { type Padding, windowTaps } from './windows.ts';
+import type { Padding } from './windows.ts';
 
-/** TensorFlow.js' attributes; once inferred, `strides` is a pair, `pad` is explicit and `dilations` are 1. */
+/** TensorFlow.js' attributes and `groups`; once inferred, `strides` is a pair, `pad` is explicit and `dilations` are 1. */
 type ConvAttributes = {
   strides: number | readonly number[];
   pad: Padding;
   dataFormat?: string;
   dilations?: number | readonly number[];
   dimRoundingMode?: 'floor' | 'round' | 'ceil';
+  /** Each of so many groups of neighbouring channels makes its share of the output channels: a filter is [kh, kw, C / groups, O]. */
+  groups?: number;
   inputShape?: readonly number[];
   filterShape?: readonly number[];
 };
 
 /** Shape of the result of the convolution and its attributes with explicit strides and paddings. */
 function convolutionOf(kernel: string, x: readonly number[], filter: readonly number[], attributes: ConvAttributes) {
-  const { strides, pad, dilations = 1, dataFormat = 'NHWC', dimRoundingMode } = attributes;
+  const { strides, pad, dilations = 1, dataFormat = 'NHWC', dimRoundingMode, groups = 1 } = attributes;
   if (dataFormat !== 'NHWC')
     throw new EngineError('UNSUPPORTED_OPERATION', `${kernel} of ${dataFormat} images: only NHWC`);
   const images = dimensions4(x);
   const window = dimensions4(filter);
-  if (images[3] !== window[2])
+  if (images[3] !== window[2] * groups || window[3] % groups !== 0)
     throw new EngineError(
       'SHAPE_MISMATCH',
-      `${kernel}: images [${x}] have ${images[3]} channels, the filter [${filter}] wants ${window[2]}`,
+      `${kernel} in ${groups} groups: images [${x}] have ${images[3]} channels, the filter [${filter}] takes ${window[2]} and makes ${window[3]}`,
     );
   const info = tf.backend_util.computeConv2DInfo(
     images,
@@ -53,23 +55,31 @@ function convolutionOf(kernel: string, x: readonly number[], filter: readonly nu
     ],
     dataFormat: 'NHWC',
     dilations: 1,
+    groups,
   };
   return { shape: info.outShape, attributes: normal };
 }
 
 /** The attributes that the three convolution kernels share. */
-function geometryAttributes({ strides, pad }: ConvAttributes): Attributes {
-  return { strides, pad, dataFormat: 'NHWC', dilations: 1 };
+function geometryAttributes({ strides, pad, groups }: ConvAttributes): Attributes {
+  return { strides, pad, dataFormat: 'NHWC', dilations: 1, groups };
 }
 
-function geometryOf({ strides, pad }: ConvAttributes): Geometry {
+function geometryOf({ strides, pad, groups = 1 }: ConvAttributes): Geometry {
   const [sh, sw] = pair(strides as readonly number[]);
   const [, y, x] = pad as readonly (readonly number[])[];
-  return { strides: [sh, sw], before: [at(y ?? [], 0), at(x ?? [], 0)], after: [at(y ?? [], 1), at(x ?? [], 1)] };
+  const [before, after] = [[at(y ?? [], 0), at(x ?? [], 0)] as const, [at(y ?? [], 1), at(x ?? [], 1)] as const];
+  return { strides: [sh, sw], before, after, groups };
 }
 
 function simplifyZero({ inputs, shape, dtype }: Pick<Node, 'inputs' | 'shape' | 'dtype'>, add: AddNode) {
   return inputs.some((input) => fillValue(input) === 0) ? fillNode(add, shape, 0, dtype) : undefined;
+}
+
+/** Vertical and horizontal distance of a filter's taps; `undefined` if they are neighbours. */
+function dilationsOf({ dilations = 1 }: ConvAttributes): readonly number[] | undefined {
+  const both = typeof dilations === 'number' ? [dilations, dilations] : dilations;
+  return both.every((dilation) => dilation === 1) ? undefined : both;
 }
 
 /** A dilated filter is a filter with zeros between its taps. */
@@ -89,10 +99,35 @@ function spreadTaps(filter: tf.Tensor, dilations: readonly number[]): tf.Tensor 
   return tf.slice(grid, [0, 0, 0, 0], [(kh - 1) * dh + 1, (kw - 1) * dw + 1, channelsIn, channelsOut]);
 }
 
+/** Every channel `times` times: [N, H, W, C] -> [N, H, W, C * times]. */
+function repeatChannels(x: tf.Tensor, times: number): tf.Tensor {
+  const [n, height, width, channels] = dimensions4(x.shape);
+  return tf.reshape(tf.tile(tf.expandDims(x, -1), [1, 1, 1, 1, times]), [n, height, width, channels * times]);
+}
+
+/** TensorFlow.js' kernels know no groups: one of the three convolutions with both inputs of each group by themselves. */
+export function convolveByGroups(
+  kernel: string,
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  { groups = 1, inputShape, filterShape, ...shared }: ConvAttributes,
+): tf.Tensor {
+  const share = (shape?: readonly number[]) => shape && [...shape.slice(0, -1), at(shape, shape.length - 1) / groups];
+  const ofEach = { inputShape: share(inputShape), filterShape: share(filterShape) };
+  const parts = Object.entries(inputs).map(([name, input]) => [name, tf.split(input, groups, 3)] as const);
+  const results = Array.from({ length: groups }, (_, i) => {
+    const own = Object.fromEntries(parts.map(([name, part]) => [name, part[i] as tf.Tensor]));
+    return runKernel(kernel, own, { ...shared, ...ofEach });
+  });
+  return tf.concat(results, 3);
+}
+
 const conv =
   (strides: number | [number, number], pad: Padding, dilations = 1) =>
   (x: tf.Tensor, w: tf.Tensor) =>
     tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, strides, pad as 'same', 'NHWC', dilations);
+
+const depthwise = (strides: number | [number, number], pad: Padding) => (x: tf.Tensor, w: tf.Tensor) =>
+  tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, strides, pad as 'same');
 
 const explicit: Padding = [
   [0, 0],
@@ -116,10 +151,18 @@ export const convolutions = {
     inputs: ['x', 'filter'],
     compose(inputs, attributes) {
       const [x, filter] = pair(inputs);
-      const given = attributes.dilations ?? 1;
-      const dilations = typeof given === 'number' ? [given, given] : given;
-      if (dilations.every((d) => d === 1)) return undefined;
-      return runKernel('Conv2D', { x, filter: spreadTaps(filter, dilations) }, { ...attributes, dilations: 1 });
+      const dilations = dilationsOf(attributes);
+      if (dilations)
+        return runKernel('Conv2D', { x, filter: spreadTaps(filter, dilations) }, { ...attributes, dilations: 1 });
+      // one channel a group that makes several: so many copies of it, since one that makes one has a kernel of its own
+      const { groups = 1 } = attributes;
+      const outputs = at(filter.shape, 3);
+      if (groups === 1 || groups !== x.shape[3] || outputs === groups || outputs % groups !== 0) return undefined;
+      return runKernel(
+        'Conv2D',
+        { x: repeatChannels(x, outputs / groups), filter },
+        { ...attributes, groups: outputs },
+      );
     },
     infer(inputs, attributes) {
       const [x, filter] = pair(inputs);
@@ -135,11 +178,22 @@ export const convolutions = {
       ];
     },
     lower: (graph, inputs, { shape, attributes }) => convolve(graph, ...pair(inputs), geometryOf(attributes), shape),
+    evaluate(inputs, attributes) {
+      const [x, filter] = pair(inputs);
+      return convolveByGroups('Conv2D', { x, filter }, attributes);
+    },
     samples: conv2dSamples,
   }),
   // Linear in both operands, like the convolution that it comes from: so its derivatives are the other two
   Conv2DBackpropInput: primitive<ConvAttributes>({
     inputs: ['dy', 'filter'],
+    compose(inputs, attributes) {
+      const [dy, filter] = pair(inputs);
+      const dilations = dilationsOf(attributes);
+      if (!dilations) return undefined;
+      const operands = { dy, filter: spreadTaps(filter, dilations) };
+      return runKernel('Conv2DBackpropInput', operands, { ...attributes, dilations: 1 });
+    },
     infer(inputs, attributes) {
       const inputShape = attributes.inputShape ?? [];
       const convolution = convolutionOf('Conv2DBackpropInput', inputShape, pair(inputs)[1].shape, attributes);
@@ -156,6 +210,10 @@ export const convolutions = {
     },
     lower: (graph, inputs, { shape, attributes }) =>
       convolveInputGradient(graph, ...pair(inputs), geometryOf(attributes), shape),
+    evaluate(inputs, attributes) {
+      const [dy, filter] = pair(inputs);
+      return convolveByGroups('Conv2DBackpropInput', { dy, filter }, attributes);
+    },
     samples: [
       sample([real([2, 3, 3, 2]), real([3, 3, 4, 2])], (dy, w) =>
         tf.square(tf.conv2dTranspose(dy as tf.Tensor4D, w as tf.Tensor4D, [2, 6, 6, 4], 2, 'same')),
@@ -180,6 +238,10 @@ export const convolutions = {
     },
     lower: (graph, inputs, { shape, attributes }) =>
       convolveFilterGradient(graph, ...pair(inputs), geometryOf(attributes), shape),
+    evaluate(inputs, attributes) {
+      const [x, dy] = pair(inputs);
+      return convolveByGroups('Conv2DBackpropFilter', { x, dy }, attributes);
+    },
     samples: [
       sample([real([2, 5, 5, 3]), real([2, 3, 3, 2])], (x, dy) =>
         tf.square(
@@ -192,27 +254,20 @@ export const convolutions = {
       ),
     ],
   }),
-  // one tap at a time: a channel meets only its own filters
+  // filters [kh, kw, C, m] are those of a convolution in C groups
   DepthwiseConv2dNative: composite<ConvAttributes>({
     inputs: ['x', 'filter'],
     compose(inputs, attributes) {
       const [x, filter] = pair(inputs);
       const [kh, kw, channels, multiplier] = dimensions4(filter.shape);
-      const { taps } = windowTaps(x, [kh, kw], attributes, 0);
-      const products = taps.map((tap, i) => {
-        const weights = tf.slice(filter, [Math.floor(i / kw), i % kw, 0, 0], [1, 1, channels, multiplier]);
-        return tf.mul(tf.expandDims(tap, -1), tf.reshape(weights, [channels, multiplier]));
-      });
-      const sum = products.reduce((total, product) => tf.add(total, product));
-      return tf.reshape(sum, [...sum.shape.slice(0, 3), channels * multiplier]);
+      const grouped = tf.reshape(filter, [kh, kw, 1, channels * multiplier]);
+      return runKernel('Conv2D', { x, filter: grouped }, { ...attributes, groups: channels });
     },
     samples: [
-      sample([real([2, 5, 4, 3]), real([3, 3, 3, 2])], (x, w) =>
-        tf.square(tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, 'same')),
-      ),
-      sample([real([2, 5, 5, 2]), real([2, 2, 2, 1])], (x, w) =>
-        tf.square(tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, 2, 'valid')),
-      ),
+      sample([real([2, 5, 4, 3]), real([3, 3, 3, 2])], (x, w) => tf.square(depthwise(1, 'same')(x, w))),
+      sample([real([2, 5, 5, 2]), real([2, 2, 2, 1])], (x, w) => tf.square(depthwise(2, 'valid')(x, w))),
+      sample([real([2, 5, 6, 16]), real([3, 3, 16, 1])], (x, w) => tf.square(depthwise(2, explicit)(x, w))),
+      sample([real([1, 4, 4, 18]), real([2, 3, 18, 1])], (x, w) => tf.square(depthwise([2, 1], 'same')(x, w))),
     ],
   }),
 } satisfies Record<string, Operation>;

@@ -133,7 +133,7 @@ export const functions = {
     ...unary(
       'Relu',
       (x) => Math.max(0, x),
-      (x) => tf.step(x),
+      (_, y) => tf.step(y), // of y, so that nothing but the ReLU needs x, and its convolution can make y at once
       kinkAt(0, tf.relu),
     ),
     compose(inputs, { isExact }, { reluSharpness }) {

@@ -2,6 +2,7 @@ import { BinaryReader } from '@bufbuild/protobuf/wire';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import type { Graph, Node } from '../graph.ts';
+import { groupedConv2d } from '../layers/grouped-convolution.ts';
 import { spec } from '../ndarray.ts';
 import { isPrimitive } from '../operations/operation.ts';
 import { operations } from '../operations/table.ts';
@@ -87,6 +88,22 @@ describe('paddings of a convolution', () => {
     const nodes = lowered(convolution(pad, strides), 1, 6, 6, 1);
     expect(padding(nodes)).toEqual({ text: expected });
     expect(kindsOf(nodes).includes('Pad')).toBe(isPaddedByHand);
+  });
+});
+
+describe('groups of a convolution', () => {
+  const count = (nodes: readonly TensorflowNode[], kind: string) => kindsOf(nodes).filter((k) => k === kind).length;
+  const grouped = (groups: number, outputs: number, strides: number | [number, number]) => (x: tf.Tensor) =>
+    groupedConv2d(x, tf.ones([3, 3, 4 / groups, outputs]), { groups, strides });
+
+  test.each([
+    ['of one channel that make one are TensorFlow’s own operation', grouped(4, 4, 2), 1, 0],
+    ['which wants equal strides', grouped(4, 4, [1, 2]), 0, 4],
+    ['of several channels are taken one by one', grouped(2, 6, 1), 0, 2],
+  ] as const)('%s', (_, f, depthwise, plain) => {
+    const nodes = lowered(f, 1, 6, 6, 4);
+    expect(count(nodes, 'DepthwiseConv2dNative')).toBe(depthwise);
+    expect(count(nodes, 'Conv2D')).toBe(plain);
   });
 });
 

@@ -6,10 +6,21 @@ import { resnet8 } from './resnet8.ts';
 import { resnet18 } from './resnet18.ts';
 import { resnet20 } from './resnet20.ts';
 import { smallcnn } from './smallcnn.ts';
+import { vgg7 } from './vgg7.ts';
 import { vgg11 } from './vgg11.ts';
 import { wrn16x4 } from './wrn-16-4.ts';
 
-const ARCHITECTURES: readonly Architecture[] = [mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn16x4, vgg11];
+const ARCHITECTURES: readonly Architecture[] = [
+  mlp,
+  lenet,
+  smallcnn,
+  resnet8,
+  resnet20,
+  resnet18,
+  wrn16x4,
+  vgg7,
+  vgg11,
+];
 
 /** Every architecture, in the order of listings. */
 export function listArchitectures(): readonly Architecture[] {

@@ -1,4 +1,4 @@
-import type { Tree } from '@jsigr/engine';
+import { constantArrays, type Tree } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Classifier, ImageShape } from '../classifier.ts';
@@ -25,7 +25,7 @@ export function classifierOf(
     const scores = scoresOf(source, reading, parameters as Readonly<Record<string, Tensor>>, images);
     return LOGITS[reading.scores](tf.reshape(scores, [images.shape[0] ?? 1, classes]));
   };
-  return { id, input, classes, parameters: source.parameters, forward };
+  return { id, input, classes, parameters: constantArrays(source.parameters), forward };
 }
 
 /** What the file gives for images in [0,1]. */

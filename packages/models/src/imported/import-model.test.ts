@@ -79,7 +79,7 @@ describe('importModel', () => {
   it('takes logarithms of probabilities that no softmax gives, and says so', async () => {
     const files = await importModel(onnx('sklearn-logistic-17'), { input: [2, 3, 1] });
     const { remarks, reading } = await manifestOf(files);
-    expect(remarks[0]).toContain('the file gives probabilities; their logarithms are used as logits');
+    expect(remarks[0]).toContain('it gives probabilities; their logarithms are used as logits');
     expect(reading).toMatchObject({ imageShape: [6], scores: 'probabilities' });
     const { classifier } = await openModel(files, 'abcdef0123');
     const { input, output } = expectedOf('sklearn-logistic-17');

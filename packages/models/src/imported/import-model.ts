@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createEngine, type Engine, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
+import { createEngine, type Engine, EngineError, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
 import * as z from 'zod';
 import type { CheckpointFiles } from '../checkpoint.ts';
 import { ModelError } from '../errors.ts';
+import { type Oracle, oracleOfFile, tryOracle } from './black-box.ts';
 import {
+  type Endpoint,
   IMPORT_VERSION,
   type ImportManifest,
   imageShapeSchema,
@@ -50,9 +52,21 @@ export async function importModel(files: CheckpointFiles, options: ImportOptions
 
 type ParsedOptions = z.output<typeof importOptionsSchema>;
 
+/** White-box if every operation is known here; a file that only ONNX Runtime knows how to run is asked. */
 async function importOn(engine: Engine, files: CheckpointFiles, options: ParsedOptions): Promise<CheckpointFiles> {
-  const { name, normalization, labels, output, ...given } = options;
-  const whole = await readSource(files, output);
+  try {
+    return await importTraced(engine, files, options);
+  } catch (error) {
+    const isForeign = error instanceof EngineError && ['UNSUPPORTED_OPERATION', 'NO_GRADIENT'].includes(error.reason);
+    const file = files[ONNX_FILE];
+    if (!file || !isForeign) throw error;
+    return importFile(file, files, options, error.message.replace(/: its row belongs .*/, ''));
+  }
+}
+
+async function importTraced(engine: Engine, files: CheckpointFiles, options: ParsedOptions): Promise<CheckpointFiles> {
+  const whole = await readSource(files, options.output);
+  const { normalization, output: _, name, labels, ...given } = options;
   const entry = onlyInput(whole);
   const { input, layout, imageShape } = readInput(entry, given);
   checkNormalization(normalization, input[2]);
@@ -68,17 +82,89 @@ async function importOn(engine: Engine, files: CheckpointFiles, options: ParsedO
   if (files[ONNX_FILE] && isCompared)
     await compareWithFile(engine, files[ONNX_FILE], { source, reading, images, scores }, whole);
   const kind = kindOf(scores);
+  const remarks = [
+    ...remarksOn(kind, whole),
+    ...(isCompared ? [] : ['its scores could not be compared with those of another runtime']),
+  ];
+  return artefactOf(files, { name, labels, input, classes, reading: { ...reading, scores: kind }, remarks });
+}
+
+async function importFile(
+  file: Uint8Array,
+  files: CheckpointFiles,
+  options: ParsedOptions,
+  why: string,
+): Promise<CheckpointFiles> {
+  const oracle = await oracleOfFile(file).catch((cause) => {
+    throw unsupported(`${why}. It cannot be asked as a black box either: ${(cause as Error).message}`);
+  });
+  try {
+    const blackBox = `ONNX Runtime runs the file as it is, because ${why}`;
+    return await importOracle(oracle, files, options, { format: 'onnx', producer: 'unknown', blackBox });
+  } finally {
+    oracle.close();
+  }
+}
+
+/**
+ * Tries a live endpoint and makes an artefact of it: a manifest that says where it lives and how it is asked.
+ * @throws ModelError naming the setting that does not fit, or what the endpoint does not give
+ */
+export async function importEndpoint(
+  oracle: Oracle,
+  endpoint: Endpoint,
+  options: ImportOptions = {},
+): Promise<CheckpointFiles> {
+  const blackBox = `it is a live endpoint, ${endpoint.url}`;
+  const kind = { format: 'endpoint' as const, producer: 'Open Inference Protocol', blackBox, endpoint };
+  return importOracle(oracle, {}, parseOptions(options), kind);
+}
+
+async function importOracle(
+  oracle: Oracle,
+  files: CheckpointFiles,
+  { normalization, labels, output, name, ...given }: ParsedOptions,
+  { format, producer, ...kind }: Pick<Reading, 'format' | 'producer'> & Pick<ImportManifest, 'blackBox' | 'endpoint'>,
+): Promise<CheckpointFiles> {
+  const entry = onlyInput(oracle);
+  const { input, layout, imageShape } = readInput(entry, given);
+  checkNormalization(normalization, input[2]);
+  const outputName = output ?? oracle.outputs[0];
+  if (outputName === undefined || !oracle.outputs.includes(outputName))
+    throw new ModelError(
+      'INVALID_SETTING',
+      'output',
+      `${outputName ?? 'no output'} gives no floating-point scores; its outputs of such numbers are ${oracle.outputs.join(', ') || '(none)'}`,
+    );
+  const names = { format, producer, inputName: entry.name, outputName };
+  const reading: Reading = { ...names, layout, imageShape, scores: 'logits', normalization };
+  const { scores, isSteady } = await tryOracle(oracle, reading, input);
+  const classes = classesOf(scores, labels);
+  const scoreKind = kindOf(scores);
+  const remarks = [
+    ...remarksOn(scoreKind, {}),
+    ...(isSteady ? [] : ['it gives the same image other scores in a batch than alone: it may draw random numbers']),
+  ];
+  return artefactOf(files, {
+    name,
+    labels,
+    input,
+    classes,
+    reading: { ...reading, scores: scoreKind },
+    remarks,
+    ...kind,
+  });
+}
+
+type Facts = Pick<ImportManifest, 'name' | 'labels' | 'reading' | 'remarks' | 'blackBox' | 'endpoint'> &
+  Pick<ImportManifest['model'], 'input' | 'classes'>;
+
+function artefactOf(files: CheckpointFiles, { input, classes, ...facts }: Facts): CheckpointFiles {
   const manifest: ImportManifest = {
     version: IMPORT_VERSION,
     kind: 'imported',
-    name,
-    model: { architecture: format, input, classes },
-    labels,
-    reading: { ...reading, scores: kind },
-    remarks: [
-      ...remarksOn(kind, whole),
-      ...(isCompared ? [] : ['its scores could not be compared with those of another runtime']),
-    ],
+    ...facts,
+    model: { architecture: facts.reading.format, input, classes },
     files: Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, sha256(bytes)])),
   };
   const bytes = new TextEncoder().encode(`${JSON.stringify(importManifestSchema.parse(manifest), undefined, 2)}\n`);
@@ -93,7 +179,7 @@ function parseOptions(options: ImportOptions): ParsedOptions {
   throw new ModelError('INVALID_SETTING', field, `${field || 'settings'}: ${issue?.message ?? 'invalid'}`);
 }
 
-function onlyInput({ inputs }: Source): Source['inputs'][number] {
+function onlyInput({ inputs }: Pick<Source, 'inputs'>): Source['inputs'][number] {
   const [entry, ...others] = inputs;
   if (entry && others.length === 0) return entry;
   throw unsupported(
@@ -132,11 +218,11 @@ function classesOf({ shape }: NdArray, labels: readonly string[]): number {
   return classes;
 }
 
-function remarksOn(kind: ScoreKind, { softmaxInput }: Source): string[] {
+function remarksOn(kind: ScoreKind, { softmaxInput }: Pick<Source, 'softmaxInput'>): string[] {
   if (softmaxInput !== undefined) return [`the file ends in a softmax; its input '${softmaxInput}' is used as logits`];
   if (kind === 'probabilities')
     return [
-      'the file gives probabilities; their logarithms are used as logits, which are flat where a probability is below 1e-30',
+      'it gives probabilities; their logarithms are used as logits, which are flat where a probability is below 1e-30',
     ];
-  return kind === 'log-probabilities' ? ['the file gives log-probabilities, which are used as logits'] : [];
+  return kind === 'log-probabilities' ? ['it gives log-probabilities, which are used as logits'] : [];
 }

@@ -31,7 +31,7 @@ export type ScoreKind = (typeof scoreKinds)[number];
 
 /** How a foreign file is used as a classifier. */
 export const readingSchema = z.strictObject({
-  format: z.enum(['onnx', 'layers-model']),
+  format: z.enum(['onnx', 'layers-model', 'endpoint']),
   producer: z.string().max(200),
   inputName: z.string(),
   /** The value that is read: an output, or the input of the softmax that gives it. */
@@ -43,6 +43,20 @@ export const readingSchema = z.strictObject({
   normalization: normalizationSchema,
 });
 export type Reading = z.output<typeof readingSchema>;
+
+/** A model behind the Open Inference Protocol (version 2). */
+export const endpointSchema = z.strictObject({
+  url: z
+    .string()
+    .max(2000)
+    .describe(
+      'http(s)://HOST[:PORT][/PREFIX]/v2/models/NAME[/versions/VERSION], or grpc(s)://HOST:PORT/NAME[/VERSION]',
+    ),
+  requestsPerSecond: z.number().positive().max(10_000).default(10).describe('at most'),
+  timeoutMs: z.int().min(100).max(600_000).default(10_000).describe('of one request'),
+  batch: z.int().min(1).max(1024).default(32).describe('images in one request, at most'),
+});
+export type Endpoint = z.output<typeof endpointSchema>;
 
 export const importManifestSchema = z.strictObject({
   version: z.literal(IMPORT_VERSION),
@@ -56,6 +70,10 @@ export const importManifestSchema = z.strictObject({
   labels: z.array(z.string().max(200)).readonly(),
   reading: readingSchema,
   remarks: z.array(z.string().max(1000)).readonly().describe('what a reader of results should know'),
+  /** Why it can only be asked; absent for a model that is traced. */
+  blackBox: z.string().max(1000).optional(),
+  /** Where it lives, if it is no file. */
+  endpoint: endpointSchema.optional(),
   files: z.record(z.string(), z.string()).describe('sha256 of the other files'),
 });
 export type ImportManifest = z.output<typeof importManifestSchema>;

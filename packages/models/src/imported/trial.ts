@@ -1,8 +1,7 @@
-import { type Engine, float32, type NdArray, runOnnxFile, spec } from '@jsigr/engine';
+import { type Engine, float32, type NdArray, runOnnxFile, spec, specsOf } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from '../errors.ts';
-import { specsOf } from '../predict.ts';
 import { scoresOf } from './classifier.ts';
 import type { Reading, ScoreKind } from './manifest.ts';
 import type { Source } from './source.ts';

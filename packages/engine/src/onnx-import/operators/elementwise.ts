@@ -109,6 +109,13 @@ export const elementwiseOperators = {
   ),
   HardSwish: unary((x) => tf.mul(x, tf.clipByValue(tf.add(tf.div(x, 6), 0.5), 0, 1))),
   Identity: { evaluate: (call) => call.value(0) },
+  IsInf: unary((x, call) => {
+    const signs = [call.integer('detect_positive', 1) && 1, call.integer('detect_negative', 1) && -1];
+    return signs
+      .map((sign) => tf.logicalAnd(tf.isInf(x), tf.greater(tf.mul(tf.sign(x), sign), 0)))
+      .reduce(tf.logicalOr);
+  }),
+  IsNaN: unary((x) => tf.isNaN(x)),
   LeakyRelu: unary((x, call) => tf.leakyRelu(x, call.float('alpha', 0.01))),
   Less: binary((a, b) => tf.less(a, b)),
   LessOrEqual: binary((a, b) => tf.lessEqual(a, b)),

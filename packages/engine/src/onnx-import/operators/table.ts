@@ -4,6 +4,7 @@ import { classicalOperators } from './classical.ts';
 import { convolutionOperators } from './convolution.ts';
 import { creationOperators } from './creation.ts';
 import { elementwiseOperators } from './elementwise.ts';
+import { indexingOperators } from './indexing.ts';
 import { normalizationOperators } from './normalization.ts';
 import { poolingOperators } from './pooling.ts';
 import { productOperators } from './product.ts';
@@ -19,6 +20,7 @@ const tables: ReadonlyMap<string, readonly OperatorTable[]> = new Map([
       convolutionOperators,
       creationOperators,
       elementwiseOperators,
+      indexingOperators,
       normalizationOperators,
       poolingOperators,
       productOperators,

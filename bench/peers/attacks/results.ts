@@ -1,0 +1,56 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Answer, Tool } from './cases.ts';
+
+/** What a result was made with: one that was made otherwise is made again. */
+export interface ResultSetup {
+  readonly model: string;
+  /** Of the weights. */
+  readonly digest: string;
+  readonly attack: string;
+  readonly tool: Tool;
+  readonly epsilon: number;
+  readonly samples: number;
+  readonly batchSize: number;
+  readonly threads: number;
+}
+
+/** One attack on one model by one tool, as it is kept. */
+export interface Result extends ResultSetup, Omit<Answer, 'processorSeconds'> {
+  readonly processor: string;
+  /** Cores that other processes kept busy meanwhile. */
+  readonly otherCores: number;
+  /** Test images that the model classifies correctly: those that were attacked. */
+  readonly correct: readonly number[];
+  /** Those that were broken: our model is wrong on the tool's image, which lies in the ball and the box. */
+  readonly broken: readonly number[];
+  /** Images on which the model is wrong, but which lie outside the ball or the box. */
+  readonly outside: readonly number[];
+}
+
+const fileOf = ({ model, epsilon, attack, samples, tool }: ResultSetup) =>
+  `${model}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.json`;
+
+/** @returns undefined if there is none that was made with this. */
+export function findResult(folder: string, setup: ResultSetup): Result | undefined {
+  const file = join(folder, 'results', fileOf(setup));
+  if (!existsSync(file)) return undefined;
+  const found = JSON.parse(readFileSync(file, 'utf8')) as Result;
+  const same = (Object.keys(setup) as (keyof ResultSetup)[]).every((name) => found[name] === setup[name]);
+  return same ? found : undefined;
+}
+
+export function keepResult(folder: string, result: Result): void {
+  mkdirSync(join(folder, 'results'), { recursive: true });
+  const file = join(folder, 'results', fileOf(result));
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(result)}\n`);
+  renameSync(`${file}.tmp`, file);
+}
+
+export function readResults(folder: string): Result[] {
+  const results = join(folder, 'results');
+  if (!existsSync(results)) return [];
+  return readdirSync(results)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => JSON.parse(readFileSync(join(results, name), 'utf8')) as Result);
+}

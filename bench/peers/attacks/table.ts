@@ -1,0 +1,135 @@
+import { mcnemar } from '@jsigr/attacks';
+import { ATTACKS, MODELS, TOOLS } from './cases.ts';
+import type { Result } from './results.ts';
+
+/** Ours may break so many images fewer than a peer: one in 200. */
+const SLACK = 1 / 200;
+
+/** What the issue asks of an attack: how many times as fast as the fastest peer, by the model's objective, and what part of a peer's memory at most. */
+export const SPEED: Readonly<Record<string, (objective: string) => number>> = {
+  'pgd-40': () => 1.5,
+  autoattack: (objective) => (objective === 'standard' ? 3 : 1.5),
+};
+const MEMORY = 0.5;
+
+export interface Comparison {
+  readonly ours: Result;
+  readonly peer: Result;
+  readonly onlyOurs: number;
+  readonly onlyPeer: number;
+  /** Exact McNemar, two-sided. */
+  readonly p: number;
+  readonly isHeld: boolean;
+  /** The peer's seconds for one of ours, and ours of a byte of the peer's. */
+  readonly speed: number;
+  readonly memory: number;
+}
+
+/** Our result beside that of each peer, on the same model, images, attack and radius. */
+export function comparisons(results: readonly Result[]): Comparison[] {
+  const order = (result: Result) => [
+    MODELS.findIndex(({ name }) => name === result.model),
+    -result.epsilon,
+    ATTACKS.findIndex(({ name }) => name === result.attack),
+    result.samples,
+    TOOLS.indexOf(result.tool),
+  ];
+  const sorted = [...results].sort((a, b) => firstDifference(order(a), order(b)));
+  return sorted
+    .filter(({ tool }) => tool !== 'ours')
+    .flatMap((peer) => {
+      const ours = sorted.find((each) => each.tool === 'ours' && keyOf(each) === keyOf(peer));
+      return ours ? [compared(ours, peer)] : [];
+    });
+}
+
+/** What must be equal for two results to be compared. */
+function keyOf({ model, digest, epsilon, attack, samples, batchSize, threads, processor }: Result): string {
+  return JSON.stringify([model, digest, epsilon, attack, samples, batchSize, threads, processor]);
+}
+
+function firstDifference(a: readonly number[], b: readonly number[]): number {
+  return a.map((value, i) => value - (b[i] ?? 0)).find((difference) => difference !== 0) ?? 0;
+}
+
+function compared(ours: Result, peer: Result): Comparison {
+  const onlyOurs = ours.broken.filter((index) => !peer.broken.includes(index)).length;
+  const onlyPeer = peer.broken.filter((index) => !ours.broken.includes(index)).length;
+  return {
+    ours,
+    peer,
+    onlyOurs,
+    onlyPeer,
+    p: mcnemar(onlyOurs, onlyPeer),
+    isHeld: onlyPeer - onlyOurs <= SLACK * ours.samples,
+    speed: peer.seconds / ours.seconds,
+    memory: ours.peakBytes / peer.peakBytes,
+  };
+}
+
+/** The tables, in Markdown. */
+export function attacksPage(results: readonly Result[]): string {
+  const all = comparisons(results);
+  const one = (of: (result: Result) => string | number) => [...new Set(results.map(of))].join('; ');
+  return `# Our attacks beside torchattacks, foolbox and ART
+
+Made by \`npm run bench:attacks\` ([how](../../bench/peers/README.md)). ${one(({ processor }) => processor)}; threads: ${one(({ threads }) => threads)}; images a batch:
+${one(({ batchSize }) => batchSize)}. ${one(({ versions }) => versions)}.
+Largest difference of logits between the networks: ${Math.max(...results.map(({ deviation }) => deviation), 0).toExponential(1)} of the largest logit.
+
+## Who breaks more
+
+Robust accuracy in percent of all images, those that the model misclassifies anyway counted as not robust. *Only ours* and *only theirs*: images that one side breaks and the other does not; p: exact McNemar test.
+Held: ours breaks at least as many, less one image in 200.
+
+| model | linf | attack | images | tool | ours | theirs | only ours | only theirs | p | at least as strong |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${all.map(strengthRow).join('\n')}
+
+## Seconds, memory, passes
+
+Seconds of the attack alone, what we compile for it included; memory: the most that the process ever held, of which in brackets before the attack; passes: images forwards / backwards through the model, those that only fill a batch included. *disturbed*: other processes kept more
+than a tenth of a core busy meanwhile, so the seconds mean little.
+
+| model | linf | attack | images | tool | seconds: ours, theirs | times as fast | MB: ours, theirs | part of the memory | passes: ours | passes: theirs |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${all.map((each) => costRow(each, all)).join('\n')}
+`;
+}
+
+const headOf = ({ model, epsilon, attack, samples, tool }: Result) =>
+  `| ${model} | ${radius(epsilon)} | ${attack} | ${samples} | ${tool}`;
+
+function radius(epsilon: number): string {
+  return Number.isInteger(epsilon * 255) ? `${epsilon * 255}/255` : String(epsilon);
+}
+
+function strengthRow({ ours, peer, onlyOurs, onlyPeer, p, isHeld }: Comparison): string {
+  const robust = ({ correct, broken, samples }: Result) =>
+    ((100 * (correct.length - broken.length)) / samples).toFixed(1);
+  const outside = peer.outside.length > 0 ? ` (${peer.outside.length} outside the ball)` : '';
+  return `${headOf(peer)} | ${robust(ours)} | ${robust(peer)}${outside} | ${onlyOurs} | ${onlyPeer} | ${p.toPrecision(2)} | ${isHeld ? 'held' : '**not held**'} |`;
+}
+
+function costRow({ ours, peer, speed, memory }: Comparison, all: readonly Comparison[]): string {
+  const objective = MODELS.find(({ name }) => name === ours.model)?.objective ?? '';
+  const needed = SPEED[ours.attack]?.(objective);
+  // The bound is against the fastest peer.
+  const isFastest = all.every((other) => other.ours !== ours || other.speed >= speed);
+  const disturbed = Math.max(ours.otherCores, peer.otherCores) > 0.1 ? ', disturbed' : '';
+  const bound = needed && isFastest ? ` (at least ${needed}: ${speed >= needed ? 'held' : '**not held**'})` : '';
+  const cells = [
+    `${ours.seconds.toFixed(1)}, ${peer.seconds.toFixed(1)}${disturbed}`,
+    `${speed.toFixed(2)}${bound}`,
+    `${megabytes(ours)}, ${megabytes(peer)}`,
+    `${memory.toFixed(2)} (at most ${MEMORY}: ${memory <= MEMORY ? 'held' : '**not held**'})`,
+    passes(ours),
+    passes(peer),
+  ];
+  return `${headOf(peer)} | ${cells.join(' | ')} |`;
+}
+
+const megabytes = ({ peakBytes, startBytes }: Result) =>
+  `${(peakBytes / 1e6).toFixed(0)} (${(startBytes / 1e6).toFixed(0)})`;
+
+const passes = ({ forwards, backwards }: Result) => `${forwards} / ${backwards}`;

@@ -1,0 +1,48 @@
+import { CollectGarbageResponse } from '@jsigr/proto';
+import { unary } from '@jsigr/service/client';
+import { Command, Option } from 'commander';
+import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
+import { number } from '../options.ts';
+import { outputOf } from '../output.ts';
+import { withSession } from '../session.ts';
+import { table } from '../terminal/table.ts';
+
+interface GcOptions extends GlobalOptions {
+  readonly dryRun: boolean;
+  readonly minAge: number;
+  readonly keepProgress: number;
+}
+
+export const gcCommand: CommandGroup = (context) =>
+  new Command('gc')
+    .description('remove what nothing refers to any more; models stay')
+    .option('--dry-run', 'only say what would be removed', false)
+    .addOption(new Option('--min-age <hours>', 'artefacts younger than this stay').argParser(number).default(1))
+    .addOption(
+      new Option('--keep-progress <days>', 'runs that finished longer ago lose their progress events')
+        .argParser(number)
+        .default(30),
+    )
+    .addHelpText('after', examples('jsigr gc --dry-run', 'jsigr gc --min-age 24 --keep-progress 90'))
+    .action(async (_: unknown, command: Command) => collect(command.optsWithGlobals<GcOptions>(), context));
+
+async function collect({ dryRun, minAge, keepProgress, ...options }: GcOptions, context: Context): Promise<void> {
+  await withSession(options, context, async ({ maintenance }) => {
+    const request = { dryRun, minAge: duration(minAge * 3600), keepProgress: duration(keepProgress * 24 * 3600) };
+    const response = await unary(maintenance, 'collectGarbage', request);
+    outputOf(options, context).show(CollectGarbageResponse, response, ({ garbage }) => {
+      const rows = garbage.map(({ kind, count, bytes }) => [kind, String(count), `${(bytes / 1e6).toFixed(1)} MB`]);
+      const removed = dryRun ? 'would be removed' : 'removed';
+      const columns = [
+        { title: removed },
+        { title: 'count', align: 'right' },
+        { title: 'size', align: 'right' },
+      ] as const;
+      return table(columns, rows, context.terminal.bold);
+    });
+  });
+}
+
+function duration(seconds: number): { seconds: number; nanos: number } {
+  return { seconds: Math.floor(seconds), nanos: Math.round((seconds % 1) * 1e9) };
+}

@@ -1,0 +1,112 @@
+import { join } from 'node:path';
+import { type Dataset } from '@jsigr/proto';
+import { cancelled, JsigrError, serverStream } from '@jsigr/service/client';
+import { type Profile, profiles } from '@jsigr/study/profiles';
+import { Argument, Command } from 'commander';
+import {
+  type CommandGroup,
+  type Context,
+  computeOf,
+  dataDirectory,
+  examples,
+  type GlobalOptions,
+  pathOf,
+} from '../context.ts';
+import { integer } from '../options.ts';
+import { outputOf } from '../output.ts';
+import { findDataset } from '../resolve.ts';
+import { type Session, withSession } from '../session.ts';
+
+interface ReproduceOptions extends GlobalOptions {
+  readonly quick: boolean;
+  readonly out: string;
+  readonly seeds?: number;
+}
+
+const STUDIES = `
+Studies:
+${Object.entries(profiles)
+  .map(([name, { summary }]) => `  ${name.padEnd(14)}${summary}`)
+  .join('\n')}`;
+
+export const reproduceCommand: CommandGroup = (context) =>
+  new Command('reproduce')
+    .description(
+      'train, attack and explain a whole study of architectures, objectives and seeds, and write its page and plots; started again it goes on where it was',
+    )
+    .addArgument(new Argument('<profile>', 'which study').choices(Object.keys(profiles)))
+    .option('--quick', 'a small variant that shows that all of it runs', false)
+    .option('--out <folder>', 'where PROFILE.md, its plots and the raw results go', 'docs/results')
+    .option('--seeds <number>', 'only the first so many seeds; more can be added later', integer(1))
+    .addHelpText('after', STUDIES)
+    .addHelpText(
+      'after',
+      examples(
+        'jsigr reproduce glyphs --quick',
+        'jsigr datasets import mnist --format mnist path/to/idx-files && jsigr reproduce mnist',
+        'jsigr reproduce mnist --seeds 1',
+      ),
+    )
+    .action(async (name: string, _: unknown, command: Command) =>
+      run(name, command.optsWithGlobals<ReproduceOptions>(), context),
+    );
+
+async function run(name: string, options: ReproduceOptions, context: Context): Promise<void> {
+  const { terminal } = context;
+  const { quick, engine: _engine, device: _device, ...others } = options;
+  const study = profiles[name];
+  if (!study) throw new Error(`there is no study "${name}"`); // the command line was checked
+  const whole = quick ? study.quick : study.full;
+  const profile = { ...whole, seeds: whole.seeds.slice(0, options.seeds) };
+  // What computes here is this command itself: a gateway only hands out the dataset.
+  const { files, digest } = await withSession(others, context, (session) => datasetOf(profile, session));
+  const output = outputOf(options, context);
+  const began = terminal.now();
+  const stopping = new AbortController();
+  const release = terminal.onInterrupt(() => stopping.abort(cancelled('interrupted; started again it goes on')));
+  try {
+    const { reproduce } = await import('@jsigr/study');
+    const written = await reproduce({
+      profile,
+      quick,
+      files,
+      digest,
+      out: pathOf(options.out, terminal),
+      work: join(dataDirectory(options, terminal), 'studies'),
+      command: `jsigr reproduce ${name}${quick ? ' --quick' : ''}${options.seeds === undefined ? '' : ` --seeds ${options.seeds}`}`,
+      compute: computeOf(options, terminal),
+      log: (line) => output.say(`${minutes(terminal.now() - began)}  ${line}`),
+      signal: stopping.signal,
+    });
+    if (options.output === 'json') terminal.out(`${JSON.stringify({ files: written })}\n`);
+    output.say(`\n${written.join('\n')}`);
+  } finally {
+    release();
+  }
+}
+
+function minutes(milliseconds: number): string {
+  return `${(milliseconds / 60_000).toFixed(1).padStart(6)} min`;
+}
+
+async function datasetOf({ dataset, format }: Profile, session: Session) {
+  const found = await findDataset(session, dataset).catch((error): never => {
+    const { code, reason, message } = JsigrError.from(error);
+    const hint = format
+      ? `import it first: jsigr datasets import ${dataset} --format ${format} FOLDER`
+      : 'jsigr datasets list';
+    throw new JsigrError({ code, reason, message, hint, cause: error });
+  });
+  return { files: await filesOf(found, session), digest: found.digest };
+}
+
+async function filesOf({ name, files }: Dataset, session: Session): Promise<Record<string, Uint8Array>> {
+  const read: Record<string, Uint8Array> = {};
+  for (const { path } of files) {
+    const chunks: Uint8Array[] = [];
+    for await (const { data } of serverStream(session.datasets, 'readDatasetFile', { name, path, readOffset: 0 }))
+      chunks.push(data);
+    read[path] = new Uint8Array(Buffer.concat(chunks));
+  }
+  return read;
+}

@@ -1,0 +1,101 @@
+import { Evaluation, MaskingVerdict, type RobustnessReport } from '@jsigr/proto';
+import { describe, expect, it } from 'vitest';
+import { nearestMisses } from '../adversarial.ts';
+import { madeUpAdversarial } from '../testing/adversarial.ts';
+import { madeUpReport } from '../testing/report-data.ts';
+import { type EvaluationPage, renderEvaluation } from './evaluation-page.ts';
+
+const [first] = madeUpReport().models;
+if (!first) throw new Error('the fixture has models');
+const report: RobustnessReport = { ...first.report, command: 'jsigr evaluate models/aa --seed 1', ledger: 'c0ffee' };
+
+function pageOf(change: Partial<EvaluationPage> = {}): string {
+  return renderEvaluation({
+    evaluation: Evaluation.fromPartial({ name: 'evaluations/e1' }),
+    report,
+    model: 'lenet',
+    classNames: ['ring', 'cross'],
+    nearest: nearestMisses(madeUpAdversarial(), 12),
+    input: [2, 2, 1],
+    createTime: new Date(0),
+    version: '0.1.0',
+    ...change,
+  });
+}
+const textOf = (page: string) =>
+  page
+    .replace(/<style>.*?<\/style>/s, '')
+    .replace(/<[^>]+>/g, ' ')
+    .replace(/\s+/g, ' ');
+
+describe('the page of an evaluation', () => {
+  const page = pageOf();
+  const text = textOf(page);
+
+  it('begins with the verdict, at the largest radius, and with what is known of masking', () => {
+    const at = (words: string) => {
+      expect(text).toContain(words);
+      return text.indexOf(words);
+    };
+    const order = [
+      at('At linf 0.3 at most 0.0 % [0.0, 0.0] stay right when the model itself is attacked.'),
+      at('At linf 0.3 at most 15.2 %'),
+      at('masking: not assessed. Nobody checked'),
+      at('Every attack'),
+      at('The nearest misses'),
+      at('What it cost'),
+    ];
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
+  it('shows each miss once: as it is, the perturbation amplified, what the model saw and still sees in 8 bits', () => {
+    expect(page.match(/data:image\/png;base64,/g)).toHaveLength(9);
+    expect(text).toContain('amplified 7 times');
+    expect(text).toContain('ring; in 8 bits still ring');
+    expect(text).toContain('Sample 4: pgd linf, distance 0.09375');
+    expect(text).toContain('ring; in 8 bits right again');
+    expect(text).not.toContain('distance 0.75');
+  });
+
+  it('says what it cost and how it is made again', () => {
+    for (const words of ['all attacks', 'Backward passes', report.command, 'c0ffee: a row for each attempt', '0.1.0'])
+      expect(text).toContain(words);
+  });
+
+  it('shows the evidence of a verdict on masking, and the flags', () => {
+    const suspected = textOf(
+      pageOf({
+        report: {
+          ...report,
+          masking: MaskingVerdict.MASKING_VERDICT_EVIDENT,
+          maskingSignals: [
+            { name: 'zero-gradients', verdict: MaskingVerdict.MASKING_VERDICT_EVIDENT, evidence: 'zero at 99 %' },
+            { name: 'restarts-matter', verdict: MaskingVerdict.MASKING_VERDICT_NO_SIGN, evidence: 'nothing' },
+          ],
+          flags: ['the model gives probabilities'],
+        },
+      }),
+    );
+    expect(suspected).toContain('masking: evident. Gradients are masked');
+    expect(suspected).toContain('zero-gradients (evident): zero at 99 %');
+    expect(suspected).not.toContain('restarts-matter');
+    expect(suspected).toContain('the model gives probabilities');
+  });
+
+  it('needs nothing from outside, has no hole, and escapes what it is given', () => {
+    const bare = page.replaceAll(/base64,[^"]*/g, 'base64,');
+    expect(bare).not.toMatch(/https?:|<script|<link|@import|url\(|undefined|NaN|\[object/i);
+    expect(bare).toContain("default-src 'none'");
+    expect(pageOf({ model: '"><img src=x>', classNames: ['<b>'] })).not.toMatch(/<img|<b><\/figcaption/);
+  });
+
+  it('holds where no attack succeeded', () => expect(pageOf({ nearest: [] })).not.toContain('nearest misses</h2>'));
+});
+
+it('norms take turns among the nearest misses, and none is shown twice', () => {
+  const shown = nearestMisses(madeUpAdversarial(), 2).map(({ norm, sample }) => [norm, sample]);
+  expect(shown).toEqual([
+    ['linf', 3],
+    ['l2', 5],
+  ]);
+});

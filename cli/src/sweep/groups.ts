@@ -1,0 +1,90 @@
+import type { Proportion } from '@jsigr/proto';
+import { maskingName } from '../terminal/format.ts';
+import type { Point, SweepResult } from './summary.ts';
+
+/** A figure over the seeds. */
+export interface Spread {
+  readonly mean: number;
+  /** Standard deviation over the seeds; undefined with one. */
+  readonly deviation: number | undefined;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Runs that differ in nothing but their seed. */
+export interface SweepGroup {
+  /** Without the seed's. */
+  readonly values: readonly string[];
+  readonly runs: number;
+  readonly heldOut: Spread | undefined;
+  readonly seconds: Spread | undefined;
+  readonly clean: Spread | undefined;
+  readonly whiteBox: Spread | undefined;
+  readonly transferred: Spread | undefined;
+  /** The verdict, or all of them where the seeds have different ones. */
+  readonly masking: string;
+}
+
+const SEED = 'seed';
+
+/** Axes without the seed. */
+export function axesOfGroups(axes: readonly string[]): readonly string[] {
+  return axes.filter((axis) => axis !== SEED);
+}
+
+/** The runs by what they are but for their seed, in the order in which they come. A run that failed counts for nothing. */
+export function groupsOf(axes: readonly string[], results: readonly SweepResult[]): SweepGroup[] {
+  const seed = axes.indexOf(SEED);
+  const groups = new Map<string, { readonly values: readonly string[]; readonly results: SweepResult[] }>();
+  for (const result of results) {
+    const values = result.values.filter((_, i) => i !== seed);
+    const key = JSON.stringify(values);
+    const group = groups.get(key) ?? { values, results: [] };
+    group.results.push(result);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ values, results: own }) => {
+    const trained = own.filter(({ run }) => run.latestModel || run.bestModel);
+    const share = (of: (result: SweepResult) => Proportion | undefined) =>
+      sharesOf(trained.flatMap((each) => of(each) ?? []));
+    return {
+      values,
+      runs: trained.length,
+      heldOut: spreadOf(trained.flatMap(({ heldOutAccuracy }) => heldOutAccuracy ?? [])),
+      seconds: spreadOf(trained.map(({ secondsPerEpoch }) => secondsPerEpoch)),
+      clean: share(({ report }) => report?.cleanAccuracy),
+      whiteBox: share(({ report }) => report?.epsilons.at(-1)?.whiteBox),
+      transferred: share(({ report }) => report?.epsilons.at(-1)?.transferred),
+      masking:
+        [...new Set(trained.flatMap(({ report }) => (report ? [maskingName(report.masking)] : [])))].join(', ') || '-',
+    };
+  });
+}
+
+/** What counts as robust: the worst of what was tried. */
+export function robustOf({ whiteBox, transferred }: SweepGroup): Spread | undefined {
+  const tried = [whiteBox, transferred].filter((each): each is Spread => each !== undefined);
+  return tried.toSorted((a, b) => a.mean - b.mean)[0];
+}
+
+/** Larger is better, in each of clean accuracy, robust accuracy and minus the seconds an epoch. */
+export function pointOfGroup(group: SweepGroup): Point | undefined {
+  const robust = robustOf(group);
+  return group.clean && robust && group.seconds ? [group.clean.mean, robust.mean, -group.seconds.mean] : undefined;
+}
+
+/** With one seed the ends are those of the samples' interval, with several the spread of the seeds. */
+function sharesOf(shares: readonly Proportion[]): Spread | undefined {
+  const spread = spreadOf(shares.map(({ value }) => value));
+  const [only] = shares;
+  return spread && shares.length === 1 && only ? { ...spread, low: only.lower, high: only.upper } : spread;
+}
+
+function spreadOf(values: readonly number[]): Spread | undefined {
+  if (values.length === 0) return undefined;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (values.length === 1) return { mean, deviation: undefined, low: mean, high: mean };
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / (values.length - 1));
+  return { mean, deviation, low: mean - deviation, high: mean + deviation };
+}

@@ -1,0 +1,30 @@
+import { closeSync, openSync, writeSync } from 'node:fs';
+import type { Logger } from '@jsigr/service';
+import type { Caller } from './caller.ts';
+import type { Method } from './table.ts';
+
+/** What commands change by themselves, without a gateway. */
+export type Command = 'jsigr tokens create' | 'jsigr tokens revoke';
+
+/** Writes down every change: who, what, when. */
+export interface Audit {
+  record(caller: Caller, method: Method | Command, resource: string): void;
+  close(): void;
+}
+
+/** Lines of JSON at the end of a file that only its owner reads (0600); with the logs too, so that a cluster collects them. */
+export function openAudit(path: string, logger?: Logger, now: () => Date = () => new Date()): Audit {
+  const file = openSync(path, 'a', 0o600);
+  return {
+    record({ subject, role, tenant }, method, resource) {
+      const entry = { subject, role, tenant, method, resource };
+      logger?.info({ audit: 'changed', ...entry }, 'a change');
+      try {
+        writeSync(file, `${JSON.stringify({ time: now().toISOString(), ...entry })}\n`);
+      } catch (error) {
+        logger?.error(error, 'the audit log cannot be written; the line before this one is all there is of the change');
+      }
+    },
+    close: () => closeSync(file),
+  };
+}

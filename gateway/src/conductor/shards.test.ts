@@ -1,0 +1,104 @@
+import { AdversarialExample, CreateEvaluationRequest, RobustnessReport } from '@jsigr/proto';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { LOCAL } from '../access/caller.ts';
+import type { Store } from '../store/store.ts';
+import { memoryStore, OPENING_MS } from '../store/testing.ts';
+import type { FakeAttacker } from '../testing/fake-workers.ts';
+import { reasonOf, type TestGateway, testGateway, words } from '../testing/gateway.ts';
+
+let store: Store;
+let gateway: TestGateway;
+beforeAll(async () => {
+  store = await memoryStore();
+}, OPENING_MS);
+afterAll(() => store.close());
+beforeEach(async () => {
+  gateway = await testGateway(store);
+});
+afterEach(() => gateway.close());
+
+async function create(shards: number): Promise<string> {
+  const model = await gateway.checkpoint(5);
+  await gateway.application.models.record(model.replace('models/', ''));
+  const plan = { attacks: [{ attack: 'fgsm', epsilons: [0.1] }] };
+  const { name } = await gateway.application.evaluations.create(
+    CreateEvaluationRequest.fromPartial({ spec: { model, plan, shards } }),
+    LOCAL,
+  );
+  return name.replace('evaluations/', '');
+}
+
+function attackers(count: number): Promise<FakeAttacker[]> {
+  return Promise.all(Array.from({ length: count }, (_, i) => gateway.pool.attacker(i)));
+}
+const shardOf = (attacker: FakeAttacker) => attacker.evaluating?.shard?.index ?? -1;
+const report = (fields: Partial<RobustnessReport>) => ({
+  $case: 'report' as const,
+  value: { ...RobustnessReport.fromPartial({}), ...fields },
+});
+
+const example = AdversarialExample.fromPartial({ attack: 'fgsm' });
+
+test('the shards of an evaluation have an attacker each; the first one makes the report of all ledgers', async () => {
+  const id = await create(3);
+  const three = (await attackers(3)).sort((a, b) => shardOf(a) - shardOf(b));
+  expect(three.map(({ evaluating }) => evaluating?.shard)).toEqual([0, 1, 2].map((index) => ({ index, count: 3 })));
+  // Four cores for three attackers.
+  expect(three.map(({ threads }) => threads)).toEqual([1, 1, 1]);
+  const [first] = three;
+  if (!first) throw new Error('no attacker');
+  three[1]?.say({ $case: 'progress', value: { attack: 'fgsm', epsilon: 0.1, fraction: 0.6 } });
+  for (const [i, attacker] of three.entries()) {
+    attacker.say(report({ ledger: `ledger-${i}`, seconds: 2, examples: i === 0 ? [example] : [] }));
+    if (i > 0) attacker.end();
+  }
+  first.evaluating = undefined;
+  first.end();
+  await first.changed.until(() => first.evaluating !== undefined);
+  expect(first.evaluating).toMatchObject({ shard: undefined, ledgerDigests: ['ledger-0', 'ledger-1', 'ledger-2'] });
+  const events = await gateway.events(id);
+  expect(words(events).at(-1)).toBe('SUCCEEDED');
+  const fractions = events.flatMap(({ payload }) =>
+    payload?.$case === 'evaluationProgress' ? [payload.value.fraction] : [],
+  );
+  expect(fractions[0]).toBeCloseTo(0.2);
+  const { report: found } = await gateway.application.evaluations.get({ name: `evaluations/${id}` }, LOCAL);
+  expect(found).toMatchObject({ seconds: 6, examples: [{ attack: 'fgsm' }] });
+});
+
+test('with fewer attackers than shards the first one is given back before it makes the report', async () => {
+  const [acquire, release] = [gateway.pool.acquire.bind(gateway.pool), gateway.pool.release.bind(gateway.pool)];
+  let free = 1;
+  gateway.pool.acquire = async (...given) => {
+    const { signal } = given[1];
+    while (free === 0) await gateway.pool.changed.until(() => free > 0, signal ? { signal } : {});
+    free--;
+    return acquire(...given);
+  };
+  gateway.pool.release = async (...given) => {
+    await release(...given);
+    free++;
+    gateway.pool.changed.notify();
+  };
+  gateway.pool.onAttacker = async (attacker) => {
+    await attacker.changed.until(() => attacker.evaluating !== undefined);
+    const { shard, ledgerDigests = [] } = attacker.evaluating ?? {};
+    attacker.say(report({ ledger: shard ? `ledger-${shard.index}` : `all of ${ledgerDigests}` }));
+    attacker.end();
+  };
+  const id = await create(3);
+  expect(words(await gateway.events(id)).at(-1)).toBe('SUCCEEDED');
+  const { report: found } = await gateway.application.evaluations.get({ name: `evaluations/${id}` }, LOCAL);
+  expect(found?.ledger).toBe('all of ledger-0,ledger-1,ledger-2');
+  expect(gateway.pool.attackers.length).toBe(4);
+});
+
+test('when one of them fails the others are stopped, and the reason is that of the first', async () => {
+  const id = await create(2);
+  const both = await attackers(2);
+  both[1]?.refuse('the model is not finite');
+  const events = await gateway.events(id);
+  expect(reasonOf(events)).toBe('the model is not finite');
+  await gateway.pool.changed.until(() => gateway.pool.list().length === 0);
+  expect(both.every(({ released }) => released?.discard)).toBe(true);
+});

@@ -1,0 +1,207 @@
+import { setTimeout } from 'node:timers/promises';
+import { PGlite } from '@electric-sql/pglite';
+import { failedPrecondition, JsigrError, unavailable } from '@jsigr/service';
+import { type Dialect, Kysely, PGliteDialect, PostgresDialect, type PostgresPool, sql, type Transaction } from 'kysely';
+import pg from 'pg';
+import type { Tell } from './run-statements.ts';
+import type { Tables } from './schema.ts';
+import { seed } from './seed.ts';
+
+/** Reason of the error of a statement that found no server, or lost it: it may have come through. */
+export const DATABASE_UNAVAILABLE = 'DATABASE_UNAVAILABLE';
+
+/** A PostgreSQL that is open: the embedded one, which belongs to this process alone, or a server, which others may write to as well. */
+export interface Database {
+  readonly kysely: Kysely<Tables>;
+  /** The same as a column of a statement that changes a run. */
+  readonly telling: Tell;
+  /** Tells the others, once the transaction is committed. */
+  tell(transaction: Transaction<Tables>, message: string): Promise<void>;
+  /** Hears what the others tell; `onGap` after a connection was made: what was told before that may have been missed. */
+  hear(onMessage: (message: string) => void, onGap: () => void): Promise<void>;
+  /** Waits until no other gateway works on the database. @throws JsigrError DATABASE_IN_USE after 30 s */
+  own(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const CHANNEL = 'jsigr_run_events';
+/** Of the advisory lock of the gateway that works on the database. */
+const OWNER = 7461;
+const OWN_MS = 30_000;
+const CONNECTIONS = 10;
+const CONNECT_MS = 5000;
+/** Waits between attempts after the connection broke, in milliseconds; then the error is passed on. */
+const RETRY_MS: readonly number[] = [100, 200, 400, 800, 1600, 3200];
+
+/** The embedded PostgreSQL. @param directory absent: in memory */
+export async function openPglite(directory?: string): Promise<Database> {
+  if (directory !== undefined) await seed(directory);
+  return pgliteDatabase(await PGlite.create(directory ?? 'memory://'));
+}
+
+export function pgliteDatabase(pglite: PGlite): Database {
+  const kysely = new Kysely<Tables>({ dialect: new PGliteDialect({ pglite }) });
+  // Nobody else is there to be told or heard.
+  return {
+    kysely,
+    telling: () => sql`null as told`,
+    tell: async () => {},
+    hear: async () => {},
+    own: async () => {},
+    close: () => kysely.destroy(),
+  };
+}
+
+/** A PostgreSQL server. @param url e.g. postgres://user:password@host:5432/database @throws JsigrError DATABASE_UNAVAILABLE */
+export async function openPostgres(url: string): Promise<Database> {
+  const pool = new pg.Pool({ connectionString: url, max: CONNECTIONS, connectionTimeoutMillis: CONNECT_MS, types });
+  // A connection that breaks while nobody uses it is replaced at the next use.
+  pool.on('error', () => {});
+  const kysely = new Kysely<Tables>({ dialect: serverDialect(pool) });
+  const listener = new Listener(url);
+  try {
+    await sql`select 1`.execute(kysely);
+  } catch (error) {
+    await kysely.destroy();
+    throw error;
+  }
+  return {
+    kysely,
+    telling: (run, sequence) => sql`pg_notify(${CHANNEL}, ${run} || ' ' || ${sequence}) as told`,
+    tell: async (transaction, message) => {
+      await sql`select pg_notify(${CHANNEL}, ${message})`.execute(transaction);
+    },
+    hear: (onMessage, onGap) => listener.start(onMessage, onGap),
+    own: () => listener.own(),
+    async close() {
+      await listener.close();
+      await kysely.destroy();
+    },
+  };
+}
+
+/**
+ * Does the work again when the connection to the database broke. Whether what was being committed then counts is not known: from the second time on
+ * the work is told to look first.
+ */
+export async function persistently<T>(work: (again: boolean) => Promise<T>): Promise<T> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await work(failures > 0);
+    } catch (error) {
+      const delay = RETRY_MS[failures];
+      if (JsigrError.from(error).reason !== DATABASE_UNAVAILABLE || delay === undefined) throw error;
+      await setTimeout(delay);
+    }
+  }
+}
+
+/** int8 as numbers: what is counted here stays far below 2^53. */
+const types = {
+  getTypeParser: ((id: number, format?: 'text' | 'binary') =>
+    id === pg.types.builtins.INT8
+      ? Number
+      : pg.types.getTypeParser(id, format as 'text')) as typeof pg.types.getTypeParser,
+};
+
+function serverDialect(pool: pg.Pool): Dialect {
+  const translated: PostgresPool = {
+    options: pool.options,
+    connect: async () => {
+      const client = await pool.connect().catch(fail);
+      let broken: Error | undefined;
+      const note = (error: Error) => {
+        broken = error;
+      };
+      client.on('error', note);
+      return {
+        query: ((text: string, values: readonly unknown[]) => client.query(text, [...values]).catch(fail)) as never,
+        release: () => {
+          client.off('error', note);
+          client.release(broken);
+        },
+      } as Awaited<ReturnType<PostgresPool['connect']>>;
+    },
+    end: () => pool.end(),
+  };
+  return new PostgresDialect({ pool: translated });
+}
+
+/** Classes of SQLSTATE that say that the server cannot be talked to at present: connection, operator intervention, too many connections. */
+const GONE = /^(08...|57P..|53300)$/;
+const SQLSTATE = /^[0-9A-Z]{5}$/;
+const NETWORK = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|ENOENT)/;
+
+function fail(error: unknown): never {
+  const { code = '', message } = error as { code?: string; message: string };
+  // What the server says by itself has a code; a statement that took it too long is no server that is gone.
+  const isOurs = !SQLSTATE.test(code) && /Connection terminated|timeout|not queryable/i.test(message);
+  const lost = GONE.test(code) || NETWORK.test(code) || isOurs;
+  if (!lost) throw error;
+  throw unavailable(
+    DATABASE_UNAVAILABLE,
+    `the database server cannot be reached: ${message || code}`,
+    'is it running, and is JSIGR_DATABASE_URL right?',
+  );
+}
+
+/** A connection of its own that listens, and is made again when it breaks. */
+class Listener {
+  readonly #url: string;
+  readonly #closing = new AbortController();
+  #client: pg.Client | undefined;
+  #owns = false;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async start(onMessage: (message: string) => void, onGap: () => void): Promise<void> {
+    await this.#connect(onMessage, onGap).catch(fail);
+  }
+
+  /** The lock is the connection's, goes with it and is taken again with the next: in between, tokens keep two gateways apart (see `claim`). */
+  async own(): Promise<void> {
+    for (const until = Date.now() + OWN_MS; Date.now() < until; await setTimeout(RETRY_MS[0])) {
+      const found = await this.#client?.query('select pg_try_advisory_lock($1) as owned', [OWNER]).catch(fail);
+      this.#owns = found?.rows[0]?.owned === true;
+      if (this.#owns) return;
+    }
+    throw failedPrecondition(
+      'DATABASE_IN_USE',
+      'another gateway works on this database',
+      'stop it, or give this gateway a database of its own',
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#client?.end().catch(() => undefined);
+  }
+
+  async #connect(onMessage: (message: string) => void, onGap: () => void): Promise<void> {
+    const client = new pg.Client({ connectionString: this.#url, connectionTimeoutMillis: CONNECT_MS, keepAlive: true });
+    client.on('notification', ({ payload }) => onMessage(payload ?? ''));
+    client.on('error', () => {});
+    await client.connect();
+    await client.query(`listen ${CHANNEL}`);
+    if (this.#owns) await client.query('select pg_try_advisory_lock($1)', [OWNER]);
+    client.once('end', () => void this.#again(onMessage, onGap));
+    this.#client = client;
+    onGap();
+  }
+
+  async #again(onMessage: (message: string) => void, onGap: () => void): Promise<void> {
+    const { signal } = this.#closing;
+    for (let failures = 0; !signal.aborted; failures++) {
+      const delay = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
+      await setTimeout(delay, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const connected = await this.#connect(onMessage, onGap).then(
+        () => true,
+        () => false,
+      );
+      if (connected) return;
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import type { RunState } from '@jsigr/proto';
+import { notFound } from '@jsigr/service';
+import type { Selectable } from 'kysely';
+import type { RunKind, Tables } from './schema.ts';
+
+/** Parsed JSON of an object. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** From where a run goes on when its worker is gone: an artefact of the run. */
+export interface ResumePoint {
+  readonly kind: 'models' | 'states';
+  readonly digest: string;
+  /** Steps that were made by then; of an evaluation the units of work. */
+  readonly step: number;
+}
+
+/** Whom a run was given to. */
+export interface RunWorker {
+  readonly id: string;
+  /** host:port */
+  readonly address: string;
+  readonly fencingToken: number;
+}
+
+/** A run as it is stored, whatever its kind. */
+export interface StoredRun {
+  readonly id: string;
+  readonly tenant: string;
+  readonly kind: RunKind;
+  readonly displayName: string;
+  /** TrainingSpec or EvaluationSpec in protobuf's JSON. */
+  readonly spec: unknown;
+  readonly state: RunState;
+  readonly reason: string;
+  readonly createTime: Date;
+  readonly startTime: Date | undefined;
+  readonly endTime: Date | undefined;
+  readonly lastSequence: number;
+  /** Changes with the state, and with nothing else. */
+  readonly etag: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly summary: JsonObject;
+  /** How often it was begun again, and how often without having come any further since. */
+  readonly retries: number;
+  readonly retriesInPlace: number;
+  readonly resumePoint: ResumePoint | undefined;
+  /** Of the worker that the run was given to last. */
+  readonly fencingToken: number;
+  readonly worker: RunWorker | undefined;
+  /** Of its events the newest that was taken over, by the worker's own number. */
+  readonly workerSequence: number;
+  /** Of the trace that the run belongs to, as a `traceparent` header has it. */
+  readonly traceParent: string | undefined;
+}
+
+export function storedRun(row: Selectable<Tables['runs']>): StoredRun {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    kind: row.kind,
+    displayName: row.display_name,
+    spec: row.spec,
+    state: row.state,
+    reason: row.reason,
+    createTime: row.create_time,
+    startTime: row.start_time ?? undefined,
+    endTime: row.end_time ?? undefined,
+    lastSequence: row.last_sequence,
+    etag: String(row.state_sequence),
+    labels: row.labels as Record<string, string>,
+    summary: row.summary as JsonObject,
+    retries: row.retries,
+    retriesInPlace: row.retries_in_place,
+    resumePoint: (row.resume_point as ResumePoint | null) ?? undefined,
+    fencingToken: row.fencing_token,
+    worker: (row.worker as RunWorker | null) ?? undefined,
+    workerSequence: row.worker_sequence,
+    traceParent: row.trace_parent ?? undefined,
+  };
+}
+
+/** What runs of each kind are called in names. */
+export const runCollections = { training: 'trainingRuns', evaluation: 'evaluations' } as const;
+
+/** A run's name in the contract. */
+export function runName({ kind, id }: Pick<StoredRun, 'kind' | 'id'>): string {
+  return `${runCollections[kind]}/${id}`;
+}
+
+export function runNotFound(run: Pick<StoredRun, 'kind' | 'id'>): Error {
+  return notFound(run.kind === 'training' ? 'training run' : 'evaluation', runName(run));
+}
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
+
+/** 12 letters and digits, 60 random bits. */
+export function newId(): string {
+  return Array.from(randomBytes(12), (byte) => ALPHABET[byte & 31]).join('');
+}

@@ -1,0 +1,388 @@
+import {
+  Condition,
+  failedPrecondition,
+  JsigrError,
+  type Logger,
+  unavailable,
+  type WorkerKindName,
+} from '@jsigr/service';
+import type { Caller } from '../../access/caller.ts';
+import { deferred } from '../../deferred.ts';
+import { isCode, type KubernetesClient, KubernetesError } from '../../kubernetes/client.ts';
+import { Informer } from '../../kubernetes/informer.ts';
+import { type Job, jobs, type Pod, pathOf, pods } from '../../kubernetes/types.ts';
+import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../pool.ts';
+import type { Expected, WorkerRegistry } from '../registry.ts';
+import { DeletionCosts } from './deletion-costs.ts';
+import { Explainers } from './explainers.ts';
+import { type JobRequest, jobName, labels, MANAGER, workerJob } from './job.ts';
+import { shapedBy } from './job-template.ts';
+import { endOf, failureOf, isFinished, waitingFor } from './pod-words.ts';
+import { indexOf, jobOf, lostItsNode, timeOf } from './pods.ts';
+import { isTokenOf, kindOf, podIn } from './worker-tokens.ts';
+
+export interface KubernetesPoolOptions {
+  readonly client: KubernetesClient;
+  readonly registry: WorkerRegistry;
+  /** host:port of the gateway as pods reach it. */
+  readonly gatewayAddress: () => string;
+  /** Variables of the environment that are the same for all workers: where artefacts lie, what they compute with, whom they may ask. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Image of the workers, with `{kind}` for trainer or attacker. */
+  readonly image: string;
+  /** ConfigMap of partial Jobs, jsigr-workers unless told: `trainer.yaml` and `attacker.yaml` for one kind, any other key for both, in the order of the keys. */
+  readonly templates?: string;
+  /** How long a Job that nobody uses is kept, in milliseconds. */
+  readonly idleMs?: number;
+  /** Certificates of the gateway, where workers are called with them. */
+  readonly tls?: Worker['tls'];
+  readonly logger: Logger;
+}
+
+const IDLE_MS = 60_000;
+/** How long a worker that has gone is explained by its pod, which is seen to end a moment later. */
+const EXPLANATION_MS = 5000;
+/** For a pod that registers before the informer has seen it. */
+const SIGHT_MS = 10_000;
+/** Pauses before a Job that could not be made is tried again; they double. */
+const FIRST_AGAIN_MS = 500;
+const LAST_AGAIN_MS = 10_000;
+
+/** A pod that has registered. */
+interface Seat {
+  readonly pod: string;
+  readonly job: string;
+  readonly index: number;
+  readonly worker: Worker;
+  readonly lose: (how: string) => void;
+  inUse: boolean;
+  isLost: boolean;
+}
+
+/** Workers as pods of Jobs, one Job for a run and kind: Kubernetes starts them, replaces them and clears them away. Explainers are a Deployment's. */
+export class KubernetesPool implements WorkerPool {
+  readonly explainers: Explainers;
+  readonly #options: KubernetesPoolOptions;
+  readonly #costs: DeletionCosts;
+  readonly #jobs: Informer<Job>;
+  readonly #pods: Informer<Pod>;
+  readonly #seats = new Map<string, Seat>();
+  /** How many acquire or use a worker of a Job. */
+  readonly #users = new Map<string, number>();
+  /** Jobs that the next attempt at their runs cannot use. */
+  readonly #spoiled = new Set<string>();
+  readonly #idle = new Map<string, NodeJS.Timeout>();
+  /** Workers by the tokens that the API server vouched for. */
+  readonly #tokens = new Map<string, Caller>();
+  readonly #changed = new Condition();
+  #closed = false;
+
+  constructor(options: KubernetesPoolOptions) {
+    this.#options = options;
+    const { client, logger, registry } = options;
+    const labelSelector = `${labels.managedBy}=${MANAGER}`;
+    this.#jobs = new Informer({ client, logger, collection: jobs, labelSelector });
+    this.#pods = new Informer({ client, logger, collection: pods, labelSelector });
+    const costs = new DeletionCosts(client, logger);
+    this.#costs = costs;
+    this.explainers = new Explainers({ registry, tls: options.tls, onBusy: (pod, busy) => costs.set(pod, busy) });
+    this.#jobs.onChange((name, job) => {
+      // Of a gateway before this one: whoever needs it acquires it soon.
+      if (job && !isFinished(job) && !this.#users.has(name)) this.#removeWhenIdle(name);
+      this.#changed.notify();
+    });
+    this.#pods.onChange((name, pod) => this.#seen(name, pod));
+    this.#jobs.start();
+    this.#pods.start();
+  }
+
+  async acquire(kind: WorkerKindName, options: AcquireOptions): Promise<Worker> {
+    if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
+    if (kind === 'explainer') return this.explainers.acquire(options.signal);
+    const { run, labels: runLabels = {}, shard = { index: 0, count: 1 } } = options;
+    const request = { kind, run, runLabels, shards: shard.count };
+    const name = jobName(request);
+    this.#use(name);
+    try {
+      for (;;) {
+        await this.#ensure(request, options);
+        const seat = await this.#seat(name, shard.index, options);
+        if (!seat) continue;
+        seat.inUse = true;
+        return seat.worker;
+      }
+    } catch (error) {
+      this.#spoiled.add(name);
+      await this.#leave(name);
+      throw error;
+    }
+  }
+
+  /** A run that goes on acquires its Job again, whose pod registers again. */
+  async adopt(): Promise<undefined> {}
+
+  async release(worker: Worker, { discard = false }: ReleaseOptions = {}): Promise<void> {
+    if (worker.kind === 'explainer') return this.explainers.release(worker, discard);
+    const seat = this.#seats.get(worker.id);
+    if (!seat?.inUse) return;
+    this.#seats.delete(worker.id);
+    if (!discard && !seat.isLost) this.#options.registry.release(worker.id);
+    // A Job whose one pod was lost makes another one by itself, for whoever goes on with the run; of several pods some have ended.
+    const isSpoiled = seat.isLost ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
+    if (isSpoiled) this.#spoiled.add(seat.job);
+    await this.#leave(seat.job);
+  }
+
+  list(): readonly WorkerStatus[] {
+    const seated = [...this.#seats.values()]
+      .filter(({ isLost }) => !isLost)
+      .map(({ worker: { id, kind, address }, inUse }) => ({ id, kind, address, users: inUse ? 1 : 0 }));
+    return [...seated, ...this.explainers.list()];
+  }
+
+  /** Workers go on: the gateway that comes next takes them over, and Jobs that it does not need it removes. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#idle.values()) clearTimeout(timer);
+    for (const seat of this.#seats.values()) this.#options.registry.forget(seat.pod);
+    this.#changed.notify();
+    this.explainers.close();
+    this.#costs.close();
+    await Promise.all([this.#jobs.stop(), this.#pods.stop()]);
+  }
+
+  /** Makes the Job, unless it is there; while the API server is away, or does not take it yet, that is waited for. */
+  async #ensure(request: JobRequest, { signal, onWaiting }: AcquireOptions): Promise<void> {
+    for (let wait = FIRST_AGAIN_MS; ; wait = Math.min(2 * wait, LAST_AGAIN_MS)) {
+      signal?.throwIfAborted();
+      if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
+      try {
+        return await this.#make(request, signal);
+      } catch (error) {
+        if (!mayPass(error)) throw error;
+        onWaiting?.(`its Job cannot be made yet: ${error instanceof Error ? error.message : error}`);
+      }
+      await this.#changed.until(() => this.#closed, { timeoutMs: wait, ...(signal ? { signal } : {}) });
+    }
+  }
+
+  async #make(request: JobRequest, signal: AbortSignal | undefined): Promise<void> {
+    const { client, gatewayAddress, variables = {}, logger } = this.#options;
+    const name = jobName(request);
+    const image = this.#options.image.replace('{kind}', request.kind);
+    const settings = { namespace: client.namespace, gateway: gatewayAddress(), image, variables };
+    const { templates = 'jsigr-workers' } = this.#options;
+    const job = await shapedBy(client, templates, workerJob(request, settings), request.kind);
+    for (;;) {
+      signal?.throwIfAborted();
+      const known = this.#jobs.get(name);
+      if (known && (isFinished(known) || known.metadata?.deletionTimestamp)) {
+        const failure = failureOf(known, undefined);
+        if (failure?.isFinal) throw jobFailed(`the Job ${name} failed: ${failure.words}`, true);
+        // Of an earlier attempt at the run.
+        await client.remove(jobs, name);
+        await this.#changed.until(() => this.#jobs.get(name) !== known, signal ? { signal } : {});
+        continue;
+      }
+      try {
+        await client.create(jobs, job);
+        logger.info({ job: name, run: request.run }, `the Job ${name} was made`);
+        return;
+      } catch (error) {
+        if (mayPass(error)) throw error;
+        if (!isCode(error, 409))
+          throw unavailable('WORKER_START_FAILED', `the ${request.kind}'s Job was refused: ${inWords(error)}`);
+        if (known) return;
+        await this.#changed.until(() => this.#jobs.get(name) !== undefined, signal ? { signal } : {});
+      }
+    }
+  }
+
+  /**
+   * A registered pod of the Job that nobody uses; undefined when there will be none, because the Job has ended (its pod handed its work back when it was evicted) or
+   * is gone. @throws JsigrError WORKER_START_FAILED once the Job has failed; the signal's reason.
+   */
+  async #seat(job: string, index: number, { signal, onWaiting }: AcquireOptions): Promise<Seat | undefined> {
+    let said = '';
+    let wasThere = false;
+    for (;;) {
+      const seat = [...this.#seats.values()].find(
+        (each) => each.job === job && each.index === index && !each.inUse && !each.isLost,
+      );
+      if (seat) return seat;
+      if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
+      const [known, pod] = [this.#jobs.get(job), this.#newestPod(job, index)];
+      const failure = known && failureOf(known, pod);
+      if (failure) throw jobFailed(`the Job ${job} failed: ${failure.words}`, failure.isFinal);
+      wasThere ||= known !== undefined;
+      if (wasThere && (!known || isFinished(known))) return undefined;
+      if (known && pod && hasSucceeded(pod, known)) {
+        await this.#options.client.remove(jobs, job);
+        await this.#changed.until(() => this.#jobs.get(job) !== known, signal ? { signal } : {});
+        return undefined;
+      }
+      const words = pod && endOf(pod) ? `its pod ${endOf(pod)}; waiting for the next one` : waitingFor(pod, known);
+      if (words !== said) onWaiting?.(words);
+      said = words;
+      await this.#changed.until(() => this.#isNews(job, index, known, pod), signal ? { signal } : {});
+    }
+  }
+
+  #isNews(job: string, index: number, known: Job | undefined, pod: Pod | undefined): boolean {
+    return (
+      this.#closed ||
+      this.#jobs.get(job) !== known ||
+      this.#newestPod(job, index) !== pod ||
+      [...this.#seats.values()].some((each) => each.job === job && each.index === index && !each.inUse && !each.isLost)
+    );
+  }
+
+  #newestPod(job: string, index: number): Pod | undefined {
+    return this.#pods
+      .all()
+      .filter((pod) => jobOf(pod) === job && indexOf(pod) === index)
+      .sort((a, b) => timeOf(b) - timeOf(a))[0];
+  }
+
+  /** The pod whose token this is. Once the API server has vouched for it, it is the worker's own for as long as that lives: tokens in pods run out sooner. */
+  async verify(token: string): Promise<Caller | undefined> {
+    const name = podIn(token);
+    if (name === undefined) return undefined;
+    const known = this.#tokens.get(token);
+    if (known) {
+      // A container that was started again in the pod of an explainer shows the token of the one before.
+      if (kindIn(this.#pods.get(name)) === 'explainer' && !this.#options.registry.isExpected(name))
+        this.#options.registry.expect(name, this.explainers.expect(name, token));
+      return known;
+    }
+    const find = () => this.#pods.get(name);
+    await this.#changed.until(() => find() !== undefined, { timeoutMs: SIGHT_MS });
+    const pod = find();
+    const kind = kindIn(pod);
+    if (!pod || !kind || !(await isTokenOf(pod, token, this.#options.client))) return undefined;
+    const caller: Caller = { subject: `worker/${name}`, role: 'worker', tenant: '' };
+    this.#tokens.set(token, caller);
+    const expected = kind === 'explainer' ? this.explainers.expect(name, token) : this.#expect(pod, kind, token);
+    this.#options.registry.expect(name, expected);
+    return caller;
+  }
+
+  #expect(pod: Pod, kind: WorkerKindName, token: string): Expected {
+    const name = pod.metadata?.name ?? '';
+    const lost = deferred<string>();
+    return {
+      kind,
+      onRegistered: ({ address, fencingToken }) => {
+        const inWords = lost.promise.then((how) => `the ${kind} (pod ${name}) ${how}`);
+        const { tls } = this.#options;
+        const worker = { id: name, kind, address, token, tls, fencingToken, lost: inWords };
+        const seat = { pod: name, job: jobOf(pod), index: indexOf(pod), worker, lose: lost.resolve };
+        this.#seats.set(name, { ...seat, inUse: false, isLost: false });
+        this.#changed.notify();
+      },
+      onGone: (reason) => void this.#gone(name, reason),
+    };
+  }
+
+  /** The lease is over: what became of the pod is the better explanation, so it is waited for. */
+  async #gone(name: string, reason: string): Promise<void> {
+    const words = () => {
+      const pod = this.#pods.get(name);
+      return pod ? endOf(pod) : 'was deleted';
+    };
+    await this.#changed.until(() => words() !== undefined, { timeoutMs: EXPLANATION_MS });
+    this.#lose(name, words() ?? reason);
+  }
+
+  #lose(name: string, how: string): void {
+    const seat = this.#seats.get(name);
+    this.#options.registry.forget(name);
+    if (!seat || seat.isLost) return;
+    seat.isLost = true;
+    seat.lose(how);
+    if (!seat.inUse) this.#seats.delete(name);
+    this.#changed.notify();
+  }
+
+  #seen(name: string, pod: Pod | undefined): void {
+    this.#changed.notify();
+    if (!pod)
+      for (const [token, { subject }] of this.#tokens) if (subject === `worker/${name}`) this.#tokens.delete(token);
+    const isOver = !pod || pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
+    if (isOver) this.explainers.lose(name, (pod && endOf(pod)) ?? 'was deleted');
+    if (!pod) this.#costs.forget(name);
+    if (isOver && this.#seats.has(name)) this.#lose(name, (pod && endOf(pod)) ?? 'was deleted');
+    else if (pod && lostItsNode(pod)) {
+      const how = endOf(pod) ?? 'was lost with its node';
+      this.#lose(name, how);
+      this.explainers.lose(name, how);
+      void this.#forceAway(pod);
+    }
+  }
+
+  /** A node that is gone never says that the pod has ended, and its Job makes no other one before: fencing keeps it from writing anything more. */
+  async #forceAway({ metadata }: Pod): Promise<void> {
+    const { client, logger } = this.#options;
+    const body = { gracePeriodSeconds: 0, preconditions: { uid: metadata?.uid } };
+    await client.request('DELETE', pathOf(pods, client.namespace, metadata?.name), { body }).catch((error) => {
+      if (!isCode(error, 404, 409)) logger.warn(`a lost pod could not be removed: ${inWords(error)}`);
+    });
+  }
+
+  #use(job: string): void {
+    this.#users.set(job, (this.#users.get(job) ?? 0) + 1);
+    clearTimeout(this.#idle.get(job));
+    this.#idle.delete(job);
+  }
+
+  /** The last one out removes a Job of no more use; one that goes on by itself only when nobody comes back to it. */
+  async #leave(job: string): Promise<void> {
+    const users = (this.#users.get(job) ?? 1) - 1;
+    if (users > 0) return void this.#users.set(job, users);
+    this.#users.delete(job);
+    if (this.#spoiled.delete(job)) await this.#remove(job);
+    else this.#removeWhenIdle(job);
+  }
+
+  #removeWhenIdle(job: string): void {
+    if (this.#idle.has(job) || this.#closed) return;
+    const timer = setTimeout(() => {
+      this.#idle.delete(job);
+      const known = this.#jobs.get(job);
+      if (known && !isFinished(known)) void this.#remove(job);
+    }, this.#options.idleMs ?? IDLE_MS);
+    this.#idle.set(job, timer.unref());
+  }
+
+  /** A Job that cannot be removed now is removed when it is idle. */
+  async #remove(job: string): Promise<void> {
+    await this.#options.client.remove(jobs, job).catch((error) => {
+      this.#options.logger.warn({ job }, `the Job could not be removed: ${inWords(error)}`);
+      this.#removeWhenIdle(job);
+    });
+  }
+}
+
+/** The API server is away or busy, has just started and does not know who may what yet, or a quota is used up (both are 403). */
+function mayPass(error: unknown): boolean {
+  if (error instanceof JsigrError) return error.reason === 'TEMPLATE_UNREADABLE';
+  return error instanceof KubernetesError && ([0, 403, 429].includes(error.code) || error.code >= 500);
+}
+
+/** @param isFinal another Job would fail in the same way */
+function jobFailed(message: string, isFinal: boolean): JsigrError {
+  return isFinal ? failedPrecondition('WORKER_FAILED', message) : unavailable('WORKER_START_FAILED', message);
+}
+
+/** For a gateway before this one: its index gets no other pod as long as the Job goes on for the others. */
+function hasSucceeded({ status, metadata }: Pod, job: Job): boolean {
+  return status?.phase === 'Succeeded' && metadata?.ownerReferences?.[0]?.uid === job.metadata?.uid;
+}
+
+function kindIn(pod: Pod | undefined): WorkerKindName | undefined {
+  return kindOf(pod?.metadata?.labels?.[labels.component]);
+}
+
+function inWords(error: unknown): string {
+  return JsigrError.from(error).message;
+}

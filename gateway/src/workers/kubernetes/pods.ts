@@ -1,0 +1,25 @@
+import type { Pod } from '../../kubernetes/types.ts';
+
+const INDEX = 'batch.kubernetes.io/job-completion-index';
+
+/** Name of its Job. */
+export function jobOf(pod: Pod): string {
+  return pod.metadata?.labels?.['batch.kubernetes.io/job-name'] ?? '';
+}
+
+export function indexOf(pod: Pod): number {
+  return Number(pod.metadata?.annotations?.[INDEX] ?? 0);
+}
+
+export function timeOf(pod: Pod): number {
+  return Date.parse(pod.metadata?.creationTimestamp ?? '') || 0;
+}
+
+/** It is to go because its node does not answer, and nobody is there to say that it has gone. */
+export function lostItsNode({ metadata, status }: Pod): boolean {
+  const disrupted = status?.conditions?.some(
+    ({ type, status: holds, reason }) =>
+      type === 'DisruptionTarget' && holds === 'True' && reason === 'DeletionByTaintManager',
+  );
+  return metadata?.deletionTimestamp !== undefined && disrupted === true;
+}

@@ -1,0 +1,57 @@
+import { EventEmitter } from 'node:events';
+import { type ServerWritableStream, status } from '@grpc/grpc-js';
+import { expect, test } from 'vitest';
+import { pump } from './pump.ts';
+
+/** A call whose client takes so many messages and nothing more. */
+class StalledCall extends EventEmitter {
+  readonly cancelled = false;
+  readonly written: number[] = [];
+  readonly #takes: number;
+  ended = false;
+
+  constructor(takes: number) {
+    super();
+    this.#takes = takes;
+  }
+
+  write(message: number): boolean {
+    this.written.push(message);
+    return this.written.length <= this.#takes;
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+}
+
+test('a client that takes nothing any more is let go, and the source with it', async () => {
+  let closed = false;
+  async function* source() {
+    try {
+      for (let i = 1; ; i++) yield i;
+    } finally {
+      closed = true;
+    }
+  }
+  const call = new StalledCall(2);
+  const errors: { code?: number; details?: string }[] = [];
+  call.on('error', (error) => errors.push(error));
+  await pump(call as unknown as ServerWritableStream<unknown, number>, source(), 50);
+  expect(call.written).toEqual([1, 2, 3]);
+  expect(errors).toMatchObject([{ code: status.RESOURCE_EXHAUSTED, details: expect.stringMatching(/0\.05 s/) }]);
+  await expect.poll(() => closed).toBe(true);
+  expect(call.ended).toBe(false);
+});
+
+test('a client that is slow is waited for', async () => {
+  const call = new StalledCall(0);
+  const draining = setInterval(() => call.emit('drain'), 10);
+  async function* source() {
+    for (let i = 1; i <= 5; i++) yield i;
+  }
+  await pump(call as unknown as ServerWritableStream<unknown, number>, source(), 1000);
+  clearInterval(draining);
+  expect(call.written).toEqual([1, 2, 3, 4, 5]);
+  expect(call.ended).toBe(true);
+});

@@ -1,0 +1,172 @@
+import { type Estimate, figureOf, meanOf, shareOf } from './estimate.ts';
+import { allOf, type Outcomes } from './outcomes.ts';
+import type { Ball, Profile } from './profile.ts';
+import type { ExplanationRecord, Moments, RunRecord } from './record.ts';
+import { secondsPerEpoch, secondsTo } from './training.ts';
+
+/** A ball of one radius. */
+export interface Radius {
+  readonly norm: Ball['norm'];
+  readonly epsilon: number;
+}
+
+/** Outcomes of the same samples by seed; a seed whose training broke down is not among them. */
+export type BySeed = ReadonlyMap<number, Outcomes>;
+
+function bySeed(runs: readonly RunRecord[], of: (run: RunRecord) => Outcomes | undefined): BySeed {
+  return new Map(
+    runs.flatMap((run) => {
+      const outcomes = of(run);
+      return outcomes ? [[run.spec.seed, outcomes] as const] : [];
+    }),
+  );
+}
+
+/** One architecture with one objective, over all seeds. */
+export class StudyCell {
+  readonly architecture: string;
+  readonly label: string;
+  readonly runs: readonly RunRecord[];
+
+  constructor(architecture: string, label: string, runs: readonly RunRecord[]) {
+    this.architecture = architecture;
+    this.label = label;
+    this.runs = runs;
+  }
+
+  /** Accuracy without attack, on the samples that transferred examples were made of. */
+  get clean(): Estimate | undefined {
+    return shareOf(this.runs.flatMap(({ measures }) => measures.transfer?.value.clean ?? []));
+  }
+
+  /** Who of the samples withstands the examples of every other architecture, seed by seed. */
+  transferredOutcomes(radius: Radius): BySeed {
+    return bySeed(this.runs, ({ measures }) => {
+      const sources = Object.entries(measures.transfer?.value.sources ?? {});
+      const others = sources.filter(([source]) => source !== this.architecture);
+      const cells = others.flatMap(([, each]) => each.filter((cell) => isAt(cell, radius)));
+      return cells.length > 0 ? allOf(cells.map(({ robust }) => robust)) : undefined;
+    });
+  }
+
+  transferred(radius: Radius): Estimate | undefined {
+    return shareOf([...this.transferredOutcomes(radius).values()]);
+  }
+
+  transferredFrom(source: string, radius: Radius): Estimate | undefined {
+    return shareOf(
+      this.runs.flatMap(({ measures }) =>
+        (measures.transfer?.value.sources[source] ?? []).flatMap((cell) => (isAt(cell, radius) ? cell.robust : [])),
+      ),
+    );
+  }
+
+  whiteBoxOutcomes(radius: Radius): BySeed {
+    return bySeed(
+      this.runs,
+      ({ measures }) => measures.whiteBox?.value.cells.find((cell) => isAt(cell, radius))?.robust,
+    );
+  }
+
+  whiteBox(radius: Radius): Estimate | undefined {
+    return shareOf([...this.whiteBoxOutcomes(radius).values()]);
+  }
+
+  corrupted(name: string, severity: number): Estimate | undefined {
+    return shareOf(
+      this.runs.flatMap(({ measures }) =>
+        (measures.corruption?.value ?? []).flatMap((each) =>
+          each.name === name && each.severity === severity ? each.correct : [],
+        ),
+      ),
+    );
+  }
+
+  explained(method: string, metric: Exclude<keyof ExplanationRecord, 'method'>): Estimate | undefined {
+    const moments = this.runs.flatMap(({ measures }): Moments[] => {
+      const record = measures.explanation?.value.find((each) => each.method === method);
+      const value = record?.[metric];
+      return value ? [value] : [];
+    });
+    return meanOf(moments);
+  }
+
+  get secondsPerEpoch(): Estimate | undefined {
+    return figureOf(this.runs.flatMap(({ training }) => (training ? secondsPerEpoch(training.value) : [])));
+  }
+
+  /** Seconds of the whole training. */
+  get seconds(): Estimate | undefined {
+    return figureOf(
+      this.runs.flatMap(({ training }) =>
+        training ? training.value.epochs.reduce((sum, each) => sum + each.seconds, 0) : [],
+      ),
+    );
+  }
+
+  /** Only where every seed got there. */
+  secondsTo(target: number): Estimate | undefined {
+    const each = this.runs.map(({ training }) => training && secondsTo(training.value, target));
+    return each.every((seconds): seconds is number => seconds !== undefined) ? figureOf(each) : undefined;
+  }
+
+  /** The gravest verdict of the seeds. */
+  get masking(): string {
+    const verdicts = this.runs.map(({ measures }) => {
+      const masking = measures.whiteBox?.value.masking ?? 'not assessed';
+      return masking === 'not assessed' ? masking : VERDICTS[masking.verdict];
+    });
+    return GRAVITY.find((verdict) => verdicts.includes(verdict)) ?? 'not assessed';
+  }
+
+  /** What was seen of masked gradients, each sign once. */
+  get maskingSigns(): string[] {
+    const signs = this.runs.flatMap(({ spec, measures }) => {
+      const masking = measures.whiteBox?.value.masking ?? 'not assessed';
+      if (masking === 'not assessed') return [];
+      return masking.signals
+        .filter(({ verdict }) => verdict !== 'no_sign')
+        .map(({ evidence }) => `seed ${spec.seed}: ${evidence}`);
+    });
+    return [...new Set(signs)];
+  }
+
+  /** Why trainings broke down. */
+  get troubles(): string[] {
+    return this.runs.flatMap(({ spec, training }) => {
+      const ended = training?.value.ended ?? 'not trained';
+      return ended === 'completed' ? [] : [`seed ${spec.seed}: ${ended}`];
+    });
+  }
+}
+
+const VERDICTS = { no_sign: 'no sign', suspected: 'suspected', evident: 'evident' } as const;
+const GRAVITY = ['evident', 'suspected', 'not assessed', 'no sign'] as const;
+
+/** The cells of a study, architecture by architecture, in the order of the profile. */
+export function cellsOf({ architectures, objectives }: Profile, runs: readonly RunRecord[]): StudyCell[] {
+  return architectures.flatMap((architecture) =>
+    objectives.map(
+      ({ label }) =>
+        new StudyCell(
+          architecture,
+          label,
+          runs.filter(({ spec }) => spec.architecture === architecture && spec.label === label),
+        ),
+    ),
+  );
+}
+
+/** Every radius of every ball. */
+export function radiiOf({ balls }: Profile): Radius[] {
+  return balls.flatMap(({ norm, epsilons }) => epsilons.map((epsilon) => ({ norm, epsilon })));
+}
+
+/** The largest radius of the main ball. */
+export function mainRadius({ balls: [{ norm, epsilons }] }: Profile): Radius {
+  return { norm, epsilon: epsilons.at(-1) ?? 0 };
+}
+
+function isAt(cell: { readonly norm: string; readonly epsilon: number }, { norm, epsilon }: Radius): boolean {
+  return cell.norm === norm && cell.epsilon === epsilon;
+}

@@ -1,0 +1,87 @@
+import { holdOut } from '@jsigr/datasets';
+import { measure } from './measure.ts';
+import { allOf } from './outcomes.ts';
+import type { Recipe, StudyObjective } from './profile.ts';
+import type { Robustness, RunSpec, TransferRecord } from './record.ts';
+import type { Samples, StudyContext } from './study-context.ts';
+import { HELD_OUT, type TrainedRun, trainRun } from './training.ts';
+import { cleanOutcomes, craftExamples, transferredTo } from './transfer.ts';
+
+/** What became of one candidate. */
+export interface Trial {
+  readonly recipe: Recipe;
+  /** Held-out accuracy without attack, 0..1. */
+  readonly clean: number;
+  /** Held-out accuracy under the examples of every source, at the largest radius of the main ball. */
+  readonly transferred: number;
+  readonly chosen: boolean;
+}
+
+/**
+ * Tries the recipes of an objective on held-out training images and takes the one with the best transferred robust accuracy among those whose clean accuracy
+ * is within the tolerance of the best. One recipe is taken as it is. Test images decide nothing.
+ */
+export async function choose(
+  context: StudyContext,
+  row: StudyObjective,
+  sources: readonly TrainedRun[],
+): Promise<{ readonly recipe: Recipe; readonly trials: readonly Trial[] }> {
+  const { profile, log } = context;
+  const { choice } = profile;
+  if (!choice || row.recipes.length === 1) return { recipe: row.recipes[0], trials: [] };
+  const judged: Omit<Trial, 'chosen'>[] = [];
+  for (const [i, recipe] of row.recipes.entries()) {
+    const spec: RunSpec = {
+      id: `choice-${idOf(row.label)}-${i + 1}`,
+      label: row.label,
+      architecture: choice.architecture,
+      objective: row.objective,
+      settings: recipe.settings,
+      noise: recipe.noise ?? 0,
+      epochs: choice.epochs,
+      seed: choice.seed,
+    };
+    const { clean, sources: under } = await tried(context, spec, sources);
+    const robust = allOf(Object.values(under).flatMap((cells) => cells.map((cell) => cell.robust)));
+    const [accuracy, transferred] = [clean.yes / clean.total, robust.yes / robust.total];
+    judged.push({ recipe, clean: accuracy, transferred });
+    log(`${spec.id}: held-out ${percent(accuracy)}, transferred ${percent(transferred)}`);
+  }
+  const least = Math.max(...judged.map(({ clean }) => clean)) - choice.tolerance;
+  const allowed = judged.filter(({ clean }) => clean >= least);
+  const best = allowed.reduce((one, other) => (other.transferred > one.transferred ? other : one));
+  return { recipe: best.recipe, trials: judged.map((trial) => ({ ...trial, chosen: trial === best })) };
+}
+
+/** A candidate under the examples of the sources of other architectures, on images that it was not trained on. */
+async function tried(context: StudyContext, spec: RunSpec, sources: readonly TrainedRun[]): Promise<TransferRecord> {
+  const { record, model } = await trainRun(context, spec);
+  const [ball] = context.profile.balls;
+  const largest = { ...ball, epsilons: ball.epsilons.slice(-1) };
+  const others = sources.filter((source) => source.record.spec.architecture !== spec.architecture);
+  const samples = heldOutSamples(context, spec.seed);
+  const parts = [others.map(({ weights }) => weights), largest, samples.indices];
+  return measure(context, record, 'transfer', parts, async () => {
+    const target = await model();
+    const found: [string, readonly Robustness[]][] = [];
+    for (const source of others) {
+      const crafted = await craftExamples(context, await source.model(), samples, [largest]);
+      found.push([source.record.spec.architecture, await transferredTo(context, target, samples, crafted)]);
+    }
+    return { clean: await cleanOutcomes(context, target, samples), sources: Object.fromEntries(found) };
+  });
+}
+
+function heldOutSamples({ profile, dataset }: StudyContext, seed: number): Samples {
+  const { held } = holdOut(dataset.train, HELD_OUT, seed);
+  return { split: dataset.train, indices: [...held.subarray(0, profile.choice?.samples ?? 0)] };
+}
+
+export function idOf(label: string): string {
+  return label
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

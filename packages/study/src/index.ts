@@ -1,0 +1,3 @@
+export type { Ball, Profile, Recipe, StudyObjective } from './profile.ts';
+export { profiles, type StudyProfile } from './profiles.ts';
+export { type ReproduceOptions, reproduce } from './reproduce.ts';

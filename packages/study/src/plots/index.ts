@@ -1,0 +1,2 @@
+export { type IntervalRow, type Intervals, intervalPlot } from './intervals.ts';
+export { type Scatter, type ScatterAxis, type ScatterPoint, scatterPlot } from './scatter.ts';

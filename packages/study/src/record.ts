@@ -1,0 +1,97 @@
+import type { MaskingAssessment } from '@jsigr/attacks';
+import type { Outcomes } from './outcomes.ts';
+
+/** All that determines the weights of a model of a study. */
+export interface RunSpec {
+  /** Name of its file. */
+  readonly id: string;
+  readonly label: string;
+  readonly architecture: string;
+  readonly objective: string;
+  readonly settings: Readonly<Record<string, string | number | boolean>>;
+  readonly noise: number;
+  readonly epochs: number;
+  readonly seed: number;
+}
+
+export interface EpochRecord {
+  readonly epoch: number;
+  readonly seconds: number;
+  readonly maskSeconds: number;
+  readonly trainLoss: number;
+  readonly heldOutAccuracy: number;
+}
+
+export interface TrainingRecord {
+  readonly epochs: readonly EpochRecord[];
+  /** `completed`, or why training broke down; then the last good checkpoint was kept. */
+  readonly ended: string;
+  /** sha256 of the weights; empty where there is no checkpoint at all. */
+  readonly weights: string;
+  readonly engine: string;
+}
+
+/** Samples that stay correctly classified within a ball. */
+export interface Robustness {
+  readonly norm: string;
+  readonly epsilon: number;
+  readonly robust: Outcomes;
+}
+
+export interface WhiteBoxRecord {
+  readonly clean: Outcomes;
+  readonly cells: readonly Robustness[];
+  readonly masking: 'not assessed' | MaskingAssessment;
+  readonly seconds: number;
+}
+
+export interface TransferRecord {
+  readonly clean: Outcomes;
+  /** By the source's architecture. */
+  readonly sources: Readonly<Record<string, readonly Robustness[]>>;
+}
+
+export interface CorruptionRecord {
+  readonly name: string;
+  readonly severity: number;
+  readonly correct: Outcomes;
+}
+
+/** Mean and standard deviation over the samples. */
+export interface Moments {
+  readonly count: number;
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/** Of one saliency method. `mass` and `rank` only where the data have masks. */
+export interface ExplanationRecord {
+  readonly method: string;
+  readonly mass?: Moments;
+  readonly rank?: Moments;
+  readonly insertion: Moments;
+  readonly deletion: Moments;
+  readonly sparseness: Moments;
+  readonly stability: Moments;
+}
+
+/** What can be measured of a trained model. */
+export interface Measures {
+  readonly whiteBox: WhiteBoxRecord;
+  readonly transfer: TransferRecord;
+  readonly corruption: readonly CorruptionRecord[];
+  readonly explanation: readonly ExplanationRecord[];
+}
+
+/** One model as a file: what it is, how it was trained, what was measured. Each part knows what it depends on, and is made again when that changes. */
+export interface RunRecord {
+  readonly spec: RunSpec;
+  readonly training?: Kept<TrainingRecord>;
+  readonly measures: { readonly [Name in keyof Measures]?: Kept<Measures[Name]> };
+}
+
+export interface Kept<Value> {
+  /** Digest of all that the value depends on. */
+  readonly key: string;
+  readonly value: Value;
+}

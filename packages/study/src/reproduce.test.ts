@@ -1,0 +1,151 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeDataset, glyphs } from '@jsigr/datasets';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Profile } from './profile.ts';
+import { reproduce } from './reproduce.ts';
+
+// The whole of a study in seconds: two objectives, one of which has a choice.
+const profile: Profile = {
+  name: 'tiny',
+  dataset: 'glyphs',
+  images: 160,
+  epochs: 2,
+  batchSize: 16,
+  learningRate: 1e-3,
+  augmentation: { cropPadding: 0, flip: false },
+  architectures: ['mlp'],
+  sources: ['smallcnn', 'mlp'],
+  objectives: [
+    { label: 'standard', objective: 'standard', recipes: [{ settings: {} }] },
+    {
+      label: 'J-SIGR',
+      objective: 'jsigr',
+      recipes: [{ settings: { gradientWeight: 1 } }, { settings: { gradientWeight: 2 }, noise: 0.1 }],
+    },
+  ],
+  seeds: [1],
+  balls: [{ norm: 'linf', epsilons: [0.02, 0.1] }],
+  attack: 'smoke',
+  samples: { attacked: 16, transferred: 32, explained: 8 },
+  methods: ['gradient'],
+  target: 0.1,
+  choice: { architecture: 'mlp', epochs: 1, seed: 101, samples: 8, tolerance: 1 },
+};
+const files = encodeDataset(glyphs({ variant: 'gray28', seed: 1, train: 200, test: 40 }));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'jsigr-study-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function study(name: string, log: (line: string) => void = () => {}, signal?: AbortSignal) {
+  const out = join(folder, name);
+  const written = await reproduce({
+    profile,
+    quick: false,
+    files,
+    digest: '0123456789abcdef',
+    out,
+    work: join(out, 'work'),
+    command: 'jsigr reproduce tiny',
+    compute: { threads: 1 },
+    log,
+    ...(signal ? { signal } : {}),
+  });
+  const page = await readFile(join(out, 'tiny.md'), 'utf8');
+  const raw = join(out, 'tiny');
+  const records = Object.fromEntries(
+    await Promise.all(
+      (await readdir(raw)).map(async (file) => [file, JSON.parse(await readFile(join(raw, file), 'utf8'))] as const),
+    ),
+  );
+  return { out, written, page, records };
+}
+
+/** What must not differ between two studies: everything but the times. */
+function withoutTimes(records: Record<string, { training: { value: { weights: string } }; measures: object }>) {
+  return Object.entries(records).map(([file, { training, measures }]) => {
+    const text = JSON.stringify([training.value.weights, measures]);
+    return [file, text.replaceAll(/"seconds":[\d.e-]+/g, '')];
+  });
+}
+
+describe('a study', () => {
+  let whole: Awaited<ReturnType<typeof study>>;
+  beforeAll(async () => {
+    whole = await study('whole');
+  }, 120_000);
+
+  test('writes its page, its plots and a raw result for each model', () => {
+    expect(whole.written.map((path) => path.slice(whole.out.length + 1))).toEqual([
+      'tiny.md',
+      'tiny-accuracy.svg',
+      'tiny-cost.svg',
+      'tiny-relevance-gradient.svg',
+    ]);
+    expect(Object.keys(whole.records).sort()).toEqual(
+      ['choice-j-sigr-1', 'choice-j-sigr-2', 'mlp-j-sigr-1', 'mlp-standard-1', 'source-mlp', 'source-smallcnn'].map(
+        (id) => `${id}.json`,
+      ),
+    );
+  });
+
+  test('measures all of it, and no robust accuracy is above the clean one or rises with the radius', () => {
+    for (const architecture of ['mlp-j-sigr-1', 'mlp-standard-1']) {
+      const { whiteBox, transfer, corruption, explanation } = whole.records[`${architecture}.json`].measures;
+      const [near, far] = whiteBox.value.cells.map((cell: { robust: { yes: number } }) => cell.robust.yes);
+      expect(whiteBox.value.clean.yes).toBeGreaterThanOrEqual(near);
+      expect(near).toBeGreaterThanOrEqual(far);
+      for (const cells of Object.values<{ robust: { yes: number } }[]>(transfer.value.sources))
+        expect(cells[0]?.robust.yes).toBeGreaterThanOrEqual(cells[1]?.robust.yes ?? 99);
+      expect(corruption.value).toHaveLength(6);
+      expect(explanation.value[0]).toMatchObject({ method: 'gradient', mass: { count: 8 }, stability: { count: 8 } });
+    }
+  });
+
+  test('has a verdict on masked gradients beside every robust accuracy', () => {
+    for (const title of ['## Robust accuracy', '## J-SIGR beside', '## Transferred']) {
+      const table = whole.page
+        .slice(whole.page.indexOf(title))
+        .split('\n')
+        .filter((line) => line.startsWith('|'));
+      expect(table[0]?.split('|').at(-2)?.trim()).toBe('masking');
+      expect(table[2]).toMatch(/(no sign|suspected|evident)[^|]* \|$/);
+    }
+    expect(whole.page).toContain('masking: not assessed'); // of the choice
+    expect(whole.page).not.toContain('NaN');
+  });
+
+  test('chooses on held-out images, and says what it chose from', () => {
+    expect(whole.page.match(/\| chosen \|/g)).toHaveLength(1);
+    expect(whole.page).toContain('| J-SIGR | gradientWeight=2 | 0.1 |');
+  });
+
+  test('goes on where it was interrupted, to the same results', async () => {
+    const stopping = new AbortController();
+    let lines = 0;
+    const interrupted = study('parts', () => ++lines === 6 && stopping.abort(new Error('enough')), stopping.signal);
+    await expect(interrupted).rejects.toThrow('enough');
+    const again: string[] = [];
+    const { records } = await study('parts', (line) => again.push(line));
+    expect(withoutTimes(records)).toEqual(withoutTimes(whole.records));
+  });
+
+  test('is not made again when it is there: only what changed is', async () => {
+    await rm(join(whole.out, 'work'), { recursive: true });
+    await rm(join(whole.out, 'tiny.md'));
+    // All weights are gone, and one measurement: nothing but that model is trained again.
+    const path = join(whole.out, 'tiny', 'mlp-standard-1.json');
+    const record = whole.records['mlp-standard-1.json'];
+    await writeFile(path, JSON.stringify({ ...record, measures: { ...record.measures, corruption: undefined } }));
+    const lines: string[] = [];
+    const { records } = await study('whole', (line) => lines.push(line));
+    expect(records).toEqual(whole.records);
+    expect(lines.filter((line) => line.includes('trained again'))).toEqual([
+      'mlp-standard-1: its weights are not here, they are trained again',
+    ]);
+  });
+});

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
+import { type Checkpoint, encodeCheckpoint } from '@jsigr/models';
+import type { EpochRecord, RunRecord, RunSpec, TrainingRecord } from './record.ts';
+import { keyOf } from './store.ts';
+import { classifierOf, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
+
+/** Part of the training images that no run is trained on. */
+export const HELD_OUT = 0.05;
+
+/** How a run of the study is trained. */
+export function configOf({ profile }: StudyContext, spec: RunSpec): TrainingConfig {
+  const { architecture, objective, settings, noise, epochs, seed } = spec;
+  return {
+    architecture,
+    objective: { name: objective, settings: { ...settings } },
+    optimizer: { name: 'adam', settings: { learningRate: profile.learningRate } },
+    schedule: { name: 'cosine' },
+    epochs,
+    batchSize: profile.batchSize,
+    seed,
+    heldOutFraction: HELD_OUT,
+    augmentation: { ...profile.augmentation, noise },
+  };
+}
+
+/** A run that is trained: its record, and its model, which is loaded (or made again) when it is asked for. */
+export interface TrainedRun {
+  readonly record: RunRecord;
+  readonly weights: string;
+  readonly model: () => Promise<TrainedModel>;
+}
+
+/**
+ * Trains a run, goes on with it where it was interrupted, or takes it as it is in the store.
+ */
+export async function trainRun(context: StudyContext, spec: RunSpec): Promise<TrainedRun> {
+  const { store, profile, digest } = context;
+  const config = configOf(context, spec);
+  const key = keyOf(config, digest, profile.images);
+  const known = await store.read(spec);
+  const kept = known.training?.key === key ? known.training.value : undefined;
+  const finished = (record: RunRecord, training: TrainingRecord): TrainedRun => ({
+    record,
+    weights: training.weights,
+    model: () => opened(context, spec, training, config),
+  });
+  if (kept?.ended) return finished(known, kept);
+  // A checkpoint of another recipe is worth nothing.
+  if (!kept) await store.forget(spec.id);
+  const value = await trained(context, spec, config, async (training) =>
+    store.write({ spec, training: { key, value: training }, measures: {} }),
+  );
+  const record = { spec, training: { key, value }, measures: {} };
+  await store.write(record);
+  return finished(record, value);
+}
+
+/** The weights of a finished run: where only its record was kept they are made again, bit for bit on the same engine. */
+async function opened(
+  context: StudyContext,
+  spec: RunSpec,
+  { weights }: TrainingRecord,
+  config: TrainingConfig,
+): Promise<TrainedModel> {
+  const { store, log } = context;
+  let checkpoint = await store.checkpoint(spec.id);
+  if (!checkpoint || digestOf(checkpoint) !== weights) {
+    log(`${spec.id}: its weights are not here, they are trained again`);
+    await store.forget(spec.id);
+    const again = await trained(context, spec, config, async () => {});
+    checkpoint = await store.checkpoint(spec.id);
+    if (!checkpoint) throw new Error(`${spec.id} has no checkpoint: ${again.ended}`);
+  }
+  return { spec, classifier: classifierOf(checkpoint, spec.id) };
+}
+
+async function trained(
+  context: StudyContext,
+  spec: RunSpec,
+  config: TrainingConfig,
+  note: (training: TrainingRecord) => Promise<void>,
+): Promise<TrainingRecord> {
+  const { engine, dataset, digest, store } = context;
+  const resume = await store.checkpoint(spec.id);
+  const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
+  let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= (resume?.epoch ?? 0));
+  let weights = resume ? digestOf(resume) : '';
+  const { engine: name, threads } = engine.info;
+  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, engine: `${name}, ${threads} threads` });
+  const options = {
+    run: spec.id,
+    datasetDigest: digest,
+    ...(resume ? { resume } : {}),
+    ...withSignal(context),
+  };
+  try {
+    for await (const event of train(engine, config, dataset, options)) {
+      if (event.type === 'epoch') {
+        const { epoch, seconds, maskSeconds, trainLoss, heldOutAccuracy = 0 } = event;
+        epochs = [...epochs, { epoch, seconds, maskSeconds, trainLoss, heldOutAccuracy }];
+      } else if (event.type === 'checkpoint') {
+        await store.keep(spec.id, event.checkpoint);
+        weights = digestOf(event.checkpoint);
+        await note(record(''));
+      }
+    }
+  } catch (error) {
+    // What diverges or overfits is a finding; its last good checkpoint has been kept.
+    if (error instanceof TrainingError && error.step !== undefined) return record(error.message);
+    throw error;
+  }
+  return record('completed');
+}
+
+function digestOf(checkpoint: Checkpoint): string {
+  const weights = encodeCheckpoint(checkpoint)['weights.safetensors'] ?? new Uint8Array();
+  return createHash('sha256').update(weights).digest('hex');
+}
+
+/** Mean seconds of an epoch, making the masks included. */
+export function secondsPerEpoch({ epochs }: TrainingRecord): number {
+  return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / Math.max(1, epochs.length);
+}
+
+/** Seconds until the held-out accuracy first reached a target; undefined: it never did. */
+export function secondsTo({ epochs }: TrainingRecord, target: number): number | undefined {
+  const at = epochs.findIndex(({ heldOutAccuracy }) => heldOutAccuracy >= target);
+  return at < 0 ? undefined : epochs.slice(0, at + 1).reduce((sum, { seconds }) => sum + seconds, 0);
+}
