@@ -460,6 +460,17 @@ describe('a loop', () => {
     expect((await gateway.pool.attacker()).following).toMatchObject({ run: run.name });
   });
 
+  test('asks for no attacker before it has a trainer: both may need the only GPU', async () => {
+    gateway.pool.refused.set('trainer', 'never');
+    const plan = EvaluationPlan.fromPartial({ attacks: [{ attack: 'fgsm', epsilons: [0.1] }], samples: 5 });
+    const run = await create(TrainingSpec.fromPartial({ ...looped, loop: { enabled: true, plan } }));
+    await gateway.pool.changed.until(() => gateway.pool.asked.length > 0);
+    gateway.pool.refused.delete('trainer');
+    gateway.pool.changed.notify();
+    expect((await gateway.pool.attacker()).following).toMatchObject({ run: run.name });
+    expect(gateway.pool.asked).toEqual(['trainer', 'attacker']);
+  });
+
   test('ends without its attacker when that never comes', async () => {
     trainSurrogatesAtOnce(await gateway.checkpoint(7));
     gateway.pool.refused.set('attacker', 'never');

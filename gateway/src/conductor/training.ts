@@ -73,7 +73,6 @@ async function attempt(run: StoredRun, conducted: Conducted, surrogates: Surroga
   const loop = spec.loop && new Loop(conducted, surrogates);
   await loop?.prepare();
   await journal.starting('waiting for a trainer');
-  const attacker = loop?.acquire();
   const { trainer: alone, trainerInLoop } = means.threads;
   const threads = loop?.problem === undefined && loop ? trainerInLoop : alone;
   try {
@@ -85,7 +84,8 @@ async function attempt(run: StoredRun, conducted: Conducted, surrogates: Surroga
       signal: AbortSignal.any([signal, means.closing]),
     };
     await withWorker(means.pool, 'trainer', acquiring, async (trainer) => {
-      await attacker;
+      // Not before: an attacker that has the only GPU would keep it from the trainer for ever.
+      await loop?.acquire();
       await train(trainer, run, conducted, loop);
     });
   } finally {
