@@ -8,7 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TokenFile } from './access/tokens.ts';
 import { findGateway } from './find-gateway.ts';
 import { startGateway } from './start-gateway.ts';
-import { OPENING_MS } from './store/testing.ts';
+import { openPglite } from './store/database.ts';
+import { migrate, migrations } from './store/migrations.ts';
+import { OPENING_MS, writeAs } from './store/testing.ts';
 
 let root: string;
 beforeAll(async () => {
@@ -49,6 +51,29 @@ describe('a gateway', () => {
       expect(again.httpAddress).toBeUndefined();
       expect(await findGateway(directory)).toMatchObject({ grpcAddress: again.grpcAddress, pid: process.pid });
       await again.close();
+    },
+    OPENING_MS,
+  );
+
+  test(
+    'opens the data directory that the version before left, with everything there',
+    async () => {
+      const directory = join(root, 'older');
+      const version = migrations.length - 1;
+      const { kysely, close } = await openPglite(join(directory, 'db'));
+      await migrate(kysely, migrations.slice(0, version));
+      await writeAs(version, kysely);
+      await close();
+      const gateway = await startGateway(options(directory));
+      const get = async (path: string) => (await fetch(`http://${gateway.httpAddress}/v1/${path}`)).json();
+      expect(await get('trainingRuns/old')).toMatchObject({
+        trainingRun: { displayName: 'mine', lastSequence: expect.any(Number) },
+      });
+      expect(await get('models')).toMatchObject({ models: [{ name: 'models/aa' }] });
+      expect(await get('datasets')).toMatchObject({
+        datasets: expect.arrayContaining([expect.objectContaining({ name: 'datasets/mnist' })]),
+      });
+      await gateway.close();
     },
     OPENING_MS,
   );

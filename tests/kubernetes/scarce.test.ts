@@ -46,6 +46,29 @@ describe.skipIf(skipped('full'))('one GPU for everything', () => {
   );
 
   test(
+    'a shard that was done before the gateway was killed is not attacked again',
+    async () => {
+      const { bestModel: model } = await ended('jtrain/looped');
+      const longer = [{ name: 'pgd', epsilons: ['0.1'], settings: { steps: 60 } }];
+      await apply('RobustnessEvaluation', 'interrupted', { model, attacks: longer, samples: 256, shards: 2 });
+      const ofIt = '-l jsigr.dev/resource=interrupted';
+      await cluster.until(
+        `pods ${ofIt}`,
+        ({ items }) => items.some(({ status }: { status: { phase: string } }) => status.phase === 'Succeeded'),
+        ENDED_MS,
+      );
+      await cluster.stopGateway('SIGKILL');
+      await cluster.startGateway();
+      const { state, conditions } = await ended('jeval/interrupted');
+      expect([state, conditions.at(-1).message]).toEqual(['Succeeded', 'attacked 256 samples']);
+      const events = await cluster.get('events --field-selector=involvedObject.name=interrupted');
+      const messages = events.items.map(({ message }: { message: string }) => message);
+      expect(messages).toContain('goes on; 1 of 2 shards are done');
+    },
+    ENDED_MS,
+  );
+
+  test(
     'a run whose Job is past its deadline fails, and says so, once',
     async () => {
       await cluster.templates({}, { activeDeadlineSeconds: 12 });

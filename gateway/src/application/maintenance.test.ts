@@ -53,6 +53,8 @@ onEachDatabase((database) => {
         ledger: await put('ledgers', 'of a report'),
         matrix: await put('ledgers', 'of a transfer matrix'),
         unfinished: await put('ledgers', 'that an evaluation goes on from'),
+        shard: await put('ledgers', 'of a shard that is done'),
+        shardState: await put('states', 'of a shard that goes on'),
         dataset: await put('datasets', 'listed'),
         examples: await put('examples', 'for the next epoch'),
         model: await put('models', 'always'),
@@ -70,6 +72,10 @@ onEachDatabase((database) => {
       const matrix = TransferMatrix.fromPartial({ ledger: kept.matrix });
       await store.runs.append(active.id, { $case: 'transferMatrixReported', value: matrix });
       await store.runs.create({ kind: 'evaluation', spec: { plan: { resumeLedger: kept.unfinished } } });
+      const shared = await store.runs.create({ kind: 'evaluation', spec: {} });
+      await store.runs.keepPart(shared.id, 0, { report: { ledger: kept.shard } });
+      const ofShard = { kind: 'states', digest: kept.shardState, step: 1 } as const;
+      await store.runs.keepPart(shared.id, 1, { resumePoint: ofShard });
       const trainedWith = RobustnessReport.fromPartial({ ledger: kept.ledger, trainingExamples: gone.examples });
       await store.runs.append(ended.id, { $case: 'robustnessReported', value: trainedWith });
       await store.runs.append(ended.id, {
@@ -102,6 +108,8 @@ onEachDatabase((database) => {
         ['ledgers', kept.ledger],
         ['ledgers', kept.matrix],
         ['ledgers', kept.unfinished],
+        ['ledgers', kept.shard],
+        ['states', kept.shardState],
         ['datasets', kept.dataset],
         ['examples', kept.examples],
         ['models', kept.model],

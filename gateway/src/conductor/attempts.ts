@@ -40,7 +40,8 @@ export async function withRetries(
     const isInterruption = interruptions > 0 && interruptions <= INTERRUPTIONS;
     const isFault = reason !== 'RUN_HANDED_BACK' && !isInterruption;
     if (isFault && current.retriesInPlace >= means.retries) throw givenUp(error, current, means.retries);
-    current = await patiently(() => journal.again(`${inWords(error)}; ${whence(current)}`, isFault), signal);
+    const begun = current.resumePoint !== undefined || (await patiently(() => journal.parts(), signal)).size > 0;
+    current = await patiently(() => journal.again(`${inWords(error)}; ${whence(current, begun)}`, isFault), signal);
     const times = isInterruption ? interruptions : current.retriesInPlace;
     const delay = DELAYS_MS[Math.min(times, DELAYS_MS.length) - 1];
     if (isFault || isInterruption)
@@ -60,9 +61,9 @@ export async function patiently<T>(work: () => Promise<T>, signal: AbortSignal):
   }
 }
 
-function whence({ resumePoint, kind }: StoredRun): string {
-  if (!resumePoint) return 'it begins again';
-  return kind === 'training' ? `it goes on from step ${resumePoint.step}` : 'it goes on from its ledger';
+function whence({ resumePoint, kind }: StoredRun, begun: boolean): string {
+  if (!begun) return 'it begins again';
+  return kind === 'training' ? `it goes on from step ${resumePoint?.step}` : 'it goes on from its ledger';
 }
 
 function givenUp(error: unknown, { retries }: StoredRun, allowed: number): JsigrError {

@@ -11,7 +11,7 @@ import { invalidArgument } from '@jsigr/service';
 import { needsSurrogates } from '../application/evaluation-plan.ts';
 import { digestOf } from '../application/models.ts';
 import { idOf } from '../application/names.ts';
-import { runName, type StoredRun } from '../store/run-rows.ts';
+import { type RunPart, runName, type StoredRun } from '../store/run-rows.ts';
 import type { Worker } from '../workers/pool.ts';
 import { withRetries } from './attempts.ts';
 import type { Journal } from './journal.ts';
@@ -39,7 +39,6 @@ export async function conductEvaluation(
 ): Promise<void> {
   const { model: modelName, dataset: datasetName, plan, shards } = EvaluationSpec.fromJSON(run.spec);
   if (!plan) throw invalidArgument('spec.plan', 'is missing');
-  const found = new Map<number, RobustnessReport>();
   await withRetries(run, journal, means, signal, async (current) => {
     await journal.starting('waiting for the dataset');
     // Its report was written, and its end was not.
@@ -49,7 +48,7 @@ export async function conductEvaluation(
     }
     const model = await means.models.byName(modelName);
     const dataset = await means.datasets.byId(idOf('datasets', datasetName));
-    await attempt(current, { model, dataset, plan, count: shards || 1, found }, journal, means, signal);
+    await attempt(current, { model, dataset, plan, count: shards || 1 }, journal, means, signal);
   });
 }
 
@@ -62,10 +61,11 @@ async function attempt(
 ): Promise<void> {
   // An attacker that is cut off has kept its ledger: there is nothing that it would have to hand back.
   const signal = AbortSignal.any([runSignal, means.closing]);
-  const { model, dataset, plan, count, found } = attacked;
+  const { model, dataset, plan, count } = attacked;
   const surrogateDigests = await surrogatesOf(attacked, journal, means, signal);
   await journal.starting('waiting for an attacker');
   const name = runName(run);
+  const parts = await journal.parts();
   const threads = Math.max(1, Math.floor(means.threads.attacker / count));
   const report = await attackInShards({
     pool: means.pool,
@@ -79,12 +79,13 @@ async function attempt(
       resume: run.resumePoint,
     }),
     count,
-    found,
+    parts,
     wanted: { run: name, labels: run.labels, threads, onWaiting: journal.waiting('attacker') },
-    onStarted: started(run, journal),
+    onStarted: started(whence(run, parts, count), journal),
     onProgress: (value) =>
       journal.add({ $case: 'evaluationProgress', value }, { progress: EvaluationProgress.toJSON(value) }),
     onResumePoint: (point) => journal.keep(point),
+    onPart: (index, part) => journal.keepPart(index, part),
     togetherMs: means.togetherMs,
     signal,
   });
@@ -99,7 +100,7 @@ function end({ cleanAccuracy }: RobustnessReport, journal: Journal): Promise<voi
 }
 
 /** Writes down each attacker that begins, one after another; the run belongs to the newest of them, and runs since the first. */
-function started(run: StoredRun, journal: Journal): (worker: Worker) => Promise<void> {
+function started(from: string, journal: Journal): (worker: Worker) => Promise<void> {
   let newest = 0;
   let before = Promise.resolve();
   const note = async (worker: Worker) => {
@@ -109,7 +110,7 @@ function started(run: StoredRun, journal: Journal): (worker: Worker) => Promise<
       await journal.claim(worker);
     }
     await journal.worker('attacker', worker.address, 'started');
-    if (isFirst) await journal.running(run.resumePoint ? `goes on after ${run.resumePoint.step} units of work` : '');
+    if (isFirst) await journal.running(from);
   };
   return (worker) => {
     const noted = before.then(() => note(worker));
@@ -118,14 +119,19 @@ function started(run: StoredRun, journal: Journal): (worker: Worker) => Promise<
   };
 }
 
+/** From where it goes on, in words; empty: from its beginning. */
+function whence({ resumePoint }: StoredRun, parts: ReadonlyMap<number, RunPart>, count: number): string {
+  if (count === 1) return resumePoint ? `goes on after ${resumePoint.step} units of work` : '';
+  const done = [...parts.values()].filter(({ report }) => report !== undefined).length;
+  return parts.size > 0 ? `goes on; ${done} of ${count} shards are done` : '';
+}
+
 interface Attacked {
   readonly model: Model;
   readonly dataset: Dataset;
   readonly plan: NonNullable<EvaluationSpec['plan']>;
   /** Attackers that share the samples. */
   readonly count: number;
-  /** What the shards that have ended found, kept from one attempt to the next. */
-  readonly found: Map<number, RobustnessReport>;
 }
 
 async function surrogatesOf(

@@ -8,7 +8,7 @@ import {
 } from '@jsigr/proto';
 import { type ArtefactStore, JsigrError, type Logger, type WorkerKindName } from '@jsigr/service';
 import type { Models } from '../application/models.ts';
-import type { EventPayload, JsonObject, ResumePoint, RunStore, StoredRun } from '../store/runs.ts';
+import type { EventPayload, JsonObject, ResumePoint, RunPart, RunStore, StoredRun } from '../store/runs.ts';
 import type { Worker } from '../workers/pool.ts';
 import type { History } from './history.ts';
 import type { Means } from './means.ts';
@@ -20,8 +20,8 @@ export class Journal {
   readonly #runs: RunStore;
   readonly #artefacts: ArtefactStore;
   #fence: { readonly fencingToken: number } | Record<string, never> = {};
-  /** What the run can go on from, where that is no result as well. */
-  #state: string | undefined;
+  /** What the run, or each of its parts, can go on from, where that is no result as well. */
+  readonly #states = new Map<number | 'run', string | undefined>();
   #isRunning = false;
 
   constructor({ runs, artefacts, logger }: Pick<Means, 'runs' | 'artefacts' | 'logger'>, run: StoredRun) {
@@ -29,7 +29,7 @@ export class Journal {
     this.logger = logger;
     this.#runs = runs;
     this.#artefacts = artefacts;
-    this.#state = stateOf(run.resumePoint);
+    this.#states.set('run', stateOf(run.resumePoint));
   }
 
   /** From now on the run is this worker's: whatever an earlier one still says is refused. */
@@ -81,7 +81,7 @@ export class Journal {
   async ended(state: RunState, reason: string): Promise<void> {
     this.logger.info({ run: this.id, state }, reason);
     await this.#runs.transition(this.id, state, reason, this.#fence);
-    await this.#replaceState(undefined);
+    for (const of of this.#states.keys()) await this.#replaceState(of, undefined);
   }
 
   /** @param workerSequence the worker's own number of the event */
@@ -91,9 +91,21 @@ export class Journal {
   }
 
   async keep({ kind, digest, step }: ResumePointMessage): Promise<void> {
-    const point = { kind: kind === 'states' ? 'states' : 'models', digest, step } as const;
+    const point = storedPoint({ kind, digest, step });
     await this.#runs.keepResumePoint(this.id, point, this.#fence);
-    await this.#replaceState(stateOf(point));
+    await this.#replaceState('run', stateOf(point));
+  }
+
+  /** What the attackers that share the run had come to, by their index. */
+  async parts(): Promise<Map<number, RunPart>> {
+    const parts = await this.#runs.parts(this.id);
+    for (const [index, { resumePoint }] of parts) this.#states.set(index, stateOf(resumePoint));
+    return parts;
+  }
+
+  async keepPart(index: number, part: RunPart): Promise<void> {
+    await this.#runs.keepPart(this.id, index, part, this.#fence);
+    await this.#replaceState(index, stateOf(part.resumePoint));
   }
 
   async worker(kind: WorkerKindName, address: string, change: string): Promise<void> {
@@ -101,12 +113,17 @@ export class Journal {
   }
 
   /** A state that nothing goes on from any more is removed; one that is left behind by a crash is found by `jsigr gc`. */
-  async #replaceState(digest: string | undefined): Promise<void> {
-    const [old, next] = [this.#state, digest];
-    this.#state = next;
+  async #replaceState(of: number | 'run', next: string | undefined): Promise<void> {
+    const old = this.#states.get(of);
+    this.#states.set(of, next);
     if (old && old !== next)
       await this.#artefacts.remove('states', old).catch((error) => this.logger.warn(error, 'a state was not removed'));
   }
+}
+
+/** As it is stored: `kind` is text in the contract. */
+export function storedPoint({ kind, digest, step }: ResumePointMessage): ResumePoint {
+  return { kind: kind === 'states' ? 'states' : 'models', digest, step };
 }
 
 function stateOf(point: ResumePoint | undefined): string | undefined {

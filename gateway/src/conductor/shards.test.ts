@@ -1,5 +1,5 @@
 import { AdversarialExample, CreateEvaluationRequest, RobustnessReport } from '@jsigr/proto';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
@@ -101,4 +101,54 @@ test('when one of them fails the others are stopped, and the reason is that of t
   expect(reasonOf(events)).toBe('the model is not finite');
   await gateway.pool.changed.until(() => gateway.pool.list().length === 0);
   expect(both.every(({ released }) => released?.discard)).toBe(true);
+});
+
+test('after a suspension each shard goes on from what it came to, and one that was done has no attacker any more', async () => {
+  const { conductor, pool } = gateway;
+  const keep = async (text: string) => (await gateway.artefacts.put('states', { 'a.json': Buffer.from(text) })).digest;
+  const id = await create(3);
+  const three = (await attackers(3)).sort((a, b) => shardOf(a) - shardOf(b));
+  const [early, late] = [await keep('early'), await keep('late')];
+  for (const [step, digest] of [early, late].entries())
+    three[2]?.say({ $case: 'resumePoint', value: { kind: 'states', digest, step } });
+  three[0]?.say(report({ ledger: 'ledger-0', examples: [example] }));
+  three[0]?.end();
+  await vi.waitFor(async () => {
+    expect(Object.fromEntries(await store.runs.parts(id))).toMatchObject({
+      0: { report: { ledger: 'ledger-0' } },
+      2: { resumePoint: { digest: late } },
+    });
+    // What nothing goes on from is not kept.
+    expect(await gateway.artefacts.has('states', early)).toBe(false);
+  });
+  await conductor.suspend('evaluation', id);
+  await vi.waitFor(async () => expect((await store.runs.get('evaluation', id)).reason).toMatch(/^suspended/));
+  await conductor.unsuspend('evaluation', id);
+
+  await pool.attacker(4);
+  const again = pool.attackers.slice(3).sort((a, b) => shardOf(a) - shardOf(b));
+  await vi.waitFor(() => expect(again.map(shardOf).sort()).toEqual([1, 2]));
+  again.sort((a, b) => shardOf(a) - shardOf(b));
+  expect(again.map(({ evaluating }) => evaluating?.resume?.digest)).toEqual([undefined, late]);
+  expect(pool.sharing.slice(3)).toEqual([
+    { index: 0, count: 2 },
+    { index: 1, count: 2 },
+  ]);
+  const [second, third] = again;
+  if (!second || !third) throw new Error('no attackers');
+  third.say(report({ ledger: 'ledger-2' }));
+  third.end();
+  second.say(report({ ledger: 'ledger-1' }));
+  second.evaluating = undefined;
+  second.end();
+  await second.changed.until(() => second.evaluating !== undefined);
+  expect(second.evaluating).toMatchObject({ shard: undefined, ledgerDigests: ['ledger-0', 'ledger-1', 'ledger-2'] });
+  const events = await gateway.events(id);
+  expect(words(events).at(-1)).toBe('SUCCEEDED');
+  const reasons = events.flatMap(({ payload }) => (payload?.$case === 'stateChanged' ? [payload.value.reason] : []));
+  expect(reasons).toContain('goes on; 1 of 3 shards are done');
+  const { report: found } = await gateway.application.evaluations.get({ name: `evaluations/${id}` }, LOCAL);
+  expect(found?.examples).toMatchObject([{ attack: 'fgsm' }]);
+  expect(await store.runs.parts(id)).toEqual(new Map());
+  await vi.waitFor(async () => expect(await gateway.artefacts.has('states', late)).toBe(false));
 });

@@ -1,21 +1,25 @@
-import type { EvaluateRequest, EvaluationProgress, ResumePoint, RobustnessReport } from '@jsigr/proto';
+import { type EvaluateRequest, type EvaluationProgress, type ResumePoint, RobustnessReport } from '@jsigr/proto';
 import { Condition, unavailable, unlessAborted } from '@jsigr/service';
 import { deferred } from '../deferred.ts';
+import type { RunPart } from '../store/runs.ts';
 import { type AcquireOptions, type Worker, type WorkerPool, withWorker } from '../workers/pool.ts';
 import { evaluate } from './attacker.ts';
+import { storedPoint } from './journal.ts';
 
 export interface Shards {
   readonly pool: WorkerPool;
   readonly request: EvaluateRequest;
   readonly count: number;
-  /** What shards found in an earlier attempt: they are not attacked again. */
-  readonly found: Map<number, RobustnessReport>;
+  /** What shards came to in an earlier attempt: what they found is not looked for again. */
+  readonly parts: ReadonlyMap<number, RunPart>;
   readonly wanted: Omit<AcquireOptions, 'shard' | 'signal'>;
   readonly onStarted: (worker: Worker) => Promise<void>;
   /** Progress of the whole. */
   readonly onProgress: (progress: EvaluationProgress) => Promise<void>;
-  /** What one attacker alone could go on from; shards begin again. */
+  /** What one attacker alone could go on from. */
   readonly onResumePoint: (point: ResumePoint) => Promise<void>;
+  /** What a shard has come to. */
+  readonly onPart: (index: number, part: RunPart) => Promise<void>;
   /** How long the first attacker stays idle while other shards wait for theirs, in milliseconds. */
   readonly togetherMs: number;
   readonly signal: AbortSignal;
@@ -30,12 +34,12 @@ async function attackAlone({ pool, request, wanted, onStarted, onProgress, onRes
 }
 
 /**
- * Has attackers share the samples. Each leaves a ledger; the first shard's attacker then makes the report from all ledgers, as if it had attacked alone.
+ * Has attackers share the samples. Each leaves a ledger; the first attacker then makes the report from all ledgers, as if it had attacked alone.
  * Where another shard still waits for an attacker some time after the first one is done, that one is given back: there may be fewer GPUs than shards.
  * @throws what went wrong with any of them, after the others were stopped; the signal's reason.
  */
 export async function attackInShards(shards: Shards): Promise<RobustnessReport> {
-  const { pool, count, found, wanted, onStarted, onProgress, togetherMs } = shards;
+  const { pool, count, parts: earlier, wanted, onStarted, onProgress, onPart, togetherMs } = shards;
   if (count === 1) return attackAlone(shards);
   const request = { ...shards.request, resume: undefined };
   const failed = new AbortController();
@@ -47,32 +51,40 @@ export async function attackInShards(shards: Shards): Promise<RobustnessReport> 
     const ledgerDigests = all.map(({ ledger }) => ledger);
     return whole(await reportBy(worker, { ...request, ledgerDigests }, {}, signal), all);
   };
-  let waiting = count - found.size;
+  /** Shards that are still to be attacked: only they need an attacker. */
+  const open: number[] = [];
+  for (const [index, part] of parts.entries()) {
+    const report = earlier.get(index)?.report;
+    if (report === undefined) open.push(index);
+    else part.resolve(RobustnessReport.fromJSON(report));
+    fractions[index] = report === undefined ? 0 : 1;
+  }
+  let waiting = open.length;
   const allHaveOne = new Condition();
-  /** What one shard found; of the first one the whole report, if its attacker stayed to make it. */
-  const attack = async (index: number) => {
-    const known = found.get(index);
-    if (known) return void parts[index]?.resolve(known);
-    const shard = { index, count };
+  /** @returns of the first one the whole report, if its attacker stayed to make it */
+  const attack = async (index: number, place: number) => {
+    const mine = { ...request, shard: { index, count }, resume: earlier.get(index)?.resumePoint };
     const tell = async (progress: EvaluationProgress) => {
       fractions[index] = progress.fraction;
       await onProgress({ ...progress, fraction: fractions.reduce((sum, each) => sum + each, 0) / count });
     };
+    const onResumePoint = (point: ResumePoint) => onPart(index, { resumePoint: storedPoint(point) });
+    const shard = { index: place, count: open.length };
     return withWorker(pool, 'attacker', { ...wanted, shard, signal }, async (worker) => {
       waiting--;
       allHaveOne.notify();
       await onStarted(worker);
-      const part = await reportBy(worker, { ...request, shard }, { onProgress: tell }, signal);
-      found.set(index, part);
+      const part = await reportBy(worker, mine, { onProgress: tell, onResumePoint }, signal);
+      await onPart(index, { report: RobustnessReport.toJSON(part) });
       parts[index]?.resolve(part);
-      if (index > 0) return undefined;
+      if (place > 0) return undefined;
       const stays = await allHaveOne.until(() => waiting === 0, { timeoutMs: togetherMs, signal });
       return stays ? merge(worker) : undefined;
     });
   };
   const ended = await Promise.allSettled(
-    fractions.map((_, index) =>
-      attack(index).catch((error) => {
+    open.map((index, place) =>
+      attack(index, place).catch((error) => {
         failed.abort(error);
         throw error;
       }),

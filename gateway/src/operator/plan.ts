@@ -106,12 +106,7 @@ function judgeRun({ spec, status }: Resource, run: StoredRun): Verdict | { reado
     return verdict(
       'Suspended',
       finding('Running', 'False', 'Suspended', 'spec.suspend is true'),
-      finding(
-        'Suspended',
-        'True',
-        'Suspended',
-        `spec.suspend is true; ${isSharded(run) ? 'its shards begin again when it goes on' : 'what was done so far is kept'}`,
-      ),
+      finding('Suspended', 'True', 'Suspended', 'spec.suspend is true; what was done so far is kept'),
     );
   const state = running[run.state] ?? 'Queued';
   const isRunning = state === 'Running';
@@ -158,8 +153,4 @@ function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(entries.map(([key, each]) => [key, sorted(each)]));
-}
-
-function isSharded({ spec }: StoredRun): boolean {
-  return Number((spec as { readonly shards?: number }).shards ?? 1) > 1;
 }

@@ -101,6 +101,18 @@ export const migrations: readonly Migration[] = [
     version: 5,
     statements: ['alter table runs add trace_parent text'],
   },
+  {
+    // What each of the attackers that share an evaluation has come to, while it goes on.
+    version: 6,
+    statements: [
+      `create table run_parts (
+        run text not null references runs (id),
+        part bigint not null,
+        content jsonb not null,
+        primary key (run, part)
+      )`,
+    ],
+  },
 ];
 
 /** Any number, the same in every process: two must not bring one database up to date at once. */

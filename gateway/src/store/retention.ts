@@ -46,10 +46,12 @@ export class RetentionStore {
 
 const queries = {
   states: sql`select resume_point ->> 'digest' as digest from runs
-    where resume_point ->> 'kind' = 'states' and state = any(${sql.val(activeStates)}::text[])`,
+    where resume_point ->> 'kind' = 'states' and state = any(${sql.val(activeStates)}::text[])
+    union select content #>> '{resumePoint,digest}' from run_parts`,
   ledgers: sql`select coalesce(payload #>> '{robustnessReported,ledger}', payload #>> '{transferMatrixReported,ledger}') as digest
     from run_events where jsonb_exists_any(payload, array['robustnessReported', 'transferMatrixReported'])
-    union select spec #>> '{plan,resumeLedger}' from runs where state = any(${sql.val(activeStates)}::text[])`,
+    union select spec #>> '{plan,resumeLedger}' from runs where state = any(${sql.val(activeStates)}::text[])
+    union select content #>> '{report,ledger}' from run_parts`,
   // Only training that goes on has a use for them.
   examples: sql`select payload #>> '{robustnessReported,trainingExamples}' as digest from run_events
     join runs on runs.id = run_events.run

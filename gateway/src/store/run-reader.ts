@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Database } from './database.ts';
 import { jsonText } from './json.ts';
 import { type Page, type PageRequest, pageOf, pageStart } from './paging.ts';
-import { runNotFound, type StoredRun, storedRun } from './run-rows.ts';
+import { type RunPart, runNotFound, type StoredRun, storedRun } from './run-rows.ts';
 import type { RunKind } from './schema.ts';
 import { activeStates } from './state-machine.ts';
 
@@ -116,6 +116,12 @@ export class RunReader {
       .limit(EVENTS_AT_ONCE)
       .execute();
     return rows.map(({ payload }) => RunEvent.fromJSON(payload));
+  }
+
+  /** What the workers that share a run have come to, by their index; empty once the run has ended. */
+  async parts(id: string): Promise<Map<number, RunPart>> {
+    const rows = await this.#kysely.selectFrom('run_parts').selectAll().where('run', '=', id).execute();
+    return new Map(rows.map(({ part, content }) => [Number(part), content as RunPart]));
   }
 
   get #kysely() {

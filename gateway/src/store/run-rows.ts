@@ -15,6 +15,13 @@ export interface ResumePoint {
   readonly step: number;
 }
 
+/** What one of the workers that share a run has come to: from where it goes on, or what it found. */
+export interface RunPart {
+  readonly resumePoint?: ResumePoint;
+  /** A RobustnessReport in protobuf's JSON. */
+  readonly report?: unknown;
+}
+
 /** Whom a run was given to. */
 export interface RunWorker {
   readonly id: string;

@@ -236,6 +236,7 @@ onEachDatabase((database) => {
         () => store.runs.append(id, progress(2), { fencingToken: 7 }),
         () => store.runs.transition(id, RUN_STATE_CANCELLED, '', { fencingToken: 7 }),
         () => store.runs.keepResumePoint(id, point, { fencingToken: 7 }),
+        () => store.runs.keepPart(id, 0, { resumePoint: point }, { fencingToken: 7 }),
         () => store.runs.claim(id, worker(7)),
       ])
         expect(await failure(write())).toMatchObject({ code: status.FAILED_PRECONDITION, reason: 'FENCED' });
@@ -254,6 +255,29 @@ onEachDatabase((database) => {
       const resumePoint = { kind: 'models', digest: 'aa', step: 5 } as const;
       await store.runs.append(id, progress(5), { resumePoint });
       expect(await again()).toMatchObject({ retries: 3, retriesInPlace: 1, resumePoint });
+    });
+  });
+
+  describe('a run that workers share', () => {
+    test('keeps what each has come to until it ends; coming further gives it new chances', async () => {
+      const { id } = await store.runs.create({ kind: 'evaluation', spec: {} });
+      await store.runs.transition(id, RUN_STATE_STARTING);
+      expect(await store.runs.parts(id)).toEqual(new Map());
+      const resumePoint = { kind: 'states', digest: 'aa', step: 5 } as const;
+      await store.runs.keepPart(id, 0, { resumePoint });
+      await store.runs.keepPart(id, 3, { resumePoint });
+      await store.runs.transition(id, RUN_STATE_STARTING, 'the attacker died', { retry: true });
+      const report = { ledger: 'bb' };
+      expect(await store.runs.keepPart(id, 3, { report })).toMatchObject({ retries: 1, retriesInPlace: 0 });
+      expect(await other.runs.parts(id)).toEqual(
+        new Map([
+          [0, { resumePoint }],
+          [3, { report }],
+        ]),
+      );
+      await store.runs.transition(id, RUN_STATE_CANCELLED);
+      expect(await store.runs.parts(id)).toEqual(new Map());
+      expect(await failure(store.runs.keepPart(id, 0, { resumePoint }))).toMatchObject({ reason: 'RUN_FINISHED' });
     });
   });
 

@@ -9,13 +9,21 @@ import { findRequest, keepRequest, type RequestId } from './request-ids.ts';
 import { messageOf, RunChanges, readMessage } from './run-changes.ts';
 import { RunFeeds } from './run-feed.ts';
 import { type EventPayload, RunReader } from './run-reader.ts';
-import { type JsonObject, newId, type ResumePoint, type RunWorker, type StoredRun, storedRun } from './run-rows.ts';
+import {
+  type JsonObject,
+  newId,
+  type ResumePoint,
+  type RunPart,
+  type RunWorker,
+  type StoredRun,
+  storedRun,
+} from './run-rows.ts';
 import { appendEvent, insertRun, type NewRow } from './run-statements.ts';
 import { DEFAULT_TENANT, type RunKind, type Tables } from './schema.ts';
 import { isFinal, mayFollow, stateName } from './state-machine.ts';
 
 export type { EventPayload } from './run-reader.ts';
-export type { JsonObject, ResumePoint, StoredRun } from './run-rows.ts';
+export type { JsonObject, ResumePoint, RunPart, StoredRun } from './run-rows.ts';
 
 export interface NewRun {
   /** Whose it is; `default` unless told. */
@@ -150,6 +158,7 @@ export class RunStore extends RunReader {
           `the run ${id} is ${stateName(run.state)} and cannot become ${stateName(to)}`,
         );
       const sequence = await this.#addEvent(transaction, run, time, payload);
+      if (isFinal(to)) await transaction.deleteFrom('run_parts').where('run', '=', id).execute();
       return updateRun(transaction, id, {
         state: to,
         reason,
@@ -192,6 +201,20 @@ export class RunStore extends RunReader {
     return this.#change(id, options, async (transaction, run) => {
       refuseFinished(run);
       return updateRun(transaction, id, besides(run, { resumePoint }));
+    });
+  }
+
+  /** Keeps what one of the workers that share the run has come to, in place of what there was. @throws as `append` */
+  async keepPart(id: string, part: number, content: RunPart, options: ChangeOptions = {}): Promise<StoredRun> {
+    return this.#change(id, options, async (transaction, run) => {
+      refuseFinished(run);
+      const value = jsonText(content);
+      await transaction
+        .insertInto('run_parts')
+        .values({ run: id, part, content: value })
+        .onConflict((conflict) => conflict.columns(['run', 'part']).doUpdateSet({ content: value }))
+        .execute();
+      return updateRun(transaction, id, { retries_in_place: 0 });
     });
   }
 

@@ -54,6 +54,13 @@ interface RunEventsTable {
   payload: Json;
 }
 
+interface RunPartsTable {
+  run: string;
+  part: number;
+  /** A RunPart. */
+  content: Json;
+}
+
 interface RequestIdsTable {
   tenant: string;
   kind: RunKind;
@@ -93,6 +100,7 @@ interface SequencesTable {
 export interface Tables {
   runs: RunsTable;
   run_events: RunEventsTable;
+  run_parts: RunPartsTable;
   request_ids: RequestIdsTable;
   models: ModelsTable;
   datasets: DatasetsTable;

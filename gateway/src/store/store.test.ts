@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { openPostgres } from './database.ts';
 import { migrate, migrations } from './migrations.ts';
 import { storeOn } from './store.ts';
-import { onEachDatabase, tickingClock } from './testing.ts';
+import { onEachDatabase, tickingClock, writeAs } from './testing.ts';
 
 onEachDatabase((database) => {
   describe('the store', () => {
@@ -34,43 +34,40 @@ onEachDatabase((database) => {
       await close();
     });
 
-    test('opens what the version before wrote, with everything there', async () => {
-      const opened = await database.open();
-      const { kysely } = opened;
-      await migrate(kysely, migrations.slice(0, 1));
-      // Rows as that version wrote them.
-      for (const statement of [
-        `insert into runs (id, kind, display_name, spec, state, reason, create_time, last_sequence, labels, summary) values
-        ('old', 'training', 'mine', '{"epochs":3}', 'RUN_STATE_RUNNING', '', '2026-01-01T00:00:00Z', 3, '{"team":"blue"}', '{"latestModel":"models/aa"}')`,
-        `insert into run_events values
-        ('old', 1, '2026-01-01T00:00:00Z', '{"sequence":1,"time":"2026-01-01T00:00:00.000Z","stateChanged":{"state":"RUN_STATE_QUEUED"}}'),
-        ('old', 2, '2026-01-01T00:00:01Z', '{"sequence":2,"time":"2026-01-01T00:00:01.000Z","stateChanged":{"state":"RUN_STATE_RUNNING"}}'),
-        ('old', 3, '2026-01-01T00:00:02Z', '{"sequence":3,"time":"2026-01-01T00:00:02.000Z","trainingProgress":{"step":1}}')`,
-        `insert into request_ids values ('training', 'r1', 'f', 'old')`,
-        `insert into models (digest, run, step, create_time, info) values ('aa', 'old', 1, '2026-01-01T00:00:00Z', '{"name":"models/aa","step":1}')`,
-        `insert into sequences values ('fencing-token', 41)`,
-      ])
-        await sql.raw(statement).execute(kysely);
-      const store = await storeOn(opened, tickingClock());
-      const run = await store.runs.get('training', 'old');
-      expect(run).toMatchObject({
-        state: RunState.RUN_STATE_RUNNING,
-        lastSequence: 3,
-        etag: '2',
-        retries: 0,
-        displayName: 'mine',
-      });
-      expect(await store.runs.events('old', 0)).toHaveLength(3);
-      const request = { id: 'r1', fingerprint: 'f' };
-      expect((await store.runs.create({ kind: 'training', spec: {}, request })).id).toBe('old');
-      expect(await store.models.startingWith('aa')).toMatchObject([{ step: 1 }]);
-      expect(await store.next('fencing-token')).toBe(42);
-      expect(
-        (await store.runs.append('old', { $case: 'workerChanged', value: { kind: '', address: '', change: '' } }))
-          .lastSequence,
-      ).toBe(4);
-      await store.close();
-    });
+    test.each(migrations.slice(0, -1).map(({ version }) => version))(
+      'opens what schema version %i wrote, with everything there',
+      async (version) => {
+        const opened = await database.open();
+        await migrate(opened.kysely, migrations.slice(0, version));
+        await writeAs(version, opened.kysely);
+        const store = await storeOn(opened, tickingClock());
+        const run = await store.runs.get('training', 'old');
+        expect(run).toMatchObject({
+          state: RunState.RUN_STATE_RUNNING,
+          lastSequence: 3,
+          etag: '2',
+          retries: 0,
+          displayName: 'mine',
+          tenant: 'default',
+          labels: { team: 'blue' },
+          spec: { epochs: 3 },
+          summary: { latestModel: 'models/aa' },
+        });
+        expect(run.resumePoint).toEqual(version >= 2 ? { kind: 'states', digest: 'cc', step: 1 } : undefined);
+        expect(run.worker?.id).toBe(version >= 4 ? 'trainer-1' : undefined);
+        expect(run.traceParent).toBe(version >= 5 ? '00-01-02-01' : undefined);
+        expect(await store.runs.events('old', 0)).toHaveLength(3);
+        expect((await store.runs.active()).map(({ id }) => id)).toEqual(['old']);
+        const request = { id: 'r1', fingerprint: 'f' };
+        expect((await store.runs.create({ kind: 'training', spec: {}, request })).id).toBe('old');
+        expect(await store.models.startingWith('aa')).toMatchObject([{ step: 1 }]);
+        expect((await store.datasets.find('mnist'))?.digest).toBe('dd');
+        expect(await store.next('fencing-token')).toBe(42);
+        const payload = { $case: 'workerChanged', value: { kind: '', address: '', change: '' } } as const;
+        expect((await store.runs.append('old', payload)).lastSequence).toBe(4);
+        await store.close();
+      },
+    );
 
     test('keeps models, datasets and sequences', async () => {
       const store = await storeOn(await database.open(), () => new Date(0));

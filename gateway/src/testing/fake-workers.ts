@@ -20,7 +20,7 @@ import { Condition, failedPrecondition, unavailable, type WorkerKindName } from 
 import { deferred } from '../deferred.ts';
 import type { RunWorker } from '../store/run-rows.ts';
 import type { EventPayload } from '../store/runs.ts';
-import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../workers/pool.ts';
+import type { AcquireOptions, ReleaseOptions, Shard, Worker, WorkerPool, WorkerStatus } from '../workers/pool.ts';
 import { startTestServer, type TestServer } from './grpc-server.ts';
 
 let tokens = 0;
@@ -235,9 +235,12 @@ export class FakePool implements WorkerPool {
   isDead = false;
   /** Kinds that were asked for. */
   readonly asked: WorkerKindName[] = [];
+  /** As which of those that share a run workers were asked for. */
+  readonly sharing: Shard[] = [];
 
-  async acquire(kind: WorkerKindName, { threads, signal }: AcquireOptions): Promise<Worker> {
+  async acquire(kind: WorkerKindName, { threads, shard, signal }: AcquireOptions): Promise<Worker> {
     signal?.throwIfAborted();
+    if (shard) this.sharing.push(shard);
     this.asked.push(kind);
     this.changed.notify();
     const refused = this.refused.get(kind);

@@ -18,7 +18,7 @@ export interface AcquireOptions {
   readonly threads?: number;
   /** The run's own labels; by them its workers belong to the resource that it came from. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** Which of the workers that share the run's samples it is, from 0; absent: there is one. */
+  /** Which of the workers that share the rest of the run's samples it is, from 0; absent: there is one. */
   readonly shard?: Shard;
   /** Called when the worker cannot be had yet: what it waits for, in plain words. */
   readonly onWaiting?: (why: string) => void;

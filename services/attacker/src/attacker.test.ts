@@ -277,6 +277,14 @@ describe('an evaluation', () => {
     const { report } = await evaluate({ ledgerDigests });
     expect(report.ledger).toBe(whole.report.ledger);
     expect(report.epsilons).toEqual(whole.report.epsilons);
+
+    const points: ResumePoint[] = [];
+    const shard = { index: 1, count: 2 };
+    for await (const { message } of serverStream(attacker, 'evaluate', request({ shard })))
+      if (message?.$case === 'resumePoint') points.push(message.value);
+    const resumed = await evaluate({ shard, resume: points[0] });
+    expect(resumed.report.ledger).toBe(ledgerDigests[1]);
+
     for (const shard of [
       { index: 2, count: 2 },
       { index: 0, count: 65 },

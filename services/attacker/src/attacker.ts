@@ -68,8 +68,7 @@ export class Attacker {
       model: modelDigest,
       dataset: datasetDigest,
       surrogates: surrogateDigests,
-      // What a shard found out is worth nothing without the others': only whole evaluations go on from the middle.
-      ...(shard ? {} : { stateMs: Math.min(this.#context.stateMs, LEDGER_MS) }),
+      stateMs: Math.min(this.#context.stateMs, LEDGER_MS),
       ...(await this.#begun(resume, plan)),
     };
     const work = (tell: (event: Progress | Kept) => void) =>

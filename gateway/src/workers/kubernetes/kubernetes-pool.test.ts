@@ -255,6 +255,26 @@ describe('the pool of Jobs', () => {
     expect(cluster.removed).toContain('jsigr-trainer-abc');
   });
 
+  test('a Job with more workers than are wanted by now makes room for another one', async () => {
+    const shard = (index: number, count: number) =>
+      pool.acquire('attacker', { run: 'evaluations/abc', shard: { index, count } });
+    const [first] = [shard(0, 2), shard(1, 2).catch(() => undefined)];
+    const job = await made();
+    const pod = cluster.pod(job, 1, { phase: 'Running' }, 0);
+    cluster.put('pods', pod);
+    await register(pod);
+    await first;
+    await pool.close();
+    pool = makePool();
+    const rest = shard(0, 1);
+    await vi.waitFor(() => expect(cluster.job?.spec?.completions).toBe(1));
+    expect(cluster.removed).toEqual(['jsigr-attacker-abc']);
+    const next = cluster.pod(await made(), 2, { phase: 'Running' }, 0);
+    cluster.put('pods', next);
+    await register(next);
+    expect((await rest).id).toBe(next.metadata?.name);
+  });
+
   test('the next gateway takes over what goes on, and removes what it does not need', async () => {
     const { job, pod } = await acquired();
     await pool.close();

@@ -176,7 +176,7 @@ export class KubernetesPool implements WorkerPool {
     for (;;) {
       signal?.throwIfAborted();
       const known = this.#jobs.get(name);
-      if (known && (isFinished(known) || known.metadata?.deletionTimestamp)) {
+      if (known && !isOf(known, request)) {
         const failure = failureOf(known, undefined);
         if (failure?.isFinal) throw jobFailed(`the Job ${name} failed: ${failure.words}`, true);
         // Of an earlier attempt at the run.
@@ -372,6 +372,11 @@ function mayPass(error: unknown): boolean {
 /** @param isFinal another Job would fail in the same way */
 function jobFailed(message: string, isFinal: boolean): JsigrError {
   return isFinal ? failedPrecondition('WORKER_FAILED', message) : unavailable('WORKER_START_FAILED', message);
+}
+
+/** It goes on, and has a pod for each of the workers that are wanted by now. */
+function isOf(job: Job, { shards }: JobRequest): boolean {
+  return !isFinished(job) && !job.metadata?.deletionTimestamp && job.spec?.completions === shards;
 }
 
 /** For a gateway before this one: its index gets no other pod as long as the Job goes on for the others. */
