@@ -11,6 +11,10 @@ import { ProgressMeter } from './progress.ts';
 
 let stopping = false;
 let pausing = false;
+/** Checkpoints and states that may wait to be stored: where the store is slow, training waits for it instead of filling the memory. */
+const MOST_WAITING = 2;
+/** How soon a training that waits for the store sees that it is to end, in milliseconds. */
+const LOOK_MS = 100;
 /** Of the training in progress. */
 let pool: FeedbackPool | undefined;
 /** One for the life of the thread: a second run of the same shapes need not be compiled again. */
@@ -34,11 +38,13 @@ serveCompute<TrainerMethods>({
     pausing = true;
   },
   async train(argument: TrainArgument, context) {
-    const { run, config, datasetDigest, dataset, networks, compute, resume, feedback, stateMs } = argument;
+    const { run, config, datasetDigest, dataset, networks, compute, resume, feedback, stateMs, stored } = argument;
     [stopping, pausing] = [false, false];
     let kept = performance.now();
+    let made = 0;
     const tell = teller(context, () => {
       kept = performance.now();
+      made++;
     });
     engine ??= createAnnouncedEngine(compute);
     const { initial, teacher, surrogates } = networks;
@@ -61,11 +67,20 @@ serveCompute<TrainerMethods>({
     };
     for await (const event of train(await engine, config, data, options)) {
       tell(event);
+      await storedUpTo(stored, made - MOST_WAITING, context.signal);
       if (event.type === 'finished') return { reason: event.reason, step: event.step };
     }
     throw new Error('training ended without its last event');
   },
 });
+
+/** Waits until so many were stored. */
+async function storedUpTo(stored: Int32Array, count: number, signal: AbortSignal): Promise<void> {
+  for (let seen = Atomics.load(stored, 0); seen < count; seen = Atomics.load(stored, 0)) {
+    signal.throwIfAborted();
+    await Atomics.waitAsync(stored, 0, seen, LOOK_MS).value;
+  }
+}
 
 function fixedNetwork({ name, files }: NetworkFiles): FixedNetwork {
   const { model, parameters } = decodeCheckpoint(files);

@@ -45,6 +45,8 @@ export interface TrainArgument {
   readonly feedback: FeedbackArgument;
   /** How often the state between two checkpoints is kept, in milliseconds. */
   readonly stateMs: number;
+  /** One number in shared memory: checkpoints and states of this training that were dealt with. The thread goes no more than two ahead. */
+  readonly stored: Int32Array;
 }
 
 /** Means since the last such event. */

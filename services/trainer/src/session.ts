@@ -46,8 +46,9 @@ export class Session {
   readonly log = new EventLog();
   readonly #checkpoints: Checkpoints;
   readonly #options: SessionOptions;
-  /** Checkpoints are stored one after another, in order; a store that fails ends the training. */
+  /** Checkpoints are stored one after another, in order; a store that fails ends the training, and a slow one slows it down (see `TrainArgument.stored`). */
   #storing: Promise<void> = Promise.resolve();
+  readonly #stored = new Int32Array(new SharedArrayBuffer(4));
   readonly #failed = new AbortController();
   readonly #feedback: LoopFeedback;
   /** Reports that are being taken, by the checkpoint's sequence number. */
@@ -212,6 +213,7 @@ export class Session {
         networks,
         compute: context.compute,
         stateMs: context.stateMs,
+        stored: this.#stored,
         feedback: this.#feedback.stoppedAfter === undefined ? {} : { stop: true },
         ...(resume ? { resume } : {}),
       },
@@ -229,11 +231,16 @@ export class Session {
       .then(() => {
         // A worker that lost its lease writes nothing more.
         if (this.#failed.signal.aborted || this.#options.context.signal.aborted) return undefined;
-        if (event.type === 'checkpoint') return this.#save(event);
-        if (event.type === 'state') return this.#keep(event);
+        if (event.type === 'checkpoint') return this.#save(event).finally(() => this.#goOn());
+        if (event.type === 'state') return this.#keep(event).finally(() => this.#goOn());
         return this.#tell(event);
       })
       .catch((error) => this.#failed.abort(error));
+  }
+
+  #goOn(): void {
+    Atomics.add(this.#stored, 0, 1);
+    Atomics.notify(this.#stored, 0);
   }
 
   #tell(event: Exclude<TrainEvent, CheckpointMade | StateMade>): void {

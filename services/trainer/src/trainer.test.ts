@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { encodeExamples } from '@jsigr/attacks';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import { decodeCheckpoint } from '@jsigr/models';
@@ -354,6 +355,29 @@ describe('a store that is full', () => {
     const saved = events.flatMap(({ payload }) => (payload?.$case === 'checkpointSaved' ? [payload.value.model] : []));
     expect(saved).toHaveLength(2);
     for (const name of saved) await artefacts.get('models', name.replace('models/', ''));
+  });
+});
+
+describe('a store that is slow', () => {
+  test('is waited for: training goes no more than a few checkpoints ahead of it, and can be stopped', async () => {
+    const { artefacts } = environment;
+    const put = artefacts.put.bind(artefacts);
+    const open = Promise.withResolvers<void>();
+    const spy = vi.spyOn(artefacts, 'put').mockImplementation(async (kind, files) => {
+      await open.promise;
+      return put(kind, files);
+    });
+    const run = await start({ seed: 97, epochs: 200 });
+    await vi.waitFor(() => expect(spy).toHaveBeenCalled(), 20_000);
+    // Long enough for many epochs.
+    await setTimeout(1000);
+    await unary(trainer, 'stopTraining', { run, handBack: false });
+    open.resolve();
+    const { events, outcome } = await watch(run);
+    vi.restoreAllMocks();
+    expect(outcome?.state).toBe(RunState.RUN_STATE_CANCELLED);
+    const saved = casesOf(events).filter((each) => each === 'checkpointSaved').length;
+    expect([3, 4]).toContain(saved);
   });
 });
 
