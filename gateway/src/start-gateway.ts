@@ -124,6 +124,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
           image: settings.workerImage,
           variables: {
             ...variables,
+            JSIGR_LOG_LEVEL: logger.level,
             JSIGR_STATE_SECONDS: String(settings.stateSeconds),
             JSIGR_GRACE_SECONDS: String(Math.max(settings.graceMs / 1000, POD_GRACE_SECONDS)),
           },

@@ -85,10 +85,15 @@ export class Attacker {
         await keeping;
         return report;
       });
+    const logger = this.#context.logger.child({ run, ...(shard ? { shard: shard.index } : {}) });
+    logger.info({ model: `models/${modelDigest}` }, 'the attack begins');
     try {
       for await (const message of progressing(work, signal)) {
-        if ('result' in message) yield { message: { $case: 'report', value: message.result } };
-        else if (message.event.type === 'kept') yield { message: { $case: 'resumePoint', value: message.event.point } };
+        if ('result' in message) {
+          logger.info({ seconds: message.result.seconds }, 'the attack is done');
+          yield { message: { $case: 'report', value: message.result } };
+        } else if (message.event.type === 'kept')
+          yield { message: { $case: 'resumePoint', value: message.event.point } };
         else yield { message: { $case: 'progress', value: progressOf(message.event) } };
       }
     } catch (error) {
@@ -139,6 +144,8 @@ export class Attacker {
       tls: this.#context.tls,
     });
     let turn = 0;
+    const logger = this.#context.logger.child({ run });
+    logger.info({ trainer: trainerAddress }, 'its checkpoints are attacked');
     try {
       for await (const { sequence, step, digest, files } of pullCheckpoints(trainer, { run, signal })) {
         const attributes = {
@@ -159,6 +166,7 @@ export class Attacker {
           });
           await this.#report(trainer, { run, checkpointSequence: sequence, report, fencingToken }, signal);
         });
+        logger.info({ step, model: `models/${digest}` }, 'a checkpoint was attacked');
         yield { checkpointSequence: sequence };
       }
     } catch (error) {
@@ -208,7 +216,7 @@ export class Attacker {
       });
       return { kind: 'states', digest, step: units };
     } catch (error) {
-      this.#context.logger.warn(error, 'what was found out so far could not be kept');
+      this.#context.logger.warn({ run, err: error }, 'what was found out so far could not be kept');
       return undefined;
     }
   }

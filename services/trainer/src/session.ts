@@ -13,6 +13,7 @@ import {
   invalidArgument,
   JsigrError,
   keepingSpan,
+  type Logger,
   type WorkerContext,
 } from '@jsigr/service';
 import { type Files, movable } from '@jsigr/service/compute';
@@ -46,6 +47,7 @@ export class Session {
   readonly log = new EventLog();
   readonly #checkpoints: Checkpoints;
   readonly #options: SessionOptions;
+  readonly #logger: Logger;
   /** Checkpoints are stored one after another, in order; a store that fails ends the training, and a slow one slows it down (see `TrainArgument.stored`). */
   #storing: Promise<void> = Promise.resolve();
   readonly #stored = new Int32Array(new SharedArrayBuffer(4));
@@ -63,6 +65,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.run = options.request.run;
+    this.#logger = options.context.logger.child({ run: this.run });
     const { point, checkpoints = [], selected, reportsSince = 0 } = options.request.resume ?? {};
     this.#kept = point?.step ?? 0;
     this.#best = selected?.robustAccuracy && { ...selected, robustAccuracy: selected.robustAccuracy };
@@ -165,8 +168,10 @@ export class Session {
       'jsigr.resume.step': resume?.point?.step ?? 0,
     };
     return inSpan('train', { attributes }, async (span) => {
+      this.#logger.info({ step: this.#kept }, 'the training begins');
       await this.#train();
       const { state = '', reason = '' } = this.log.outcome ?? {};
+      this.#logger.info({ state }, reason);
       span.setAttributes({ 'jsigr.outcome': state, 'jsigr.outcome.reason': reason });
     });
   }
@@ -274,9 +279,11 @@ export class Session {
 
   async #keep({ files, step }: StateMade): Promise<void> {
     if (step <= this.#kept) return;
-    const { artefacts, logger } = this.#options.context;
+    const { artefacts } = this.#options.context;
     // The training does not need it: whoever goes on begins further back.
-    const kept = await artefacts.put('states', files).catch((error) => logger.warn(error, 'the state was not kept'));
+    const kept = await artefacts
+      .put('states', files)
+      .catch((error) => this.#logger.warn(error, 'the state was not kept'));
     if (kept) this.#keepPoint('states', kept.digest, step);
   }
 
