@@ -12,7 +12,7 @@ import { postgresPrograms, startPostgres } from '../../gateway/src/testing/postg
 import { Cluster } from '../../tests/kubernetes/support/cluster.ts';
 import { ControlPlane, missingFor } from '../../tests/kubernetes/support/control-plane.ts';
 import { install } from '../../tests/kubernetes/support/installation.ts';
-import { evaluateMany, trainMany } from '../../tests/kubernetes/support/many.ts';
+import { evaluateMany, evaluateOnNodes, trainMany } from '../../tests/kubernetes/support/many.ts';
 import { processorName } from '../peers/machine.ts';
 import { quantile } from '../statistics.ts';
 
@@ -40,16 +40,16 @@ const machine = {
 const postgres = await startPostgres({ isDurable: true });
 // The embedded database last: what it takes of this process it does not give back.
 const evaluations = {
-  server: await benchEvaluations(async () =>
-    storeOn(await openPostgres(await postgres.newDatabase()), tickingClock()),
-  ).finally(() => postgres.close()),
+  server: await benchEvaluations(async () => storeOn(await openPostgres(await postgres.newDatabase()), tickingClock())),
   embedded: await benchEvaluations(memoryStore),
 };
+const onNodes = await benchOnNodes(await postgres.newDatabase()).finally(() => postgres.close());
 const trainings = await benchTrainings();
 const figures = {
   date: started.toISOString(),
   machine: { ...machine, loadAfter: loadAverage() },
   evaluations,
+  onNodes,
   trainings,
 };
 writeFileSync(`${results}.json`, `${JSON.stringify(figures, undefined, 2)}\n`);
@@ -82,11 +82,29 @@ async function benchEvaluations(open: () => Promise<Store>) {
   }
 }
 
+async function benchOnNodes(url: string) {
+  const cluster = await Cluster.start({ JSIGR_DATABASE_URL: url, JSIGR_EVALUATIONS_AT_ONCE: '16' });
+  try {
+    const before = memoryOf(cluster.gateway?.pid);
+    const seconds = await evaluateOnNodes(cluster, { count: EVALUATIONS, nodes: NODES, timeoutSeconds: 1800 });
+    return {
+      ...{ count: EVALUATIONS, nodes: NODES, seconds, gatewayMemoryBeforeMb: before / MB },
+      gatewayMemoryPeakMb: memoryOf(cluster.gateway?.pid, 'VmHWM') / MB,
+    };
+  } finally {
+    await cluster.stop();
+  }
+}
+
 async function benchTrainings() {
   const cluster = await Cluster.start({ JSIGR_TRAININGS_AT_ONCE: String(AT_ONCE) });
   try {
     const before = memoryOf(cluster.gateway?.pid);
-    const { states, turns, most, died, starting, seconds } = await trainMany(cluster, RUNS, NODES);
+    const { states, turns, most, died, starting, seconds } = await trainMany(cluster, {
+      runs: RUNS,
+      nodes: NODES,
+      together: AT_ONCE,
+    });
     return {
       ...{ count: RUNS, nodes: NODES, atOnce: AT_ONCE, mostAtOnce: most, died, seconds },
       succeeded: states.filter((state) => state === 'RUN_STATE_SUCCEEDED').length,
@@ -115,7 +133,7 @@ function loadAverage(): number {
   return Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
 }
 
-function page({ date, machine: where, evaluations: { server, embedded }, trainings: t }: Figures): string {
+function page({ date, machine: where, evaluations: { server, embedded }, onNodes, trainings: t }: Figures): string {
   const s = (value: number) => `${value < 10 ? value.toFixed(3) : value.toFixed(1)} s`;
   const mb = (value: number) => `${value.toFixed(0)} MB`;
   const row = (...cells: (string | number)[]) => `| ${cells.join(' | ')} |`;
@@ -141,7 +159,17 @@ function page({ date, machine: where, evaluations: { server, embedded }, trainin
     both('reconcile, median', (e) => s(e.reconcileSeconds.median)),
     both('reconcile, p99', (e) => s(e.reconcileSeconds.p99), 'below 1 s'),
     both('memory that operator and runs add (resident, peak)', (e) => mb(e.memoryPeakMb - e.memoryBeforeMb)),
-    both('memory of the process (resident, peak)', (e) => mb(e.memoryPeakMb), 'below 300 MB with a server'),
+    both('memory of the process (resident, peak)', (e) => mb(e.memoryPeakMb)),
+    '',
+    `## ${onNodes.count} RobustnessEvaluations as Jobs on ${onNodes.nodes} nodes`,
+    '',
+    'The gateway with its operator as a process of its own, with a PostgreSQL server; attackers that speak the worker contract and answer at once.',
+    '',
+    row('', 'measured', 'bound'),
+    row('---', '---', '---'),
+    row('all Complete after', s(onNodes.seconds), ''),
+    row('memory of the gateway (resident) before', mb(onNodes.gatewayMemoryBeforeMb), ''),
+    row('memory of the gateway (resident), peak', mb(onNodes.gatewayMemoryPeakMb), 'below 300 MB'),
     '',
     `## ${t.count} training runs on ${t.nodes} nodes`,
     '',

@@ -88,7 +88,7 @@ export async function testGateway(
     store,
     artefacts,
     pool,
-    checkpoint: (step, architecture = 'lenet') => putCheckpoint(artefacts, step, architecture),
+    checkpoint: (step, architecture = 'lenet') => putCheckpoint(artefacts, step, architecture, 'tiny'),
     async events(id) {
       const events: RunEvent[] = [];
       for (let last = 0; ; last = events.length) {
@@ -127,13 +127,19 @@ async function addTiny(store: Store, artefacts: ArtefactStore): Promise<void> {
   await store.datasets.add('tiny', dataset);
 }
 
-async function putCheckpoint(artefacts: ArtefactStore, step: number, architecture: string): Promise<string> {
+/** @returns its name */
+export async function putCheckpoint(
+  artefacts: ArtefactStore,
+  step: number,
+  architecture: string,
+  dataset: string,
+): Promise<string> {
   const manifest = {
     run: 'trainingRuns/made',
     step,
     epoch: step,
     model: { architecture, input: [28, 28, 1], classes: 10 },
-    dataset: { name: 'tiny' },
+    dataset: { name: dataset },
     objective: { name: 'standard' },
     metrics: { heldOutAccuracy: 0.5 },
   };

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   CreateTrainingRunRequest,
@@ -7,12 +8,12 @@ import {
   RunState,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { connect, createLogger, serverStream, unary } from '@jsigr/service';
+import { connect, createLogger, directoryArtefactStore, serverStream, unary } from '@jsigr/service';
 import { stringify } from 'yaml';
 import { runsOf } from '../../../gateway/src/operator/runs.ts';
 import { startOperator } from '../../../gateway/src/operator/start-operator.ts';
-import type { FakeTrainer } from '../../../gateway/src/testing/fake-workers.ts';
-import type { TestGateway } from '../../../gateway/src/testing/gateway.ts';
+import type { FakeAttacker, FakeTrainer } from '../../../gateway/src/testing/fake-workers.ts';
+import { putCheckpoint, saved, type TestGateway } from '../../../gateway/src/testing/gateway.ts';
 import type { Cluster } from './cluster.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { gatewayClient, NAMESPACE } from './installation.ts';
@@ -36,34 +37,74 @@ export async function evaluateMany(
   const client = await gatewayClient(plane);
   const model = await gateway.checkpoint(5);
   await gateway.application.models.record(model.replace('models/', ''));
-  answerAll(gateway);
-  const spec = { model, samples: 10, attacks: [{ name: 'fgsm', epsilons: ['0.1'] }] };
-  const kind = { apiVersion: 'jsigr.dev/v1alpha1', kind: 'RobustnessEvaluation' };
-  const all = Array.from({ length: count }, (_, i) => stringify({ ...kind, metadata: { name: `many-${i}` }, spec }));
-  await plane.kubectl(['create', '-n', NAMESPACE, '-f', '-'], all.join('---\n'));
+  gateway.pool.onAttacker = answer;
+  await createMany(plane, model, count);
   const reconciled: number[] = [];
   const began = performance.now();
   const operator = startOperator({
     ...{ client, runs: runsOf(gateway.application, gateway.conductor, gateway.store.runs) },
     ...{ logger: createLogger('operator', 'silent'), onReconciled: (seconds: number) => reconciled.push(seconds) },
   });
-  const complete = ['--for=condition=Complete', 'jeval', '--all', `--timeout=${timeoutSeconds}s`];
-  await plane.kubectl(['wait', '-n', NAMESPACE, ...complete]);
+  await allComplete(plane, timeoutSeconds);
   const seconds = (performance.now() - began) / 1000;
   await operator.stop();
   return { requests: client.requests, reconciled, seconds };
 }
 
-function answerAll({ pool }: TestGateway): void {
+async function createMany(plane: ControlPlane, model: string, count: number): Promise<void> {
+  const spec = { model, samples: 10, attacks: [{ name: 'fgsm', epsilons: ['0.1'] }] };
+  const kind = { apiVersion: 'jsigr.dev/v1alpha1', kind: 'RobustnessEvaluation' };
+  const all = Array.from({ length: count }, (_, i) => stringify({ ...kind, metadata: { name: `many-${i}` }, spec }));
+  await plane.kubectl(['create', '-n', NAMESPACE, '-f', '-'], all.join('---\n'));
+}
+
+async function allComplete(plane: ControlPlane, timeoutSeconds: number): Promise<void> {
+  const complete = ['--for=condition=Complete', 'jeval', '--all', `--timeout=${timeoutSeconds}s`];
+  await plane.kubectl(['wait', '-n', NAMESPACE, ...complete]);
+}
+
+function answer(attacker: FakeAttacker): void {
   const share = Proportion.fromPartial({ successes: 5, trials: 10, value: 0.5 });
   const report = RobustnessReport.fromPartial({
     cleanAccuracy: share,
     epsilons: [{ norm: 'linf', epsilon: 0.1, whiteBox: share }],
   });
-  pool.onAttacker = (attacker) => {
-    attacker.say({ $case: 'report', value: report });
-    attacker.end();
-  };
+  attacker.say({ $case: 'report', value: report });
+  attacker.end();
+}
+
+/**
+ * The same by the gateway as a process, whose attackers are Jobs on so many nodes with a GPU each. @returns seconds until all are Complete
+ */
+export async function evaluateOnNodes(
+  cluster: Cluster,
+  { count, nodes, timeoutSeconds }: { readonly count: number; readonly nodes: number; readonly timeoutSeconds: number },
+): Promise<number> {
+  const artefacts = directoryArtefactStore(join(cluster.data, 'artefacts'));
+  const model = await putCheckpoint(artefacts, 5, 'lenet', 'glyphs');
+  const simulated = new SimulatedNodes({
+    ...{ kubeconfig: cluster.plane.kubeconfig, count: nodes, gateway: () => cluster.grpcAddress, onAttacker: answer },
+    onTraining: async (trainer) => {
+      trainer.emit(saved(model, 1));
+      trainer.end();
+      return 'ended';
+    },
+  });
+  const client = connect(TrainingServiceClient, { address: cluster.grpcAddress });
+  try {
+    await simulated.start();
+    const spec = { dataset: 'datasets/glyphs', architecture: 'lenet', objective: 'standard', epochs: 1 };
+    const request = CreateTrainingRunRequest.fromPartial({ spec });
+    const { trainingRun } = await unary(client, 'createTrainingRun', request);
+    await lifeOf(client, trainingRun?.name ?? '');
+    const began = performance.now();
+    await createMany(cluster.plane, model, count);
+    await allComplete(cluster.plane, timeoutSeconds);
+    return (performance.now() - began) / 1000;
+  } finally {
+    client.close();
+    await simulated.stop();
+  }
 }
 
 export interface ManyTrainings {
@@ -80,12 +121,21 @@ export interface ManyTrainings {
   readonly seconds: number;
 }
 
-/** So many training runs, one after another created, on so many nodes with a GPU each; one trainer in ten dies at its first attempt. */
-export async function trainMany(cluster: Cluster, runs: number, nodes: number): Promise<ManyTrainings> {
+/**
+ * So many training runs, one after another created, on so many nodes with a GPU each; one trainer in ten dies at its first attempt.
+ * @param together the first ones are at work until so many are at the same time
+ */
+export async function trainMany(
+  cluster: Cluster,
+  { runs, nodes, together }: { readonly runs: number; readonly nodes: number; readonly together: number },
+): Promise<ManyTrainings> {
   const attempts = new Map<string, number>();
-  const simulated = new SimulatedNodes({
+  const simulated: SimulatedNodes = new SimulatedNodes({
     ...{ kubeconfig: cluster.plane.kubeconfig, count: nodes, gateway: () => cluster.grpcAddress },
-    onTraining: async (trainer) => work(trainer, attempts),
+    onTraining: async (trainer) => {
+      for (let waited = 0; simulated.most < together && waited < TOGETHER_MS; waited += WORK_MS) await sleep(WORK_MS);
+      return work(trainer, attempts);
+    },
   });
   const client = connect(TrainingServiceClient, { address: cluster.grpcAddress });
   try {
@@ -115,6 +165,7 @@ export async function trainMany(cluster: Cluster, runs: number, nodes: number): 
 }
 
 const WORK_MS = 1500;
+const TOGETHER_MS = 120_000;
 const DIES = 10;
 
 async function work(trainer: FakeTrainer, attempts: Map<string, number>): Promise<'ended' | 'died'> {

@@ -5,7 +5,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { KubernetesClient } from '../../../gateway/src/kubernetes/client.ts';
 import { Informer } from '../../../gateway/src/kubernetes/informer.ts';
 import { type Pod, pods } from '../../../gateway/src/kubernetes/types.ts';
-import { FakeTrainer } from '../../../gateway/src/testing/fake-workers.ts';
+import { FakeAttacker, FakeTrainer } from '../../../gateway/src/testing/fake-workers.ts';
 import { NAMESPACE } from './installation.ts';
 import { NodeApi } from './node-api.ts';
 
@@ -20,11 +20,13 @@ export interface SimulatedNodesOptions {
   readonly gateway: () => string;
   /** What a trainer does when it is told to train. @returns whether its process dies of it */
   readonly onTraining: (trainer: FakeTrainer) => Promise<'ended' | 'died'>;
+  /** What an attacker will answer. */
+  readonly onAttacker?: (attacker: FakeAttacker) => void;
 }
 
 /**
- * Nodes with a GPU each whose pods are trainers within this process: they speak the worker contract (the pod's own token, a lease, the trainer's service) and do
- * not compute. Registration, scheduling, Jobs and their replacements are the control plane's.
+ * Nodes with a GPU each whose pods are trainers and attackers within this process: they speak the worker contract (the pod's own token, a lease, their
+ * service) and do not compute. Registration, scheduling, Jobs and their replacements are the control plane's.
  */
 export class SimulatedNodes {
   readonly names: readonly string[];
@@ -93,7 +95,7 @@ export class SimulatedNodes {
   }
 
   async #run(pod: Pod, uid: string): Promise<void> {
-    const trainer: FakeTrainer = new FakeTrainer(new Condition(), () => void train());
+    const worker = this.#worker(pod, () => end(137));
     let end = (_: number) => {};
     const ended = new Promise<number>((resolve) => {
       end = resolve;
@@ -108,22 +110,14 @@ export class SimulatedNodes {
           { name: 'worker', image: 'none', imageID: '', restartCount: 0, ready: phase === 'Running', state },
         ],
       });
-    const train = async () => {
-      this.most = Math.max(this.most, ++this.#working);
-      const how = await this.#options.onTraining(trainer);
-      this.#working--;
-      if (how === 'ended') return;
-      this.died++;
-      end(137);
-    };
-    const server = await trainer.serve();
-    trainer.server = server;
+    const server = await worker.serve();
+    worker.server = server;
     await report('Running', { running: { startedAt } });
     const sources = pod.spec?.volumes?.flatMap(({ projected }) => projected?.sources ?? []) ?? [];
     const [source] = sources.flatMap(({ serviceAccountToken }) => serviceAccountToken ?? []);
     const lease = await holdLease({
       gateway: { address: this.#options.gateway(), token: await this.#api.token(pod, source ?? {}) },
-      kind: WorkerKind.WORKER_KIND_TRAINER,
+      kind: worker.kind === 'trainer' ? WorkerKind.WORKER_KIND_TRAINER : WorkerKind.WORKER_KIND_ATTACKER,
       workerId: pod.metadata?.name ?? '',
       address: server.address,
       capacity: 1,
@@ -142,5 +136,23 @@ export class SimulatedNodes {
     const reason = exitCode === 0 ? 'Completed' : 'Error';
     const terminated = { exitCode, reason, startedAt, finishedAt: new Date().toISOString() };
     await report(exitCode === 0 ? 'Succeeded' : 'Failed', { terminated });
+  }
+
+  /** @param die its process does */
+  #worker(pod: Pod, die: () => void): FakeTrainer | FakeAttacker {
+    if (pod.metadata?.labels?.['app.kubernetes.io/component'] === 'attacker') {
+      const attacker = new FakeAttacker(new Condition());
+      this.#options.onAttacker?.(attacker);
+      return attacker;
+    }
+    const train = async (trainer: FakeTrainer) => {
+      this.most = Math.max(this.most, ++this.#working);
+      const how = await this.#options.onTraining(trainer);
+      this.#working--;
+      if (how === 'ended') return;
+      this.died++;
+      die();
+    };
+    return new FakeTrainer(new Condition(), (trainer) => void train(trainer));
   }
 }
