@@ -84,9 +84,21 @@ export function skippedWithoutGo(): boolean {
   return true;
 }
 
-/** Files with the definitions, from Go's cache of modules or its proxy. @throws Error where a module is not what it was */
+/** Files with the definitions. @throws Error where a module is not what it was */
 export async function foreignDefinitions(): Promise<string[]> {
-  const wanted = sources.map(({ module, version }) => `${module}@${version}`);
+  const folders = await foldersOf(sources);
+  return sources.flatMap(({ folder, files }, i) => files.map((file) => join(folders[i] ?? '', folder, file)));
+}
+
+/** KEDA's contract with external scalers, as KEDA publishes it. @throws Error where the module is not what it was */
+export async function kedaProto(): Promise<string> {
+  const [folder = ''] = await foldersOf(sources.filter(({ group }) => group === 'keda.sh'));
+  return join(folder, 'pkg/scalers/externalscaler/externalscaler.proto');
+}
+
+/** From Go's cache of modules or its proxy. */
+async function foldersOf(some: readonly Source[]): Promise<string[]> {
+  const wanted = some.map(({ module, version }) => `${module}@${version}`);
   // Outside any module; digests are checked here, so no database of theirs is asked.
   const options = { cwd: tmpdir(), env: { ...process.env, GOFLAGS: '-mod=mod', GOSUMDB: 'off', GO111MODULE: 'on' } };
   const { stdout } = await promisify(execFile)('go', ['mod', 'download', '-json', ...wanted], options);
@@ -96,9 +108,9 @@ export async function foreignDefinitions(): Promise<string[]> {
     Sum: string;
     Dir: string;
   }[];
-  return sources.flatMap(({ module, version, sum, folder, files }) => {
+  return some.map(({ module, version, sum }) => {
     const download = found.find(({ Path }) => Path === module);
     if (download?.Sum !== sum) throw new Error(`${module}@${version} has the digest ${download?.Sum}, not ${sum}`);
-    return files.map((file) => join(download.Dir, folder, file));
+    return download.Dir;
   });
 }
