@@ -82,6 +82,20 @@ describe.skipIf(skipped('api'))('the manifests, at a real API server that enforc
     await accepted(await objectsOf(join(manifests, 'overlays', name)));
   });
 
+  test.each(['dev', 'gpu'])('images of overlay %s have the version of this checkout', async (name) => {
+    const { version } = JSON.parse(readFileSync(join(manifests, '../package.json'), 'utf8'));
+    const text = stringify(await objectsOf(join(manifests, 'overlays', name)));
+    const images = [...text.matchAll(/(?:image|JSIGR_WORKER_IMAGE\n\s*value): "?(\S*jsigr-[^"\s]+)/g)].map(
+      ([, image]) => image,
+    );
+    const suffix = name === 'gpu' ? '-gpu' : '';
+    expect(images.sort()).toEqual([
+      `jsigr-explainer${suffix}:${version}`,
+      `jsigr-gateway:${version}`,
+      `jsigr-{kind}${suffix}:${version}`,
+    ]);
+  });
+
   test.each(components)('component %s goes with the base', async (name) => {
     await accepted(await objectsOf(withComponent(name)));
   });
