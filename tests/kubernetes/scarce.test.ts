@@ -1,8 +1,10 @@
+import { EvaluationServiceClient } from '@jsigr/proto';
+import { connect, serverStream } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster } from './support/cluster.ts';
 import { skipped } from './support/control-plane.ts';
 
-const ENDED_MS = 240_000;
+const ENDED_MS = 400_000;
 
 describe.skipIf(skipped('full'))('one GPU for everything', () => {
   let cluster: Cluster;
@@ -59,11 +61,14 @@ describe.skipIf(skipped('full'))('one GPU for everything', () => {
       );
       await cluster.stopGateway('SIGKILL');
       await cluster.startGateway();
-      const { state, conditions } = await ended('jeval/interrupted');
+      const { state, run, conditions } = await ended('jeval/interrupted');
       expect([state, conditions.at(-1).message]).toEqual(['Succeeded', 'attacked 256 samples']);
-      const events = await cluster.get('events --field-selector=involvedObject.name=interrupted');
-      const messages = events.items.map(({ message }: { message: string }) => message);
-      expect(messages).toContain('goes on; 1 of 2 shards are done');
+      const reasons: string[] = [];
+      const client = connect(EvaluationServiceClient, { address: cluster.grpcAddress });
+      for await (const { event } of serverStream(client, 'watchEvaluation', { name: run, afterSequence: 0 }))
+        if (event?.payload?.$case === 'stateChanged') reasons.push(event.payload.value.reason);
+      client.close();
+      expect(reasons).toContain('goes on; 1 of 2 shards are done');
     },
     ENDED_MS,
   );
@@ -76,6 +81,38 @@ describe.skipIf(skipped('full'))('one GPU for everything', () => {
       const { state, conditions } = await ended('jtrain/late');
       expect(state).toBe('Failed');
       expect(conditions.at(-1).message).toMatch(/its deadline \(activeDeadlineSeconds\) has passed/);
+    },
+    ENDED_MS,
+  );
+
+  test(
+    'a Job that a queue holds back waits, and one that has to make room goes on from where it was',
+    async () => {
+      // What Kueue does with Jobs: its webhook has them made suspended, and it suspends them again to preempt them.
+      await cluster.templates({}, { suspend: true });
+      const setSuspend = async (suspend: boolean) => {
+        const { items } = await cluster.get('jobs -l jsigr.dev/resource=queued');
+        const patch = JSON.stringify({ spec: { suspend } });
+        for (const { metadata } of items) await cluster.kubectl('patch', `job/${metadata.name}`, '-p', patch);
+      };
+      const says = (words: RegExp) =>
+        cluster.until(
+          'jtrain/queued',
+          ({ status }) => status?.conditions?.some(({ message }: { message: string }) => words.test(message)),
+          ENDED_MS,
+        );
+      await apply('TrainingRun', 'queued', training(20));
+      await says(/its Job is suspended: a queue has not admitted it yet/);
+      await setSuspend(false);
+      await cluster.until(
+        'jtrain/queued',
+        ({ status }) => status?.state === 'Running' && status.progress !== undefined,
+      );
+      await setSuspend(true);
+      await says(/its Job is suspended/);
+      await setSuspend(false);
+      await says(/goes on from step \d+/);
+      expect((await ended('jtrain/queued')).state).toBe('Succeeded');
     },
     ENDED_MS,
   );

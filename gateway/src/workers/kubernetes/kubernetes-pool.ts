@@ -127,8 +127,10 @@ export class KubernetesPool implements WorkerPool {
     if (!seat?.inUse) return;
     this.#seats.delete(worker.id);
     if (!discard && !seat.isLost) this.#options.registry.release(worker.id);
-    // A Job whose one pod was lost makes another one by itself, for whoever goes on with the run; of several pods some have ended.
-    const isSpoiled = seat.isLost ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
+    // A Job whose one pod was lost, or has to go, makes another one by itself, or says why it does not (a queue suspended it, its deadline has passed); of
+    // several pods some have ended.
+    const isLost = seat.isLost || this.#pods.get(seat.pod)?.metadata?.deletionTimestamp !== undefined;
+    const isSpoiled = isLost ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
     if (isSpoiled) this.#spoiled.add(seat.job);
     await this.#leave(seat.job);
   }
