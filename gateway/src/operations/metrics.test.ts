@@ -10,6 +10,7 @@ test('every number of the Grafana dashboard and of the alerts is one that the ga
     pool: { list: () => [{ id: 'w', kind: 'trainer', address: '', users: 0 }] } as never,
     runs: {
       census: async () => [{ kind: 'training', state: RunState.RUN_STATE_QUEUED, count: 3 }],
+      lastHeard: async () => [{ kind: 'training', id: 'r', time: new Date(Date.now() - 90_000) }],
       training: async () => [{ id: 'r', summary: { progress: { imagesPerSecond: 12.5 } } }] as never,
     },
     explanations: () => 2,
@@ -18,6 +19,7 @@ test('every number of the Grafana dashboard and of the alerts is one that the ga
   expect(text).toContain('jsigr_runs{kind="training",state="QUEUED"} 3');
   expect(text).toContain('jsigr_training_images_per_second{run="r"} 12.5');
   expect(text).toContain('jsigr_explanations_open 2');
+  expect(text).toMatch(/^jsigr_run_silence_seconds\{kind="training",run="r"\} 9\d/m);
   for (const [file, least] of [
     ['grafana-dashboard.json', 8],
     ['rules.yaml', 6],

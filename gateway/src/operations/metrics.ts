@@ -9,7 +9,7 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 export interface Measured {
   readonly pool: WorkerPool;
-  readonly runs: Pick<RunStore, 'census' | 'training'>;
+  readonly runs: Pick<RunStore, 'census' | 'training' | 'lastHeard'>;
   /** Explanations that wait or are computed. */
   readonly explanations: () => number;
 }
@@ -76,6 +76,17 @@ export class Metrics {
       async collect() {
         speed.reset();
         for (const { id, summary } of await runs.training()) speed.set({ run: id }, speedOf(summary));
+      },
+    });
+    const silence = new Gauge({
+      name: 'jsigr_run_silence_seconds',
+      help: 'Of every run that workers are at: since it was last heard of',
+      labelNames: ['kind', 'run'],
+      registers,
+      async collect() {
+        silence.reset();
+        for (const { kind, id, time } of await runs.lastHeard())
+          silence.set({ kind, run: id }, Math.max(0, Date.now() - time.getTime()) / 1000);
       },
     });
     const workers = new Gauge({

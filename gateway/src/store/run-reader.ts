@@ -89,6 +89,18 @@ export class RunReader {
     return rows.map(storedRun);
   }
 
+  /** Of every run that workers are at, when it was last heard of. */
+  async lastHeard(): Promise<{ kind: RunKind; id: string; time: Date }[]> {
+    return this.#kysely
+      .selectFrom('runs')
+      .innerJoin('run_events', (join) =>
+        join.onRef('run_events.run', '=', 'runs.id').onRef('run_events.sequence', '=', 'runs.last_sequence'),
+      )
+      .select(['runs.kind', 'runs.id', 'run_events.time'])
+      .where('runs.state', '=', RunState.RUN_STATE_RUNNING)
+      .execute();
+  }
+
   /** Runs that carry all these labels, newest first. */
   async labelled(kind: RunKind, labels: Readonly<Record<string, string>>): Promise<StoredRun[]> {
     const rows = await this.#kysely

@@ -258,6 +258,17 @@ onEachDatabase((database) => {
     });
   });
 
+  test('of runs that workers are at, it is known when they were last heard of', async () => {
+    const { id } = await store.runs.create({ kind: 'evaluation', spec: {} });
+    const heardOf = async () => (await store.runs.lastHeard()).find((run) => run.id === id);
+    await store.runs.transition(id, RUN_STATE_STARTING);
+    expect(await heardOf()).toBeUndefined();
+    await store.runs.transition(id, RUN_STATE_RUNNING);
+    await store.runs.append(id, progress(1));
+    const last = (await store.runs.events(id, 3))[0];
+    expect(await heardOf()).toEqual({ kind: 'evaluation', id, time: last?.time });
+  });
+
   describe('a run that workers share', () => {
     test('keeps what each has come to until it ends; coming further gives it new chances', async () => {
       const { id } = await store.runs.create({ kind: 'evaluation', spec: {} });
