@@ -13,7 +13,7 @@ import {
 } from '@jsigr/proto';
 import { connect, JsigrError, serverStream, unary } from '@jsigr/service/client';
 import type { Acknowledged, Asked, Explained, Explanation, Walk, Watched } from './oracle.ts';
-import { evaluation, evaluationOf, explanationsOf, trainings } from './recipes.ts';
+import { evaluations as evaluationsOf, explanationsOf, trainings } from './recipes.ts';
 
 /** What a client may be told while the gateway is being killed; anything else is a fault of its own. */
 const PASSING = ['UNAVAILABLE', 'CANCELLED', 'DEADLINE_EXCEEDED'];
@@ -61,7 +61,7 @@ export class Clients {
   async resend({ requestId, name, recipe }: Acknowledged, model: string): Promise<void> {
     this.resent.push({ requestId, first: name, again: await this.#ask(requestId, recipe, model) });
     const other = recipe === 'plain' ? 'jsigr' : 'plain';
-    if (recipe === evaluation) return; // another service, whose ids are its own
+    if (recipe in evaluationsOf) return; // another service, whose ids are its own
     const made = await this.#ask(requestId, other, model, ['REQUEST_ID_REUSED']).catch((error: unknown) => {
       if (JsigrError.from(error).reason !== 'REQUEST_ID_REUSED') throw error;
       return undefined;
@@ -72,19 +72,11 @@ export class Clients {
   #ask(requestId: string, recipe: string, model: string, expected: readonly string[] = []): Promise<string> {
     const call = async ({ training, evaluations }: Connected) => {
       const options = { deadlineMs: DEADLINE_MS };
-      const spec = trainings[recipe]?.(model);
-      const created =
-        recipe === evaluation
-          ? (
-              await unary(
-                evaluations,
-                'createEvaluation',
-                { spec: evaluationOf(model), requestId, labels: {} },
-                options,
-              )
-            ).evaluation
-          : (await unary(training, 'createTrainingRun', { spec, displayName: '', labels: {}, requestId }, options))
-              .trainingRun;
+      const [spec, evaluated] = [trainings[recipe]?.(model), evaluationsOf[recipe]?.(model)];
+      const created = evaluated
+        ? (await unary(evaluations, 'createEvaluation', { spec: evaluated, requestId, labels: {} }, options)).evaluation
+        : (await unary(training, 'createTrainingRun', { spec, displayName: '', labels: {}, requestId }, options))
+            .trainingRun;
       return created?.name ?? '';
     };
     return this.patiently(`create ${recipe}`, call, expected);

@@ -48,13 +48,17 @@ export const trainings: Readonly<Record<string, (model: string) => TrainingSpec>
     }),
 };
 
-/** An evaluation of a model, in several units of work. */
-export const evaluation = 'evaluation';
-export function evaluationOf(model: string): EvaluationSpec {
+/** Evaluations of a model, in several units of work: by one attacker, and by two that share the samples. */
+export const evaluations: Readonly<Record<string, (model: string) => EvaluationSpec>> = {
+  evaluation: (model) => evaluationOf(model, 1),
+  sharded: (model) => evaluationOf(model, 2),
+};
+
+function evaluationOf(model: string, shards: number): EvaluationSpec {
   return {
     model,
     dataset: '',
-    shards: 1,
+    shards,
     models: [],
     plan: EvaluationPlan.fromPartial({
       attacks: [
@@ -67,7 +71,7 @@ export function evaluationOf(model: string): EvaluationSpec {
   };
 }
 
-export const recipes: readonly string[] = [...Object.keys(trainings), evaluation];
+export const recipes: readonly string[] = [...Object.keys(trainings), ...Object.keys(evaluations)];
 
 /** Explanations that clients ask for: by a deterministic method, by one that draws random numbers, and with an overlay. */
 export function explanationsOf(model: string): readonly ExplainRequest[] {

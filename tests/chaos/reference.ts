@@ -1,10 +1,11 @@
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { PostgresServer } from '../../gateway/src/testing/postgres-server.ts';
 import { GatewayProcess } from '../support/gateway-process.ts';
 import { Clients } from './clients.ts';
 import { figuresOf, observe } from './observe.ts';
 import { type Acknowledged, LOOPS, type Observations, reportFigures } from './oracle.ts';
-import { evaluation, explanationsOf, trainings } from './recipes.ts';
+import { evaluations, explanationsOf, trainings } from './recipes.ts';
 import { importSmall } from './small-dataset.ts';
 import { settings } from './world.ts';
 
@@ -46,16 +47,20 @@ export async function undisturbed(
       if (recipe === 'plain') model = own.find(({ step }) => step === last)?.name ?? '';
       say(`undisturbed ${recipe}: ${own.length} checkpoints`);
     }
-    const name = await clients.create(evaluation, model);
-    await clients.watch(name);
-    const run = await clients.get(name);
-    expected.set(evaluation, figuresOf(run && 'report' in run ? run.report : undefined));
+    for (const recipe of Object.keys(evaluations)) {
+      const name = await clients.create(recipe, model);
+      await clients.watch(name);
+      const run = await clients.get(name);
+      expected.set(recipe, figuresOf(run && 'report' in run ? run.report : undefined));
+    }
+    if (!isDeepStrictEqual(expected.get('sharded'), expected.get('evaluation')))
+      throw new Error('the evaluation in shards is not the one that a single attacker makes');
     for (const which of explanationsOf(model).keys()) await clients.explain(model, which);
     const { events } = await observe(clients, gateway.data);
     const acknowledged = [...clients.acknowledged.values()];
     await gateway.stop('SIGTERM');
     if (clients.faults.length > 0) throw new Error(`undisturbed, and yet: ${clients.faults.join('; ')}`);
-    say(`undisturbed ${evaluation} and ${clients.explained.length} explanations`);
+    say(`undisturbed ${Object.keys(evaluations).join(', ')} and ${clients.explained.length} explanations`);
     return {
       data: gateway.data,
       database,
