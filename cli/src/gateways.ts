@@ -31,6 +31,8 @@ export interface GatewayStart extends Pick<ComputeOptions, 'engine' | 'device'> 
   readonly endpointNetworks?: readonly string[];
   /** File of settings. */
   readonly config?: string | undefined;
+  /** Settings by the place that they would have in the file. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
 }
 
 /** How the command comes by a gateway; tests pass their own. */
@@ -55,8 +57,8 @@ export const installedGateway: Gateways = {
   start: async (options) => {
     const { readConfig, startGateway } = await import('@jsigr/gateway');
     // What no option of the command says comes from the gateway's own variables, e.g. JSIGR_DATABASE_URL.
-    const { config: file, ...given } = options;
-    const { dataDirectory, ...config } = await readConfig({ environment: process.env, file });
+    const { config: file, settings, ...given } = options;
+    const { dataDirectory, ...config } = await readConfig({ environment: process.env, file, given: settings });
     if (dataDirectory !== undefined && resolve(dataDirectory) !== given.dataDirectory)
       throw invalidArgument('dataDirectory', `the settings say ${dataDirectory}, the command ${given.dataDirectory}`);
     const told = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

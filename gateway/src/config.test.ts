@@ -67,6 +67,15 @@ limits: { requestsPerSecond: 5 }
     expect(shownConfig(options)).toEqual(options);
   });
 
+  test('of the command count before those of the environment and the file, and are checked like them', async () => {
+    const environment = { JSIGR_LEASE_SECONDS: '30', JSIGR_RETRIES: '5' };
+    const given = { leaseSeconds: '10', 'limits.activeRuns': '4', operator: 'true' };
+    const found = await readConfig({ environment, file: await file('limits: { activeRuns: 9, watches: 7 }'), given });
+    expect(found).toEqual({ leaseSeconds: 10, retries: 5, limits: { activeRuns: 4, watches: 7 }, operator: true });
+    const wrong = { leaseSeconds: 'soon', lease: '10' };
+    expect(await violations(readConfig({ environment, given: wrong }))).toEqual(['lease', 'leaseSeconds']);
+  });
+
   test('a map is JSON in the environment', async () => {
     const environment = { JSIGR_KUBERNETES_ROLES: '{"system:serviceaccounts:vision": "runner"}' };
     expect(await readConfig({ environment })).toEqual({

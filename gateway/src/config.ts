@@ -226,13 +226,15 @@ export interface ConfigSources {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** YAML or JSON; JSIGR_CONFIG in the environment unless told. */
   readonly file?: string | undefined;
+  /** Text by the place that it would have in the file, as `--set` gives it. */
+  readonly given?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
- * A gateway's options: of the environment, else of the file.
+ * A gateway's options: of what is given, else of the environment, else of the file.
  * @throws JsigrError INVALID_ARGUMENT with a violation for each setting that is wrong or not known, by its variable or its place in the file
  */
-export async function readConfig({ environment, file }: ConfigSources): Promise<Partial<GatewayOptions>> {
+export async function readConfig({ environment, file, given = {} }: ConfigSources): Promise<Partial<GatewayOptions>> {
   const path = file ?? (environment.JSIGR_CONFIG || undefined);
   const fromFile = path === undefined ? {} : flat(await readYaml(path));
   const violations: Violation[] = [];
@@ -240,14 +242,17 @@ export async function readConfig({ environment, file }: ConfigSources): Promise<
   for (const place of Object.keys(fromFile))
     if (!known.has(place) && !settings.some(({ path: each }) => place.startsWith(`${each}.`)))
       violations.push({ field: place, description: `is not a setting (${path}); docs/configuration.md has all` });
+  for (const place of Object.keys(given))
+    if (!known.has(place))
+      violations.push({ field: place, description: 'is not a setting; docs/configuration.md has all' });
   const options: Record<string, unknown> = {};
   for (const { path: place, variable, schema } of settings) {
     const inEnvironment = environment[variable] || undefined;
-    const given = inEnvironment ?? at(fromFile, place);
-    if (given === undefined) continue;
-    const checked = check(schema, given);
-    if ('wrong' in checked)
-      violations.push({ field: inEnvironment === undefined ? place : variable, description: checked.wrong });
+    const value = given[place] ?? inEnvironment ?? at(fromFile, place);
+    if (value === undefined) continue;
+    const checked = check(schema, value);
+    const isOfEnvironment = given[place] === undefined && inEnvironment !== undefined;
+    if ('wrong' in checked) violations.push({ field: isOfEnvironment ? variable : place, description: checked.wrong });
     else put(options, place.split('.'), checked.value);
   }
   violations.push(...incomplete(options as Partial<GatewayOptions>));
@@ -339,7 +344,7 @@ export function configDocument(): string {
   return [
     '# Settings of a gateway',
     '',
-    'Written by the tests from `gateway/src/config.ts`. Of a YAML or JSON file (`jsigr up --config FILE`, or `JSIGR_CONFIG`), of the environment, or of the options of `jsigr up`; the later ones count.',
+    'Written by the tests from `gateway/src/config.ts`. Of a YAML or JSON file (`jsigr up --config FILE`, or `JSIGR_CONFIG`), of the environment, or of the command (`jsigr up --set limits.activeRuns=4`); the later ones count.',
     '`jsigr config check` says what is wrong with them, and shows what a gateway would take.',
     '',
     '| in the file | in the environment | unless told | |',

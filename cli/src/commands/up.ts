@@ -10,7 +10,7 @@ import {
   pathOf,
   tlsOf,
 } from '../context.ts';
-import { port } from '../options.ts';
+import { port, setting } from '../options.ts';
 import { urlOf } from '../terminal/format.ts';
 
 interface UpOptions extends GlobalOptions {
@@ -18,6 +18,7 @@ interface UpOptions extends GlobalOptions {
   readonly port?: number;
   readonly httpPort?: number;
   readonly config?: string;
+  readonly set?: Readonly<Record<string, string>>;
   readonly allowEndpoints?: string;
   readonly tlsClientCa?: string;
 }
@@ -35,10 +36,16 @@ export const upCommand: CommandGroup = (context) =>
       'private networks in which live endpoints may be attacked, e.g. 127.0.0.0/8,10.1.0.0/16 (JSIGR_ENDPOINT_NETWORKS)',
     )
     .option('--config <file>', 'file of settings; docs/configuration.md has all (JSIGR_CONFIG)')
+    .option('--set <name=value>', 'any other setting, e.g. leaseSeconds=10 (may be repeated)', setting)
     .option('--tls-client-ca <file>', 'authorities of clients, who must show a certificate then (JSIGR_TLS_CLIENT_CA)')
     .addHelpText(
       'after',
-      examples('jsigr up', 'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr', 'jsigr up --device cuda'),
+      examples(
+        'jsigr up',
+        'jsigr up --port 0 --http-port 0 --data-dir /srv/jsigr',
+        'jsigr up --device cuda',
+        'jsigr up --set limits.activeRuns=4',
+      ),
     )
     .action(async (_: unknown, command: Command) => up(command.optsWithGlobals<UpOptions>(), context));
 
@@ -50,6 +57,7 @@ async function up(options: UpOptions, { terminal, gateways }: Context): Promise<
     grpcPort: options.port,
     httpPort: options.httpPort,
     config: options.config === undefined ? undefined : pathOf(options.config, terminal),
+    settings: options.set,
     ...tlsFiles(options, terminal),
     ...(options.allowEndpoints && { endpointNetworks: listFromText(options.allowEndpoints) }),
     ...computeOf(options, terminal),
