@@ -208,11 +208,12 @@ export class Conductor {
 
   /** Ends a run, and removes what it would have gone on from. */
   async #finish(id: string, to: RunState, reason: string, etag = ''): Promise<StoredRun> {
-    const run = await this.#means.runs.transition(id, to, reason, { etag });
-    if (run.resumePoint?.kind === 'states')
-      await this.#means.artefacts
-        .remove('states', run.resumePoint.digest)
-        .catch((error) => this.#means.logger.warn(error));
+    const { runs, artefacts, logger } = this.#means;
+    const parts = await runs.parts(id);
+    const run = await runs.transition(id, to, reason, { etag });
+    for (const { resumePoint } of [run, ...parts.values()])
+      if (resumePoint?.kind === 'states')
+        await artefacts.remove('states', resumePoint.digest).catch((error) => logger.warn(error));
     return run;
   }
 }

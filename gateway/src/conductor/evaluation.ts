@@ -81,7 +81,7 @@ async function attempt(
     count,
     parts,
     wanted: { run: name, labels: run.labels, threads, onWaiting: journal.waiting('attacker') },
-    onStarted: started(whence(run, parts, count), journal),
+    onStarted: started(whence(run, parts, count), journal, means),
     onProgress: (value) =>
       journal.add({ $case: 'evaluationProgress', value }, { progress: EvaluationProgress.toJSON(value) }),
     onResumePoint: (point) => journal.keep(point),
@@ -99,18 +99,16 @@ function end({ cleanAccuracy }: RobustnessReport, journal: Journal): Promise<voi
   return journal.ended(RunState.RUN_STATE_SUCCEEDED, `attacked ${cleanAccuracy?.trials ?? 0} samples`);
 }
 
-/** Writes down each attacker that begins, one after another; the run belongs to the newest of them, and runs since the first. */
-function started(from: string, journal: Journal): (worker: Worker) => Promise<void> {
-  let newest = 0;
+/** Writes down each attacker that begins, one after another. With the first one the run is claimed, for all of them, and runs. */
+function started(from: string, journal: Journal, means: Means): (worker: Worker) => Promise<void> {
+  let isFirst = true;
   let before = Promise.resolve();
   const note = async (worker: Worker) => {
-    const isFirst = newest === 0;
-    if (worker.fencingToken > newest) {
-      newest = worker.fencingToken;
-      await journal.claim(worker);
-    }
+    const begins = isFirst;
+    isFirst = false;
+    if (begins) await journal.claim(worker, await means.nextToken());
     await journal.worker('attacker', worker.address, 'started');
-    if (isFirst) await journal.running(from);
+    if (begins) await journal.running(from);
   };
   return (worker) => {
     const noted = before.then(() => note(worker));

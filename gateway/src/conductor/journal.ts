@@ -32,10 +32,10 @@ export class Journal {
     this.#states.set('run', stateOf(run.resumePoint));
   }
 
-  /** From now on the run is this worker's: whatever an earlier one still says is refused. */
-  async claim(worker: Worker): Promise<void> {
-    this.#fence = { fencingToken: worker.fencingToken };
-    await this.#runs.claim(this.id, worker);
+  /** From now on the run is this worker's: whatever is still said by others, or in the name of an earlier one, is refused. @param token a new one */
+  async claim(worker: Worker, token: number): Promise<void> {
+    this.#fence = { fencingToken: token };
+    await this.#runs.claim(this.id, worker, token);
   }
 
   /** The run stays its worker's, and another gateway, if it should still be there, says nothing more about it. */

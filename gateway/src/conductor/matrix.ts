@@ -41,7 +41,7 @@ export async function conductMatrix(
     await journal.starting('waiting for an attacker');
     const acquiring = { run: runName(run), threads: means.threads.attacker, signal };
     await withWorker(means.pool, 'attacker', acquiring, async (worker) => {
-      await journal.claim(worker);
+      await journal.claim(worker, await means.nextToken());
       await journal.worker('attacker', worker.address, 'started');
       await journal.running();
       let matrix: TransferMatrix | undefined;

@@ -103,6 +103,18 @@ test('when one of them fails the others are stopped, and the reason is that of t
   expect(both.every(({ released }) => released?.discard)).toBe(true);
 });
 
+test('what shards could have gone on from is removed when they are cancelled', async () => {
+  const id = await create(2);
+  const both = await attackers(2);
+  const put = async (text: string) => (await gateway.artefacts.put('states', { 'a.json': Buffer.from(text) })).digest;
+  const digests = [await put('one'), await put('two')];
+  for (const [i, attacker] of both.entries())
+    attacker.say({ $case: 'resumePoint', value: { kind: 'states', digest: digests[i] ?? '', step: 1 } });
+  await vi.waitFor(async () => expect((await store.runs.parts(id)).size).toBe(2));
+  await gateway.application.evaluations.cancel({ name: `evaluations/${id}`, etag: '' }, LOCAL);
+  for (const digest of digests) expect(await gateway.artefacts.has('states', digest)).toBe(false);
+});
+
 test('after a suspension each shard goes on from what it came to, and one that was done has no attacker any more', async () => {
   const { conductor, pool } = gateway;
   const keep = async (text: string) => (await gateway.artefacts.put('states', { 'a.json': Buffer.from(text) })).digest;

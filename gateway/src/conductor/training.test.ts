@@ -201,6 +201,22 @@ describe('a training run whose trainer is lost', () => {
     expect(await get(run.id)).toMatchObject({ retries: 1, bestModel: two, stateReason: 'trained 2 steps' });
   });
 
+  test('goes on with one that was there before it, and was idle', async () => {
+    const { pool } = gateway;
+    const acquire = pool.acquire.bind(pool);
+    const [older, newer] = [await acquire('trainer', { run: 'a' }), await acquire('trainer', { run: 'b' })];
+    const given = [newer, older];
+    pool.acquire = async () => given.shift() ?? acquire('trainer', { run: 'c' });
+    const run = await create(plain);
+    await (await pool.trainer(1)).die('was killed by SIGKILL');
+    const first = await pool.trainer(0);
+    expect(first.fencingToken).toBeLessThan(newer.fencingToken);
+    first.emit(progress(1));
+    first.end();
+    const events = await gateway.events(run.id);
+    expect(words(events).slice(-2)).toEqual(['trainingProgress', 'SUCCEEDED']);
+  });
+
   test('because of something that will pass goes on with another one', async () => {
     const run = await create(plain);
     (await gateway.pool.trainer()).end(RUN_STATE_FAILED, 'the S3 server does not answer', true);

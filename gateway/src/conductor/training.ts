@@ -149,7 +149,7 @@ async function begin(
   { name, spec, dataset, journal, means, signal }: Conducted,
   loop: Loop | undefined,
 ): Promise<void> {
-  await journal.claim(trainer);
+  await journal.claim(trainer, await means.nextToken());
   await journal.worker('trainer', trainer.address, 'started');
   const request = {
     run: name,

@@ -52,7 +52,7 @@ export interface StoredRun {
   readonly retries: number;
   readonly retriesInPlace: number;
   readonly resumePoint: ResumePoint | undefined;
-  /** Of the worker that the run was given to last. */
+  /** That it was claimed with last. */
   readonly fencingToken: number;
   readonly worker: RunWorker | undefined;
   /** Of its events the newest that was taken over, by the worker's own number. */

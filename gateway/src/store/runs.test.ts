@@ -228,16 +228,16 @@ onEachDatabase((database) => {
     const worker = (fencingToken: number) => ({ id: 'w', address: '127.0.0.1:1', fencingToken });
     test('a worker that the run was taken from cannot write any more', async () => {
       const { id } = await store.runs.create({ kind: 'training', spec: {} });
-      await store.runs.claim(id, worker(7));
+      await store.runs.claim(id, worker(7), 7);
       await store.runs.append(id, progress(1), { fencingToken: 7 });
-      await other.runs.claim(id, worker(9));
+      await other.runs.claim(id, worker(9), 9);
       const point = { kind: 'models', digest: 'aa', step: 1 } as const;
       for (const write of [
         () => store.runs.append(id, progress(2), { fencingToken: 7 }),
         () => store.runs.transition(id, RUN_STATE_CANCELLED, '', { fencingToken: 7 }),
         () => store.runs.keepResumePoint(id, point, { fencingToken: 7 }),
         () => store.runs.keepPart(id, 0, { resumePoint: point }, { fencingToken: 7 }),
-        () => store.runs.claim(id, worker(7)),
+        () => store.runs.claim(id, worker(7), 7),
       ])
         expect(await failure(write())).toMatchObject({ code: status.FAILED_PRECONDITION, reason: 'FENCED' });
       await store.runs.append(id, progress(2), { fencingToken: 9 });

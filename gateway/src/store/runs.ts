@@ -123,14 +123,15 @@ export class RunStore extends RunReader {
   }
 
   /**
-   * The run belongs to this worker now: what earlier ones still say is refused.
-   * @throws JsigrError FAILED_PRECONDITION FENCED when a newer worker has it; RUN_FINISHED.
+   * The run is this worker's now, and whoever spoke of it until now does so no more.
+   * @param token a new one, which what is said from now on carries: not the worker's own, who may have been there before the last one that had the run
+   * @throws JsigrError FAILED_PRECONDITION FENCED when it was claimed with a newer one; RUN_FINISHED.
    */
-  async claim(id: string, { id: workerId, address, fencingToken }: RunWorker): Promise<StoredRun> {
-    return this.#change(id, { fencingToken }, async (transaction, run) => {
+  async claim(id: string, { id: workerId, address, fencingToken }: RunWorker, token: number): Promise<StoredRun> {
+    return this.#change(id, { fencingToken: token }, async (transaction, run) => {
       refuseFinished(run);
       const worker = jsonText({ id: workerId, address, fencingToken });
-      return updateRun(transaction, id, { fencing_token: fencingToken, worker, worker_sequence: 0 });
+      return updateRun(transaction, id, { fencing_token: token, worker, worker_sequence: 0 });
     });
   }
 
@@ -325,7 +326,7 @@ function refuseFenced(run: StoredRun, fencingToken: number): void {
   if (fencingToken < run.fencingToken)
     throw failedPrecondition(
       'FENCED',
-      `the run ${run.id} was given to another worker (token ${run.fencingToken}); what the one with token ${fencingToken} says does not count any more`,
+      `the run ${run.id} was taken over (token ${run.fencingToken}); what is said with token ${fencingToken} does not count any more`,
       'the worker stops',
     );
 }

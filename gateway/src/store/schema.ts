@@ -31,7 +31,7 @@ interface RunsTable {
   labels: Json;
   /** What follows from the events: newest model, progress, report. */
   summary: Json;
-  /** Of the worker that the run was given to last; 0 before. */
+  /** That the run was claimed with last; 0 before. */
   fencing_token: Generated<number>;
   /** How often the run was begun again; how often since it came further. */
   retries: Generated<number>;

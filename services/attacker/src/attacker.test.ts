@@ -271,18 +271,23 @@ describe('an evaluation', () => {
   });
 
   test('by shards, whose ledgers together make the same report', async () => {
-    const whole = await evaluate();
-    const parts = [0, 1].map((index) => evaluate({ shard: { index, count: 2 } }));
+    const several = await labelledByModel(glyphs({ variant: 'gray28', train: 40, test: 150, seed: 2 }));
+    const { digest } = await artefacts.put('datasets', encodeDataset(several));
+    const all = { datasetDigest: digest, plan: { ...plan, samples: 150 } };
+    const whole = await evaluate(all);
+    expect(whole.report.cleanAccuracy?.trials).toBe(150);
+    const parts = [0, 1].map((index) => evaluate({ ...all, shard: { index, count: 2 } }));
     const ledgerDigests = (await Promise.all(parts)).map(({ report }) => report.ledger);
-    const { report } = await evaluate({ ledgerDigests });
+    const { report } = await evaluate({ ...all, ledgerDigests });
     expect(report.ledger).toBe(whole.report.ledger);
     expect(report.epsilons).toEqual(whole.report.epsilons);
 
     const points: ResumePoint[] = [];
     const shard = { index: 1, count: 2 };
-    for await (const { message } of serverStream(attacker, 'evaluate', request({ shard })))
+    for await (const { message } of serverStream(attacker, 'evaluate', request({ ...all, shard })))
       if (message?.$case === 'resumePoint') points.push(message.value);
-    const resumed = await evaluate({ shard, resume: points[0] });
+    expect(points.length).toBeGreaterThan(0);
+    const resumed = await evaluate({ ...all, shard, resume: points[0] });
     expect(resumed.report.ledger).toBe(ledgerDigests[1]);
 
     for (const shard of [

@@ -12,6 +12,7 @@ export class FakeCluster {
     ['configmaps', new Map()],
   ]);
   readonly removed: string[] = [];
+  #made = 0;
   readonly #changed = new Condition();
   readonly #events: { readonly plural: string; readonly event: WatchEvent<KubernetesObject> }[] = [];
 
@@ -45,6 +46,7 @@ export class FakeCluster {
       metadata: {
         ...{ name: `${name}-${index}-${attempt}`, uid: `uid-${index}-${attempt}` },
         creationTimestamp: new Date(attempt * 1000).toISOString(),
+        ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid: job.metadata?.uid ?? '' }],
         labels: { ...job.spec?.template.metadata?.labels, 'batch.kubernetes.io/job-name': name },
         annotations: { 'batch.kubernetes.io/job-completion-index': String(index) },
       },
@@ -61,7 +63,7 @@ export class FakeCluster {
 
   async create<T extends KubernetesObject>({ plural }: Collection, body: T): Promise<T> {
     if (this.#of(plural).has(body.metadata?.name ?? '')) throw new KubernetesError(409, 'AlreadyExists', 'it is there');
-    this.put(plural, structuredClone(body));
+    this.put(plural, { ...structuredClone(body), metadata: { ...body.metadata, uid: `uid-${++this.#made}` } });
     return body;
   }
 

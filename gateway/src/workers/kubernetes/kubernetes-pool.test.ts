@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkerKind } from '@jsigr/proto';
 import { createLogger, type WorkerKindName } from '@jsigr/service';
@@ -203,6 +204,26 @@ describe('the pool of Jobs', () => {
     expect(cluster.removed).toEqual(['jsigr-attacker-abc']);
   });
 
+  test('shards whose Job is past its deadline are not begun again', async () => {
+    const shard = (index: number) => pool.acquire('attacker', { run: 'evaluations/abc', shard: { index, count: 2 } });
+    const both = [shard(0), shard(1)];
+    const job = await made();
+    const running = [0, 1].map((index) => cluster.pod(job, 1, { phase: 'Running' }, index));
+    for (const pod of running) {
+      cluster.put('pods', pod);
+      await register(pod);
+    }
+    const workers = await Promise.all(both);
+    const condition = { type: 'FailureTarget', status: 'True', reason: 'DeadlineExceeded' };
+    cluster.put('jobs', { ...job, status: { conditions: [condition] } } as Job);
+    for (const pod of running)
+      cluster.put('pods', { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } });
+    await setTimeout(50);
+    for (const worker of workers) await pool.release(worker, { discard: true });
+    expect(cluster.removed).toEqual([]);
+    await expect(shard(0)).rejects.toMatchObject({ message: expect.stringMatching(/deadline .* has passed/) });
+  });
+
   const away: readonly (readonly [number, string])[] = [
     [0, 'the API server cannot be reached: connect ECONNREFUSED'],
     [403, 'jobs is forbidden: exceeded quota'],
@@ -248,11 +269,12 @@ describe('the pool of Jobs', () => {
     cluster.put('jobs', finished);
     pool.close();
     pool = makePool();
-    await vi.waitFor(async () => {
-      const { worker } = await acquired(2);
-      expect(worker.id).toBe('jsigr-trainer-abc-0-2');
-    });
-    expect(cluster.removed).toContain('jsigr-trainer-abc');
+    const again = pool.acquire('trainer', options);
+    await vi.waitFor(() => expect(cluster.removed).toEqual(['jsigr-trainer-abc']));
+    const pod = cluster.pod(await made(), 2);
+    cluster.put('pods', pod);
+    await register(pod);
+    expect((await again).id).toBe('jsigr-trainer-abc-0-2');
   });
 
   test('a Job with more workers than are wanted by now makes room for another one', async () => {
@@ -269,6 +291,8 @@ describe('the pool of Jobs', () => {
     const rest = shard(0, 1);
     await vi.waitFor(() => expect(cluster.job?.spec?.completions).toBe(1));
     expect(cluster.removed).toEqual(['jsigr-attacker-abc']);
+    // Of the Job before: it is about to go.
+    await register(pod);
     const next = cluster.pod(await made(), 2, { phase: 'Running' }, 0);
     cluster.put('pods', next);
     await register(next);

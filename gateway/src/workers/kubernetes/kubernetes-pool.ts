@@ -208,9 +208,7 @@ export class KubernetesPool implements WorkerPool {
     let said = '';
     let wasThere = false;
     for (;;) {
-      const seat = [...this.#seats.values()].find(
-        (each) => each.job === job && each.index === index && !each.inUse && !each.isLost,
-      );
+      const seat = this.#freeSeat(job, index);
       if (seat) return seat;
       if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
       const [known, pod] = [this.#jobs.get(job), this.#newestPod(job, index)];
@@ -235,8 +233,18 @@ export class KubernetesPool implements WorkerPool {
       this.#closed ||
       this.#jobs.get(job) !== known ||
       this.#newestPod(job, index) !== pod ||
-      [...this.#seats.values()].some((each) => each.job === job && each.index === index && !each.inUse && !each.isLost)
+      this.#freeSeat(job, index) !== undefined
     );
+  }
+
+  /** Not of a pod that has to go, or of a Job before this one under the same name. */
+  #freeSeat(job: string, index: number): Seat | undefined {
+    const uid = this.#jobs.get(job)?.metadata?.uid;
+    return [...this.#seats.values()].find((each) => {
+      if (each.job !== job || each.index !== index || each.inUse || each.isLost) return false;
+      const { deletionTimestamp, ownerReferences } = this.#pods.get(each.pod)?.metadata ?? {};
+      return deletionTimestamp === undefined && (uid === undefined || ownerReferences?.[0]?.uid === uid);
+    });
   }
 
   #newestPod(job: string, index: number): Pod | undefined {
@@ -342,7 +350,10 @@ export class KubernetesPool implements WorkerPool {
     const users = (this.#users.get(job) ?? 1) - 1;
     if (users > 0) return void this.#users.set(job, users);
     this.#users.delete(job);
-    if (this.#spoiled.delete(job)) await this.#remove(job);
+    const known = this.#jobs.get(job);
+    // One that failed for good says so to whoever would begin again.
+    const hasFailed = known !== undefined && failureOf(known, undefined)?.isFinal === true;
+    if (this.#spoiled.delete(job) && !hasFailed) await this.#remove(job);
     else this.#removeWhenIdle(job);
   }
 
