@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import { EvaluationServiceClient } from '@jsigr/proto';
 import { connect, serverStream } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Cluster } from './support/cluster.ts';
 import { skipped } from './support/control-plane.ts';
+import { manifests } from './support/installation.ts';
 
 const ENDED_MS = 400_000;
 
@@ -125,6 +127,27 @@ describe.skipIf(skipped('full'))('one GPU for everything', () => {
       const { state, conditions } = await ended('jtrain/misset');
       expect(state).toBe('Failed');
       expect(conditions.at(-1).message).toMatch(/failed: its settings do not work/);
+    },
+    ENDED_MS,
+  );
+
+  test(
+    'an upgrade leaves what there is; uninstalled as the guide says, nothing is left',
+    async () => {
+      const { plane } = cluster;
+      const base = join(manifests, 'base');
+      const { metadata } = await cluster.get('jtrain/looped');
+      await plane.kubectl(['apply', '--server-side', '--force-conflicts', '-k', base]);
+      expect((await cluster.get('jtrain/looped')).metadata.uid).toBe(metadata.uid);
+
+      await apply('TrainingRun', 'unfinished', training(1000));
+      await cluster.until('jtrain/unfinished', ({ status }) => status?.run !== undefined);
+      await cluster.kubectl('delete', 'jsigr', '--all', '--timeout=2m');
+      await cluster.kubectl('delete', 'jobs', '-l', 'app.kubernetes.io/managed-by=jsigr-gateway');
+      await cluster.stopGateway();
+      await plane.kubectl(['delete', '-k', base, '--timeout=3m']);
+      const left = await plane.kubectl(['get', 'namespace,crd,clusterrole,clusterrolebinding', '-o', 'name']);
+      expect(left.split('\n').filter((name) => name.includes('jsigr'))).toEqual([]);
     },
     ENDED_MS,
   );
