@@ -33,7 +33,8 @@ const reviewSchema = z.looseObject({
   status: z.looseObject({
     authenticated: z.boolean().default(false),
     audiences: z.array(z.string()).default([]),
-    user: z.looseObject({ username: z.string(), groups: z.array(z.string()).default([]) }).optional(),
+    // Of a token that nobody vouches for there is an empty one.
+    user: z.looseObject({ username: z.string().default(''), groups: z.array(z.string()).default([]) }).optional(),
   }),
 });
 type Review = z.output<typeof reviewSchema>['status'];
@@ -60,7 +61,7 @@ export class Kubernetes implements Authenticator {
   async verify(token: string): Promise<Caller | undefined> {
     const { audience = 'jsigr', roles } = this.#options;
     const { authenticated, audiences, user } = await this.#review(token, audience);
-    if (!authenticated || !user || !audiences.includes(audience)) return undefined;
+    if (!authenticated || !user?.username || !audiences.includes(audience)) return undefined;
     const role = roleFrom(roles, [user.username, ...user.groups]);
     if (!role) throw unauthenticated('NO_ROLE', `${user.username} has no role here`, 'an admin gives it one');
     const tenant = tenantSchema.parse(SERVICE_ACCOUNT.exec(user.username)?.[1] ?? DEFAULT_TENANT);
