@@ -289,6 +289,27 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
     );
   });
 
+  test('what happens again is told again', async () => {
+    const suspend = (value: boolean) =>
+      plane.kubectl(['patch', 'jtrain/twice', '-n', NAMESPACE, '--type=merge', '-p', `{"spec":{"suspend":${value}}}`]);
+    await train('twice');
+    await gateway.pool.trainer();
+    await state('jtrain/twice', 'Running');
+    await suspend(true);
+    await state('jtrain/twice', 'Suspended');
+    await suspend(false);
+    await gateway.pool.trainer(1);
+    await state('jtrain/twice', 'Running');
+    const told = async () => {
+      const { items } = await get('events');
+      return items.filter(
+        ({ involvedObject, reason }: { involvedObject: { name: string }; reason: string }) =>
+          involvedObject.name === 'twice' && reason === 'Running',
+      ).length;
+    };
+    await vi.waitFor(async () => expect(await told()).toBe(2), WAIT);
+  });
+
   test('the API server is killed and comes back: the run goes on, and its end is written', async () => {
     await train('survivor');
     const trainer = await gateway.pool.trainer();

@@ -148,12 +148,13 @@ export class Operator {
     }
   }
 
-  /** The same thing about the same resource has the same name: it is told once. */
+  /** The same thing said of the resource as it was has the same name: it is told once, and again when it happens again. */
   async #tell(resource: Resource, { type, reason, message }: Extract<Action, { do: 'tell' }>): Promise<void> {
     const { client } = this.#options;
-    const { kind, apiVersion, metadata } = resource;
+    const { kind, apiVersion, metadata, status } = resource;
     const { name = '', uid = '', namespace = '' } = metadata;
-    const hash = createHash('sha256').update([uid, reason, message].join('\n')).digest('hex').slice(0, 16);
+    const said = [uid, reason, message, JSON.stringify(status?.conditions ?? [])];
+    const hash = createHash('sha256').update(said.join('\n')).digest('hex').slice(0, 16);
     const event: Event = {
       apiVersion: 'v1',
       kind: 'Event',
