@@ -36,6 +36,13 @@ const foreign: [name: string, error: unknown, code: status, reason: string, fiel
     'COMPUTE_THREAD_CLOSED',
     [],
   ],
+  [
+    'a computing thread that died',
+    new PackageError('COMPUTE_THREAD_DIED', 'the computing thread ended'),
+    status.UNAVAILABLE,
+    'COMPUTE_THREAD_DIED',
+    [],
+  ],
   ['an aborted signal', AbortSignal.abort().reason, status.CANCELLED, 'CANCELLED', []],
   ['a timeout', new DOMException('too late', 'TimeoutError'), status.DEADLINE_EXCEEDED, 'DEADLINE_EXCEEDED', []],
   ['a Zod error', zodError(), status.INVALID_ARGUMENT, 'INVALID_ARGUMENT', ['epochs']],

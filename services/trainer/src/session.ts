@@ -199,7 +199,7 @@ export class Session {
       const cause = this.#failed.signal.aborted ? this.#failed.signal.reason : error;
       this.#checkpoints.complete();
       if (context.signal.aborted) this.#end(RunState.RUN_STATE_QUEUED, 'the trainer had to stop');
-      else this.#end(RunState.RUN_STATE_FAILED, failure(cause), JsigrError.from(cause).reason === 'STORE_UNAVAILABLE');
+      else this.#end(RunState.RUN_STATE_FAILED, failure(cause), PASSING.includes(JsigrError.from(cause).reason));
     }
   }
 
@@ -324,6 +324,9 @@ function digestOf(model: string): string {
 function metricsOf(metrics: Readonly<Record<string, number>>): Metric[] {
   return Object.entries(metrics).map(([name, value]) => ({ name, value }));
 }
+
+/** What another trainer may be spared. */
+const PASSING: readonly string[] = ['STORE_UNAVAILABLE', 'COMPUTE_THREAD_DIED'];
 
 /** What happened and what to do next. */
 function failure(error: unknown): string {
