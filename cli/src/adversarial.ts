@@ -1,6 +1,6 @@
 import type { KeptAdversarial } from '@jsigr/attacks';
-import { type Evaluation, ReadEvaluationFileRequest } from '@jsigr/proto';
-import { serverStream } from '@jsigr/service/client';
+import type { Evaluation } from '@jsigr/proto';
+import { readEvaluationFile } from './evaluation-file.ts';
 import { once, saveStream, within } from './files.ts';
 import { encodePng } from './report/png.ts';
 import type { Session } from './session.ts';
@@ -17,10 +17,7 @@ export interface Adversarial {
 }
 
 export async function readAdversarial(session: Session, { name }: Evaluation): Promise<Adversarial> {
-  const chunks: Uint8Array[] = [];
-  const request = ReadEvaluationFileRequest.fromPartial({ name, path: FILE });
-  for await (const { data } of serverStream(session.evaluations, 'readEvaluationFile', request)) chunks.push(data);
-  const file = Buffer.concat(chunks);
+  const file = await readEvaluationFile(session, name, FILE);
   // Loaded when it is needed, as in `attacks list`.
   const { decodeAdversarial } = await import('@jsigr/attacks');
   return { file, ...decodeAdversarial(file) };
