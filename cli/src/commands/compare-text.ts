@@ -47,11 +47,11 @@ export function comparisonText(
     ['intervals', '95 %, exact (Clopper and Pearson)'],
     [
       'p',
-      'of so uneven a split of the images that one model alone has right, if both are equally good (McNemar, exact, two-sided)',
+      'how likely so uneven a split of the images that one model alone has right is, if both are equally good (McNemar, exact, two-sided)',
     ],
     [
       'sampling',
-      'is what intervals and p cover: the choice of the images, not the weakness of an attack; each row is tested by itself',
+      'intervals and p cover the choice of the images, not the weakness of an attack; each row is tested by itself',
     ],
     ...notes.map((note): [string, string] => ['note', note]),
   ]);
