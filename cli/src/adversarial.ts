@@ -1,9 +1,10 @@
 import type { KeptAdversarial } from '@jsigr/attacks';
-import { type Evaluation, ReadEvaluationFileRequest } from '@jsigr/proto';
-import { serverStream } from '@jsigr/service/client';
+import type { Evaluation } from '@jsigr/proto';
+import { readEvaluationFile } from './evaluation-file.ts';
 import { once, saveStream, within } from './files.ts';
 import { encodePng } from './report/png.ts';
 import type { Session } from './session.ts';
+import { settingsName } from './terminal/format.ts';
 
 const FILE = 'adversarial.safetensors';
 
@@ -16,10 +17,7 @@ export interface Adversarial {
 }
 
 export async function readAdversarial(session: Session, { name }: Evaluation): Promise<Adversarial> {
-  const chunks: Uint8Array[] = [];
-  const request = ReadEvaluationFileRequest.fromPartial({ name, path: FILE });
-  for await (const { data } of serverStream(session.evaluations, 'readEvaluationFile', request)) chunks.push(data);
-  const file = Buffer.concat(chunks);
+  const file = await readEvaluationFile(session, name, FILE);
   // Loaded when it is needed, as in `attacks list`.
   const { decodeAdversarial } = await import('@jsigr/attacks');
   return { file, ...decodeAdversarial(file) };
@@ -44,7 +42,8 @@ export interface Exported {
 
 /**
  * Writes the images below a folder: `adversarial.safetensors` with everything, and for each image that can be shown as one (grey or RGB) a PNG of its
- * rounded form, `ATTACK-NORM-EPSILON/SAMPLE-is-LABEL-seen-as-CLASS.png`; `index.json` lists them with their distance and what the model says.
+ * rounded form, `ATTACK-NORM-EPSILON[-SETTINGS]/SAMPLE-is-LABEL-seen-as-CLASS.png`, with a number where there are several;
+ * `index.json` lists them with their distance and what the model says.
  */
 export async function exportAdversarial(
   folder: string,
@@ -55,11 +54,12 @@ export async function exportAdversarial(
   const isPicture = channels === 1 || channels === 3;
   const survived = all.filter(({ label, predictedRounded }) => label !== predictedRounded).length;
   await saveStream(`${folder}/${FILE}`, once(file));
-  const entries = all.map(({ original: _, rounded, image: __, ...facts }) => {
-    const { attack, norm, epsilon, sample, label, predictedRounded } = facts;
-    const name = `${String(sample).padStart(5, '0')}-is-${label}-seen-as-${predictedRounded}.png`;
-    return { path: `${attack}-${norm}-${Number(epsilon.toPrecision(6))}/${name}`, rounded, facts };
-  });
+  const paths = pathsOf(all);
+  const entries = all.map(({ original: _, rounded, image: __, ...facts }, i) => ({
+    path: paths[i] ?? '',
+    rounded,
+    facts,
+  }));
   if (isPicture)
     for (const { path, rounded } of entries)
       await saveStream(`${folder}/${within(path)}`, once(encodePng(rounded, height, width, channels)));
@@ -76,4 +76,22 @@ export async function exportAdversarial(
   };
   await saveStream(`${folder}/index.json`, once(Buffer.from(`${JSON.stringify(index, undefined, 1)}\n`)));
   return { images: all.length, survived };
+}
+
+/** Of each image its own: several restarts of an attack may turn a sample into the same class. */
+function pathsOf(all: readonly KeptAdversarial[]): string[] {
+  const seen = new Map<string, number>();
+  return all.map(({ attack, norm, epsilon, settings, sample, label, predictedRounded }) => {
+    const parts = [attack, norm, Number(epsilon.toPrecision(6)), fileName(settingsName(settings))];
+    const name = `${String(sample).padStart(5, '0')}-is-${label}-seen-as-${predictedRounded}`;
+    const path = `${parts.filter((part) => part !== '').join('-')}/${name}`;
+    const times = (seen.get(path) ?? 0) + 1;
+    seen.set(path, times);
+    return `${path}${times === 1 ? '' : `-${times}`}.png`;
+  });
+}
+
+/** `ni+si steps=20` as `ni+si,steps=20`; the settings come out of a file, and what file systems or shells may trip over is left out. */
+function fileName(settings: string): string {
+  return settings.replaceAll(' ', ',').replace(/[^\w.,=+-]/g, '_');
 }

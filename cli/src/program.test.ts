@@ -20,6 +20,7 @@ describe('wrong usage ends with 2 and names what is wrong', () => {
     ['evaluate', "missing required argument 'model'"],
     ['evaluate m --epsilon 0.1,x', '--epsilon'],
     ['evaluate m --part train', '--part'],
+    ['compare a', "missing required argument 'second'"],
     ['explain m --sample glyphs', '--sample'],
     ['explain m --raw map.png', '--raw'],
     ['explain m --sample glyphs:1 --image x.png', '--image'],
@@ -51,7 +52,7 @@ describe('help', () => {
   it('is what the bare command says, with all commands and the exit codes', async () => {
     const { code, out } = await jsigr([]);
     expect(code).toBe(0);
-    for (const name of ['up', 'train', 'evaluate', 'explain', 'runs', 'models', 'datasets', 'demo'])
+    for (const name of ['up', 'train', 'evaluate', 'compare', 'explain', 'runs', 'models', 'datasets', 'demo'])
       expect(out).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
     expect(out).toContain('130  cancelled');
   });
@@ -60,6 +61,7 @@ describe('help', () => {
     'up',
     'train',
     'evaluate',
+    'compare',
     'explain',
     'runs list',
     'runs show',

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { DEVICE_CHOICES, ENGINE_CHOICES, exitCodeOf, JsigrError } from '@jsigr/service/client';
 import { Command, CommanderError, Option } from 'commander';
 import { attacksCommand } from './commands/attacks.ts';
+import { compareCommand } from './commands/compare.ts';
 import { configCommand } from './commands/config.ts';
 import { datasetsCommand } from './commands/datasets.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -29,6 +30,7 @@ const commands: readonly CommandGroup[] = [
   reproduceCommand,
   evaluateCommand,
   transferMatrixCommand,
+  compareCommand,
   attacksCommand,
   explainCommand,
   runsCommand,

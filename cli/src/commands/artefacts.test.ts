@@ -192,6 +192,19 @@ describe('evaluate', () => {
     expect(out).toMatch(/^note +the model gives probabilities$/m);
   });
 
+  it('tells attacks apart that differ by their settings', async () => {
+    const [pgd] = report?.attacks ?? [];
+    const attacks = ['ni+si', 'mi+bsr'].map((recipe) => ({ ...pgd, attack: 'transfer', settings: { recipe } }));
+    const shown = Evaluation.fromPartial({ ...evaluation, report: { ...report, attacks } });
+    const evaluations = { getEvaluation: answers(() => ({ evaluation: shown })) };
+    const { out } = await run('runs show evaluations/e1', { evaluations });
+    expect(out).toMatch(/^transfer linf ni\+si +white-box/m);
+    expect(out).toMatch(/^transfer linf mi\+bsr +white-box/m);
+    gateway?.close();
+    const json = JSON.parse((await run('runs show evaluations/e1 -o json', { evaluations })).out);
+    expect(json.evaluation.report.attacks[1].settings).toEqual({ recipe: 'mi+bsr' });
+  });
+
   it('asks for what needs no gradients of a model that can only be asked, and for a budget', async () => {
     let created: CreateEvaluationRequest | undefined;
     const ledger = 'cd'.repeat(32);

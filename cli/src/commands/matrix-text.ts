@@ -6,7 +6,7 @@ import {
   type TransferMatrix,
   type TransferTable,
 } from '@jsigr/proto';
-import { count, decimal, proportion, shortName } from '../terminal/format.ts';
+import { attackName, count, decimal, proportion, shortName } from '../terminal/format.ts';
 import { type Paint, properties, table } from '../terminal/table.ts';
 
 /** What a model is called in a matrix: what it is, and the first digits of its digest. */
@@ -60,7 +60,7 @@ export function matrixText(
   );
   const bodies = tables.flatMap((one) =>
     (['common', 'own'] as const).map((share) => {
-      const title = `${one.attack} ${one.norm} ${decimal(one.epsilon)}`;
+      const title = `${attackName(one)} ${decimal(one.epsilon)}`;
       const rows = rowsOf(one, share, labels).map(({ label, shares }) => [label, ...shares.map(proportion)]);
       return `misclassified, ${shareWords(share, matrix)}\n${table([{ title: title.toUpperCase() }, ...columns], rows, paint)}`;
     }),

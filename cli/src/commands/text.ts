@@ -9,6 +9,7 @@ import {
 } from '@jsigr/proto';
 import {
   accessName,
+  attackName,
   bytes,
   count,
   decimal,
@@ -237,6 +238,7 @@ export function datasetsText(datasets: readonly Dataset[], paint?: Paint): strin
 function attackRow({
   attack,
   norm,
+  settings,
   access,
   epsilon,
   robustAccuracy,
@@ -245,7 +247,7 @@ function attackRow({
   seconds,
 }: AttackResult): string[] {
   return [
-    `${attack} ${norm}`,
+    attackName({ attack, norm, settings }),
     accessName(access),
     decimal(epsilon),
     proportion(robustAccuracy),

@@ -50,6 +50,13 @@ const matrix = TransferMatrix.fromPartial({
       ),
     },
     {
+      attack: 'transfer',
+      norm: 'linf',
+      epsilon: 0.1,
+      settings: { recipe: 'ni+si' },
+      cells: [{ source: 0, target: 1, common: shareOf(0.5), own: shareOf(0.5) }],
+    },
+    {
       attack: 'noise',
       norm: 'linf',
       epsilon: 0.1,
@@ -120,6 +127,7 @@ describe('transfer-matrix', () => {
     expect(out).toMatch(/^of all samples +2\.0 % \[0\.0, 4\.7\] +5\.0 %/m);
     expect(out).toContain('misclassified, of the 93 samples that all models classify correctly');
     expect(out).toMatch(/^MI-FGSM LINF 0\.1 +lenet standard aaaaaa +lenet jsigr bbbbbb$/m);
+    expect(out).toMatch(/^TRANSFER LINF NI\+SI 0\.1 +lenet/m);
     expect(out).toMatch(/^lenet jsigr bbbbbb +25\.0 % \[21\.2, 28\.8\] +90\.0 % \[87\.4, 92\.6\]$/m);
     expect(out).toMatch(/^no model +1\.0 % .* 1\.0 %/m);
     expect(out).toMatch(/^masking +not assessed$/m);
@@ -134,7 +142,8 @@ describe('transfer-matrix', () => {
   it('writes a page with heat maps that escapes what it is given', async () => {
     await run('transfer-matrix aaaaaaaa bbbbbbbb --report m.html');
     const page = readFileSync(join(folder, 'm.html'), 'utf8');
-    expect(page.match(/<table class="heat">/g)).toHaveLength(4);
+    expect(page.match(/<table class="heat">/g)).toHaveLength(6);
+    expect(page).toContain('<h2>transfer linf ni+si, epsilon 0.1</h2>');
     expect(page).toContain('<td style="background: rgb(200 50 40 / 0.675)"><b>90.0 %</b>');
     expect(page).toContain('masking: not assessed');
     expect(page).toContain('&lt;b&gt;bold');

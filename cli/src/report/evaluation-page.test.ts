@@ -62,6 +62,14 @@ describe('the page of an evaluation', () => {
       expect(text).toContain(words);
   });
 
+  it('tells attacks apart that differ by their settings, among their figures and their costs', () => {
+    const attacks = report.attacks.slice(0, 1).map((one) => ({ ...one, settings: { steps: '40', loss: 'margin' } }));
+    const nearest = madeUpAdversarial().map((one) => ({ ...one, settings: { recipe: 'ni+si' } }));
+    const told = textOf(pageOf({ report: { ...report, attacks }, nearest }));
+    expect(told.split('pgd linf loss=margin steps=40')).toHaveLength(3);
+    expect(told).toContain('Sample 3: pgd linf ni+si, distance 0.0625');
+  });
+
   it('shows the evidence of a verdict on masking, and the flags', () => {
     const suspected = textOf(
       pageOf({

@@ -1,6 +1,15 @@
 import type { KeptAdversarial } from '@jsigr/attacks';
 import { AttackAccess, type Evaluation, MaskingVerdict, type Proportion, type RobustnessReport } from '@jsigr/proto';
-import { accessName, count, decimal, instant, maskingName, proportion, shortName } from '../terminal/format.ts';
+import {
+  accessName,
+  attackName,
+  count,
+  decimal,
+  instant,
+  maskingName,
+  proportion,
+  shortName,
+} from '../terminal/format.ts';
 import type { TileGrid } from './data.ts';
 import { html, type Markup } from './html.ts';
 import { type ChartPoint, type ChartSeries, lineChart } from './line-chart.ts';
@@ -116,13 +125,13 @@ function pointAt(x: number, share: Proportion | undefined): ChartPoint[] {
 }
 
 function attacks({ attacks: all, masking }: RobustnessReport): Markup {
-  const rows = all.map(({ attack, norm, access, epsilon, robustAccuracy, attackSuccess, attempts }) => [
-    `${attack} ${norm}`,
-    accessName(access),
-    decimal(epsilon),
-    proportion(robustAccuracy),
-    proportion(attackSuccess),
-    count(attempts),
+  const rows = all.map((one) => [
+    attackName(one),
+    accessName(one.access),
+    decimal(one.epsilon),
+    proportion(one.robustAccuracy),
+    proportion(one.attackSuccess),
+    count(one.attempts),
     maskingName(masking),
   ]);
   const titles = ['Attack', 'Access', 'Epsilon', 'Robust accuracy', 'Attack success', 'Attempts', 'Masking'];
@@ -148,7 +157,7 @@ function missGrid(one: KeptAdversarial, input: readonly number[], nameOf: (label
   const factor = Math.max(1, Math.floor(0.5 / Math.max(largest, 1e-6)));
   const shifted = delta.map((value) => 0.5 + factor * value);
   const again = one.predictedRounded === one.label ? 'right again' : `still ${nameOf(one.predictedRounded)}`;
-  const title = `Sample ${one.sample}: ${one.attack} ${one.norm}, distance ${decimal(one.distance)}`;
+  const title = `Sample ${one.sample}: ${attackName(one)}, distance ${decimal(one.distance)}`;
   const tile = (values: Float32Array, caption: string, correct?: boolean) => ({
     picture: imagePicture(values, input),
     alt: `${title}: ${caption}`,
@@ -168,7 +177,7 @@ function cost({ attacks: all, seconds }: RobustnessReport): Markup {
     all.reduce((total, one) => total + of(one), 0);
   const rows = [
     ...all.map((one) => [
-      `${one.attack} ${one.norm} ${decimal(one.epsilon)}`,
+      `${attackName(one)} ${decimal(one.epsilon)}`,
       count(one.forwards),
       count(one.backwards),
       one.seconds.toFixed(1),

@@ -1,6 +1,6 @@
 import type { Evaluation, Proportion, TransferMatrix } from '@jsigr/proto';
 import { rowsOf, type Share, shareWords } from '../commands/matrix-text.ts';
-import { count, decimal, instant, percent } from '../terminal/format.ts';
+import { attackName, count, decimal, instant, percent } from '../terminal/format.ts';
 import { html, type Markup } from './html.ts';
 import { page } from './page.ts';
 
@@ -27,7 +27,7 @@ export function renderMatrix({ evaluation, matrix, labels, createTime, version }
 ${flags.length > 0 && html`<ul>${flags.map((flag) => html`<li>${flag}</li>`)}</ul>`}
 </section>
 ${tables.map(
-  (table) => html`<section><h2>${table.attack}, ${table.norm} ${decimal(table.epsilon)}</h2>
+  (table) => html`<section><h2>${attackName(table)}, epsilon ${decimal(table.epsilon)}</h2>
 ${(['common', 'own'] as const).map((share) => heatMap(matrix, table, share, labels))}
 </section>`,
 )}

@@ -1,5 +1,5 @@
 import type { EpsilonSummary, Proportion, RobustnessReport } from '@jsigr/proto';
-import { accessName, decimal, maskingName, percent, proportion, shortName } from '../terminal/format.ts';
+import { accessName, attackName, decimal, maskingName, percent, proportion, shortName } from '../terminal/format.ts';
 import type { Mean, ReportData, ReportedModel } from './data.ts';
 import { html, type Markup } from './html.ts';
 
@@ -82,14 +82,14 @@ export function curveTable(models: readonly ReportedModel[]): Markup {
 /** Every attack on every model. */
 export function attackTable(models: readonly ReportedModel[]): Markup {
   const rows = models.flatMap(({ label, report }) =>
-    report.attacks.map(({ attack, norm, access, epsilon, robustAccuracy, attackSuccess, seconds }) => [
+    report.attacks.map((one) => [
       label,
-      `${attack} ${norm}`,
-      accessName(access),
-      decimal(epsilon),
-      proportion(robustAccuracy),
-      proportion(attackSuccess),
-      `${seconds.toFixed(1)} s`,
+      attackName(one),
+      accessName(one.access),
+      decimal(one.epsilon),
+      proportion(one.robustAccuracy),
+      proportion(one.attackSuccess),
+      `${one.seconds.toFixed(1)} s`,
       maskingName(report.masking),
     ]),
   );

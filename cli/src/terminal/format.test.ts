@@ -2,6 +2,7 @@ import { AttackAccess, MaskingVerdict, Proportion, RunState } from '@jsigr/proto
 import { describe, expect, it } from 'vitest';
 import {
   accessName,
+  attackName,
   bytes,
   count,
   decimal,
@@ -84,3 +85,11 @@ describe('names for people', () => {
     expect(instant(undefined)).toBe('-');
   });
 });
+
+it.each([
+  [{}, 'transfer linf'],
+  [{ recipe: 'ni+si' }, 'transfer linf ni+si'],
+  [{ steps: '20', recipe: 'mi+bsr', fusion: 'losses' }, 'transfer linf mi+bsr fusion=losses steps=20'],
+])('an attack with %j is %s', (settings, name) =>
+  expect(attackName({ attack: 'transfer', norm: 'linf', settings })).toBe(name),
+);

@@ -72,6 +72,25 @@ export function accessName(access: AttackAccess): string {
   return word(access, 'ATTACK_ACCESS_').replace(' ', '-');
 }
 
+/** An attack as it was set: `transfer linf ni+si`, `pgd linf loss=margin steps=40`. Equal settings read the same, in whatever order they came. */
+export function attackName({
+  attack,
+  norm,
+  settings,
+}: {
+  readonly attack: string;
+  readonly norm: string;
+  readonly settings: Readonly<Record<string, string>>;
+}): string {
+  return [attack, norm, settingsName(settings)].filter(Boolean).join(' ');
+}
+
+/** The recipe, which is a name by itself, and then the others: `ni+si steps=20`. */
+export function settingsName({ recipe = '', ...others }: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(others).map(([name, value]) => `${name}=${value}`);
+  return [recipe, ...pairs.sort()].filter(Boolean).join(' ');
+}
+
 /** The value of a metric, if it is there. */
 export function metricOf(metrics: readonly Metric[], name: string): number | undefined {
   return metrics.find((metric) => metric.name === name)?.value;

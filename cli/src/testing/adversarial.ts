@@ -7,6 +7,7 @@ export function madeUpAdversarial(): KeptAdversarial[] {
     attack: 'pgd',
     norm: 'linf',
     epsilon: 0.1,
+    settings: {},
     sample: 3,
     label: 1,
     predicted: 0,

@@ -1,4 +1,4 @@
-import { createEngine, type Engine } from '@jsigr/engine';
+import { createEngine, type Engine, readSafetensors, writeSafetensors } from '@jsigr/engine';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AdversarialKeeper, decodeAdversarial, encodeAdversarial } from './adversarial.ts';
 import type { NormName } from './norms.ts';
@@ -42,7 +42,7 @@ test('so many are kept for each norm, the nearest first; attempts that failed ar
     rowOf(2, 3, { norm: 'l1' }),
     rowOf(1, 0.1),
   ])
-    keeper.add(row, image);
+    keeper.add(row, image, {});
   image.fill(0); // the runner's memory is used again
   const kept = await rounded(keeper);
   expect(kept.map(({ norm, sample, distance }) => [norm, sample, distance])).toEqual([
@@ -55,14 +55,14 @@ test('so many are kept for each norm, the nearest first; attempts that failed ar
 
 test('none are kept unless they are asked for', async () => {
   const keeper = new AdversarialKeeper(0);
-  keeper.add(rowOf(0, 0.2), Float32Array.of(0, 1));
+  keeper.add(rowOf(0, 0.2), Float32Array.of(0, 1), {});
   expect(await rounded(keeper)).toEqual([]);
 });
 
 test('what turned the prediction by less than a level is right again in 8 bits, and that is said', async () => {
   const keeper = new AdversarialKeeper(9);
-  keeper.add(rowOf(0, 0.7 / 255), Float32Array.of(100.3 / 255, 100.4 / 255)); // rounds to equal numbers: class 0, the first
-  keeper.add(rowOf(1, 0.1), Float32Array.of(100 / 255, 120 / 255));
+  keeper.add(rowOf(0, 0.7 / 255), Float32Array.of(100.3 / 255, 100.4 / 255), {}); // rounds to equal numbers: class 0, the first
+  keeper.add(rowOf(1, 0.1), Float32Array.of(100 / 255, 120 / 255), {});
   const [near, far] = await rounded(keeper);
   expect([near?.predicted, near?.predictedRounded, [...(near?.rounded ?? [])]]).toEqual([1, 0, [100, 100]]);
   expect([far?.predicted, far?.predictedRounded, [...(far?.rounded ?? [])]]).toEqual([1, 1, [100, 120]]);
@@ -71,9 +71,19 @@ test('what turned the prediction by less than a level is right again in 8 bits, 
 
 test('the file gives back what was put in', async () => {
   const keeper = new AdversarialKeeper(9);
-  keeper.add(rowOf(0, 0.25), Float32Array.of(0.25, 0.5));
-  keeper.add(rowOf(2, 1.5, { norm: 'l2' }), Float32Array.of(0, 1));
+  keeper.add(rowOf(0, 0.25), Float32Array.of(0.25, 0.5), { steps: 40, restarts: 2 });
+  keeper.add(rowOf(0, 0.25), Float32Array.of(0.25, 0.5), { steps: 20 });
+  keeper.add(rowOf(2, 1.5, { norm: 'l2' }), Float32Array.of(0, 1), {});
   const all = await rounded(keeper);
+  expect(all.map(({ settings }) => settings)).toEqual([{ steps: '40', restarts: '2' }, {}, {}]); // 20 is the default
   expect(decodeAdversarial(encodeAdversarial(all, target.input))).toEqual({ input: [1, 1, 2], all });
   expect(decodeAdversarial(encodeAdversarial([], target.input)).all).toEqual([]);
+});
+
+test('a file that says no settings is read still', async () => {
+  const keeper = new AdversarialKeeper(9);
+  keeper.add(rowOf(0, 0.25), Float32Array.of(0.25, 0.5), {});
+  const { tensors } = readSafetensors(encodeAdversarial(await rounded(keeper), target.input));
+  const file = writeSafetensors(tensors, { cells: JSON.stringify([{ attack: 'pgd', norm: 'linf', epsilon: 0.2 }]) });
+  expect(decodeAdversarial(file).all).toMatchObject([{ attack: 'pgd', settings: {}, sample: 0 }]);
 });

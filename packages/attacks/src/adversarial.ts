@@ -3,9 +3,11 @@ import { type Engine, float32, int32, readSafetensors, writeSafetensors } from '
 import { type Classifier, type ImageShape, mayAsk } from '@jsigr/models';
 import { z } from 'zod';
 import { toBytes } from './bytes.ts';
+import { chosenSettings } from './chosen-settings.ts';
 import { AttackError } from './errors.ts';
 import { classify } from './judge.ts';
 import { type NormName, normNamed } from './norms.ts';
+import { attackNamed } from './registry.ts';
 import type { LedgerRow } from './runner.ts';
 
 /** An adversarial image that was kept, and what became of it when it was rounded to 8 bits, as it would be stored and sent. */
@@ -13,6 +15,8 @@ export interface KeptAdversarial {
   readonly attack: string;
   readonly norm: NormName;
   readonly epsilon: number;
+  /** What tells the attack from the same one set otherwise (`chosenSettings`). */
+  readonly settings: Readonly<Record<string, string>>;
   /** Index in the split. */
   readonly sample: number;
   readonly label: number;
@@ -30,6 +34,7 @@ export interface KeptAdversarial {
 
 interface Kept {
   readonly row: LedgerRow;
+  readonly settings: Readonly<Record<string, unknown>>;
   readonly image: Float32Array;
 }
 
@@ -43,12 +48,12 @@ export class AdversarialKeeper {
   }
 
   /** Attempts that failed are passed over. @param image is copied: the runner uses its memory again. */
-  add(row: LedgerRow, image: Float32Array): void {
+  add(row: LedgerRow, image: Float32Array, settings: Readonly<Record<string, unknown>>): void {
     if (!row.success || this.#most === 0) return;
     const kept = this.#kept.get(row.norm) ?? [];
     const last = kept.at(-1);
     if (kept.length === this.#most && last && !isNearer(row, last.row)) return;
-    kept.splice(placeOf(row, kept), 0, { row, image: image.slice() });
+    kept.splice(placeOf(row, kept), 0, { row, settings, image: image.slice() });
     if (kept.length > this.#most) kept.pop();
     this.#kept.set(row.norm, kept);
   }
@@ -66,9 +71,9 @@ export class AdversarialKeeper {
     const kept = [...this.#kept.values()].flat();
     const all = mayAsk(target, kept.length) ? kept : [];
     const size = target.input.reduce((product, side) => product * side, 1);
-    const found = all.map(({ row, image }) => {
+    const found = all.map(({ row, settings, image }) => {
       const original = split.images.slice(row.sample * size, (row.sample + 1) * size);
-      return { row, image, original, rounded: toBytes(original, image, normNamed(row.norm), row.epsilon) };
+      return { row, settings, image, original, rounded: toBytes(original, image, normNamed(row.norm), row.epsilon) };
     });
     const pictures = new Uint8Array(all.length * size);
     found.forEach(({ rounded }, i) => {
@@ -77,10 +82,11 @@ export class AdversarialKeeper {
     const labels = Uint8Array.from(found, ({ row }) => row.labelBefore);
     const again = { count: all.length, images: pictures, labels };
     const predictions = await classify(engine, target, again, [...labels.keys()], options);
-    return found.map(({ row, ...images }, i) => ({
+    return found.map(({ row, settings, ...images }, i) => ({
       attack: row.attack,
       norm: row.norm,
       epsilon: row.epsilon,
+      settings: chosenSettings(attackNamed(row.attack), settings),
       sample: row.sample,
       label: row.labelBefore,
       predicted: row.labelAfter,
@@ -108,14 +114,23 @@ function placeOf(row: LedgerRow, kept: readonly Kept[]): number {
 }
 
 const INTEGERS = ['sample', 'label', 'predicted', 'predictedRounded'] as const;
-const cellsSchema = z.array(z.object({ attack: z.string(), norm: z.enum(['linf', 'l2', 'l1']), epsilon: z.number() }));
+const cellsSchema = z.array(
+  z.object({
+    attack: z.string(),
+    norm: z.enum(['linf', 'l2', 'l1']),
+    epsilon: z.number(),
+    /** Files of before do not say them. */
+    settings: z.record(z.string(), z.string()).default({}),
+  }),
+);
 
 /**
  * One safetensors file: `image` float32 and `original` and `rounded` uint8 `[count, height, width, channels]`; `sample`, `label`, `predicted`,
- * `predictedRounded` and `cell` int32 `[count]`, `distance` float32 `[count]`. Its metadata `cells` says, as JSON, which attack, norm and epsilon a cell is.
+ * `predictedRounded` and `cell` int32 `[count]`, `distance` float32 `[count]`. Its metadata `cells` says, as JSON, which attack, norm, epsilon and
+ * settings (those that tell it apart) a cell is.
  */
 export function encodeAdversarial(all: readonly KeptAdversarial[], input: ImageShape): Uint8Array {
-  const keys = all.map(({ attack, norm, epsilon }) => JSON.stringify({ attack, norm, epsilon }));
+  const keys = all.map(({ attack, norm, epsilon, settings }) => JSON.stringify({ attack, norm, epsilon, settings }));
   const cells = [...new Set(keys)];
   const shape = [all.length, ...input];
   const size = input[0] * input[1] * input[2];

@@ -153,7 +153,7 @@ describe('a budget of queries', () => {
   test('that is spent leaves no images that were not judged in 8 bits', async () => {
     const keeper = new AdversarialKeeper(100);
     const target = budgeted(queriedLinear(rows, bias), 150);
-    await evaluate(engine, options({ target, onExample: (row, image) => keeper.add(row, image) }));
+    await evaluate(engine, options({ target, onExample: (...made) => keeper.add(...made) }));
     expect(await keeper.rounded(engine, target, split, { batchSize: 8, seed: 0 })).toEqual([]);
   });
 });

@@ -47,8 +47,8 @@ export interface EvaluationOptions {
   /** What gradient attacks raise instead of their settings' loss: the hook of adaptive attacks. */
   readonly loss?: AttackLoss;
   readonly onProgress?: (progress: EvaluationProgress) => void;
-  /** Every adversarial image as it is made; not those of a ledger that is resumed. */
-  readonly onExample?: (row: LedgerRow, image: Float32Array) => void;
+  /** Every adversarial image as it is made, with the settings of its attack; not those of a ledger that is resumed. */
+  readonly onExample?: (row: LedgerRow, image: Float32Array, settings: Readonly<Record<string, unknown>>) => void;
   readonly signal?: AbortSignal;
 }
 

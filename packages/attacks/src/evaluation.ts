@@ -223,7 +223,7 @@ interface Place {
 
 function attackBlock(
   engine: Engine,
-  options: Resolved,
+  { onExample, onProgress, ...options }: Resolved,
   { planned, epsilon }: PlannedCell,
   indices: readonly number[],
   { cell, cells, facing, block }: Place,
@@ -244,9 +244,10 @@ function attackBlock(
     norm,
     epsilon,
     indices,
+    ...(onExample && { onExample: (row, image) => onExample(row, image, settings) }),
     // Attempts of a block as a share of it, so that the whole is known beforehand.
     onProgress: (done, atMost) =>
-      options.onProgress?.({
+      onProgress?.({
         ...place,
         attempts: before + (indices.length * done) / atMost,
         attemptsAtMost: all,

@@ -2,6 +2,15 @@ export { AdversarialKeeper, decodeAdversarial, encodeAdversarial, type KeptAdver
 export type { Access, Attack, AttackContext, Cost, Goal, Outcome } from './attack.ts';
 export { toBytes } from './bytes.ts';
 export { type Capability, capabilities, type Setting } from './capabilities.ts';
+export { chosenSettings } from './chosen-settings.ts';
+export {
+  type ComparedBall,
+  compareLedgers,
+  type ExactShare,
+  type LedgerComparison,
+  type PairedShares,
+  robustSamples,
+} from './comparison.ts';
 export { AttackError, type AttackErrorReason } from './errors.ts';
 export { evaluate } from './evaluation.ts';
 export type { Budget, EvaluationOptions, EvaluationProgress } from './evaluation-options.ts';

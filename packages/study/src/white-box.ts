@@ -1,6 +1,6 @@
-import { attackNamed, evaluate, type Ledger, profilePlan } from '@jsigr/attacks';
+import { evaluate, profilePlan, robustSamples } from '@jsigr/attacks';
 import type { Classifier } from '@jsigr/models';
-import { allOf, outcomesOf } from './outcomes.ts';
+import { outcomesOf } from './outcomes.ts';
 import type { Robustness, WhiteBoxRecord } from './record.ts';
 import { type StudyContext, type TrainedModel, testSamples, withSignal } from './study-context.ts';
 
@@ -38,23 +38,10 @@ export async function attackWhiteBox(
     seconds += (performance.now() - began) / 1000;
     clean = outcomesOf(ledger.clean.map(({ prediction, label }) => prediction === label));
     if (i === 0) masking = report.masking;
-    for (const epsilon of epsilons) cells.push({ norm, epsilon, robust: robustAt(ledger, norm, epsilon) });
+    for (const epsilon of epsilons) {
+      const robust = robustSamples(ledger, { norm, epsilon });
+      cells.push({ norm, epsilon, robust: outcomesOf(ledger.clean.map(({ sample }) => robust.has(sample))) });
+    }
   }
   return { clean, cells, masking, seconds };
-}
-
-/** Who is correctly classified and withstood every attack in the ball and in smaller ones; controls are no attacks. */
-function robustAt({ clean, cells, units }: Ledger, norm: string, epsilon: number) {
-  const counts = cells.map(
-    (cell) => cell.norm === norm && cell.epsilon <= epsilon && attackNamed(cell.attack).access !== 'control',
-  );
-  const fooled = new Set(
-    units
-      .filter(({ cell }) => counts[cell])
-      .flatMap(({ rows }) => rows.flatMap((row) => (row.success ? row.sample : []))),
-  );
-  return allOf([
-    outcomesOf(clean.map(({ prediction, label }) => prediction === label)),
-    outcomesOf(clean.map(({ sample }) => !fooled.has(sample))),
-  ]);
 }

@@ -218,6 +218,12 @@ describe('an evaluation', () => {
       ['pgd', 0.2, AttackAccess.ATTACK_ACCESS_WHITE_BOX],
       ['mi-fgsm', 0.2, AttackAccess.ATTACK_ACCESS_TRANSFER],
     ]);
+    expect(report.attacks.map(({ settings }) => settings)).toEqual([
+      {},
+      { steps: '3' },
+      { steps: '3' },
+      { steps: '3' },
+    ]);
     expect(
       report.epsilons.map(({ epsilon, whiteBox, transferred }) => [epsilon, whiteBox?.trials, transferred?.trials]),
     ).toEqual([
@@ -301,6 +307,7 @@ describe('an evaluation', () => {
     const { report } = await evaluate({ plan: { ...plan, keepAdversarial: 5 } });
     const { 'adversarial.safetensors': file = new Uint8Array() } = await artefacts.get('ledgers', report.ledger);
     const { input, all } = decodeAdversarial(file);
+    expect(all.every(({ attack, settings }) => attack === 'noise' || settings.steps === '3')).toBe(true);
     expect([input, all.length]).toEqual([[28, 28, 1], 5]);
     const distances = all.map(({ distance }) => distance);
     expect(distances).toEqual([...distances].sort((a, b) => a - b));
@@ -347,6 +354,7 @@ describe('a transfer matrix', () => {
       ['mi-fgsm', 'linf', 0.1, 4],
       ['mi-fgsm', 'linf', 0.2, 4],
     ]);
+    expect(tables.map(({ settings }) => settings)).toEqual([{ steps: '2' }, { steps: '2' }]);
     const [diagonal] = tables[1]?.cells ?? [];
     expect(diagonal?.own?.value).toBeGreaterThan(0.5);
     expect(Object.keys(await artefacts.get('ledgers', ledger))).toEqual(['predictions.safetensors']);

@@ -105,9 +105,9 @@ async function evaluateLoaded(
     ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)) } : {}),
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ type: 'progress', attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
-    onExample: (row, image) => {
+    onExample: (row, image, settings) => {
       keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image);
-      nearest.add(row, image);
+      nearest.add(row, image, settings);
     },
     onLedger,
     ...(resume ? { resume: decodeLedger(resume) } : {}),

@@ -1,4 +1,11 @@
-import type { AttackResult as Result, Proportion as Share, MaskingVerdict as Verdict, WorstCase } from '@jsigr/attacks';
+import {
+  attackNamed,
+  chosenSettings,
+  type AttackResult as Result,
+  type Proportion as Share,
+  type MaskingVerdict as Verdict,
+  type WorstCase,
+} from '@jsigr/attacks';
 import {
   AdversarialExample,
   AttackAccess,
@@ -81,11 +88,12 @@ export function matrixReport(
     samples,
     cleanErrors: cleanErrors.map(proportion),
     commonSamples,
-    tables: tables.map(({ attack, norm, epsilon, cells, ...table }) => ({
+    tables: tables.map(({ attack, norm, epsilon, settings, cells, ...table }) => ({
       attack,
       access: access[table.access],
       norm,
       epsilon,
+      settings: chosenSettings(attackNamed(attack), settings),
       cells: cells.map((cell) => ({ ...cell, common: proportion(cell.common), own: proportion(cell.own) })),
     })),
     seed,
@@ -98,7 +106,8 @@ export function matrixReport(
 }
 
 function attackResult(result: Result): AttackResult {
-  const { attack, norm, epsilon, robustAccuracy, successRate, forwards, backwards, seconds, attempts } = result;
+  const { attack, norm, epsilon, settings, robustAccuracy, successRate, forwards, backwards, seconds, attempts } =
+    result;
   return AttackResult.fromPartial({
     attack,
     norm,
@@ -110,6 +119,7 @@ function attackResult(result: Result): AttackResult {
     backwards,
     seconds,
     attempts,
+    settings: chosenSettings(attackNamed(attack), settings),
   });
 }
 
