@@ -4,6 +4,7 @@ import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { AttackError } from './errors.ts';
 import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { type Finding, flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
@@ -37,7 +38,11 @@ export async function evaluate(
     );
   const { resume } = options;
   if (resume && resume.fingerprint !== fingerprint)
-    throw new AttackError('LEDGER_MISMATCH', 'resume', 'the ledger is that of another model, plan, seed or engine');
+    throw new AttackError(
+      'LEDGER_MISMATCH',
+      'resume',
+      'the ledger is that of another model, data set, plan, loss, seed or engine',
+    );
   const blocks = piecesOf(options.indices, batchSize);
   const clean = await classifyAll(engine, options, batchSize, blocks);
   const progress = new Work(
@@ -63,24 +68,6 @@ export async function evaluate(
 
 function cellOf({ planned: { attack, norm }, epsilon }: PlannedCell): Cell {
   return { attack: attack.name, norm: norm.name, epsilon };
-}
-
-/** All that makes two evaluations the same, so that one can go on with the other's ledger. */
-function fingerprintOf(
-  engine: Engine,
-  { target, surrogates, indices, cascade = false, seed }: EvaluationOptions,
-  batchSize: number,
-  plan: readonly PlannedAttack[],
-): string {
-  const attacks = plan.map(({ attack, norm, epsilons, settings, source }) => [
-    attack.name,
-    norm.name,
-    epsilons,
-    settings,
-    source,
-  ]);
-  const models = [target.id, ...surrogates.map(({ id }) => id)];
-  return JSON.stringify({ models, attacks, cascade, seed, batchSize, engine: engine.info, indices });
 }
 
 /** Samples on which masked gradients are looked for, at most. */

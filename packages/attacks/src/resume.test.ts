@@ -66,7 +66,9 @@ describe('an evaluation in shards', () => {
   test('of another evaluation does not go with them', async () => {
     const one = await evaluate(engine, { ...base, shard: { index: 0, count: 2 } });
     const other = await evaluate(engine, { ...base, seed: 5, shard: { index: 1, count: 2 } });
-    expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(/different models, plans, seeds or engines/);
+    expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(
+      /different models, data sets, plans, losses, seeds or engines/,
+    );
   });
 });
 
@@ -95,7 +97,17 @@ describe('an evaluation that was interrupted', () => {
 
   test('does not go on as another one', async () => {
     const { ledger } = await evaluate(engine, base);
-    for (const change of [{ seed: 5 }, { batchSize: 4 }, { plan: plan.slice(1) }, { indices: [0, 1] }])
+    const labels = split.labels.with(39, ((split.labels[39] ?? 0) + 1) % 3) as Uint8Array<ArrayBuffer>;
+    const images = split.images.with(7, 1) as Uint8Array<ArrayBuffer>;
+    for (const change of [
+      { seed: 5 },
+      { batchSize: 4 },
+      { plan: plan.slice(1) },
+      { indices: [0, 1] },
+      { split: { ...split, labels } },
+      { split: { ...split, images } },
+      { loss: losses.margin },
+    ])
       await expect(evaluate(engine, { ...base, ...change, resume: ledger })).rejects.toMatchObject({
         reason: 'LEDGER_MISMATCH',
         field: 'resume',
