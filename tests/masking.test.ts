@@ -36,8 +36,10 @@ const common = () => ({
   seed: 1,
 });
 
-function assess(target: Classifier, epsilon: number): Promise<MaskingAssessment> {
-  return assessMasking(engine, { ...common(), target, norm: linf, epsilon });
+async function assess(target: Classifier, epsilon: number): Promise<MaskingAssessment> {
+  const assessment = await assessMasking(engine, { ...common(), target, norm: linf, epsilon });
+  if (!assessment) throw new Error('nothing was assessed');
+  return assessment;
 }
 
 async function attacked(target: Classifier, plan: readonly PlanEntry[]): Promise<EvaluationReport> {

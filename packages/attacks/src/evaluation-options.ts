@@ -29,7 +29,10 @@ export interface EvaluationOptions {
    * evaluation gives. Results are bit-identical for equal batch sizes, and equal up to rounding otherwise.
    */
   readonly batchSize?: number;
-  /** Look for masked gradients, at the largest radius of the plan's first norm, on the first samples (128 at most). It costs about 200 passes a sample and 500 queries. */
+  /**
+   * Look for masked gradients, at the largest radius of the plan's first norm, on the first samples that are correctly classified (128 at most; where
+   * there are fewer than 8, nothing is assessed and a flag says so). It costs about 200 passes a sample and 500 queries.
+   */
   readonly assessMasking?: boolean;
   /** No new work is begun once it is spent; what was not attempted is counted and said. */
   readonly budget?: Budget;

@@ -51,13 +51,17 @@ export async function evaluate(
   );
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
   const results = await attackAll(engine, progress, cells, correct);
-  const assessment = options.assessMasking ? await assess(engine, progress.options, plan) : undefined;
+  const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
+  const findings: Finding[] = [
+    ...clean.findings,
+    ...(options.assessMasking && !assessment ? (['masking-not-assessed'] as const) : []),
+  ];
   return {
     report: reportOf({
       ...options,
       batchSize,
       info: engine.info,
-      flags: flagsOf(options, plan, clean.findings, results),
+      flags: flagsOf(options, plan, findings, results),
       results,
       assessment,
       correct: clean.correct.size,
@@ -70,13 +74,18 @@ function cellOf({ planned: { attack, norm }, epsilon }: PlannedCell): Cell {
   return { attack: attack.name, norm: norm.name, epsilon };
 }
 
-/** Samples on which masked gradients are looked for, at most. */
+/** Correctly classified samples on which masked gradients are looked for, at most. */
 const MASKING_SAMPLES = 128;
 
-function assess(engine: Engine, options: Resolved, plan: readonly PlannedAttack[]): Promise<MaskingAssessment> {
+function assess(
+  engine: Engine,
+  options: Resolved,
+  plan: readonly PlannedAttack[],
+  correct: readonly number[],
+): Promise<MaskingAssessment | undefined> {
   const norm = plan[0]?.norm ?? linf;
   const radii = plan.filter((planned) => planned.norm === norm).flatMap(({ epsilons }) => epsilons);
-  const indices = options.indices.slice(0, MASKING_SAMPLES);
+  const indices = correct.slice(0, MASKING_SAMPLES);
   return assessMasking(engine, { ...options, indices, norm, epsilon: Math.max(...radii) });
 }
 

@@ -1,12 +1,20 @@
 import { type Classifier, isQueried } from '@jsigr/models';
 import type { CellResult } from './cells.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
+import { LEAST_MASKING_SAMPLES } from './masking.ts';
 import type { PlannedAttack } from './plan.ts';
 import { isRandom } from './randomised.ts';
 
 /** What a reader of the figures must know. */
 export interface Flag {
-  readonly name: 'black-box' | 'probabilities' | 'few-classes' | 'randomised' | 'budget' | 'black-box-wins';
+  readonly name:
+    | 'black-box'
+    | 'probabilities'
+    | 'few-classes'
+    | 'randomised'
+    | 'budget'
+    | 'black-box-wins'
+    | 'masking-not-assessed';
   /** In plain words. */
   readonly message: string;
 }
@@ -22,6 +30,7 @@ const messages: Readonly<Record<Exclude<Finding, 'black-box'>, string>> = {
   randomised: 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
   budget: 'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
   'black-box-wins': 'queries fooled samples that withstood every gradient attack: gradients may be masked',
+  'masking-not-assessed': `masked gradients were not looked for: fewer than ${LEAST_MASKING_SAMPLES} samples are correctly classified`,
 };
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
