@@ -81,6 +81,15 @@ describe('the robust accuracy of a linear model is the closed form', () => {
   });
 });
 
+test('logits of any size fall as their scaled-down ones do', async () => {
+  const large = linearClassifier(
+    ROWS.map((row) => row.map((weight) => 1e11 * weight)),
+    [0, 0],
+  );
+  const { report } = await evaluate(engine, { ...base, target: large, plan: pgdPlan([0.051]) });
+  expect(report.attacks[0]?.robustAccuracy.count).toBe(robustCount(0.051, 4));
+});
+
 test('epsilon 0 is the clean image, and costs nothing', async () => {
   const { report, ledger } = await evaluate(engine, { ...base, plan: [...defaultPlan([0], { transfer: false })] });
   for (const result of report.attacks)
