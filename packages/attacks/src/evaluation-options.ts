@@ -80,6 +80,12 @@ type Checked = Pick<EvaluationOptions, 'target' | 'surrogates' | 'split' | 'indi
 export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[] {
   const { target, surrogates, split, indices, input, plan, budget = {} } = options;
   const size = input[0] * input[1] * input[2];
+  if (target.classes < 2)
+    throw new AttackError(
+      'INVALID_INPUT',
+      'target',
+      `${target.id} has ${target.classes} class; at least 2 classes are needed to take one for another`,
+    );
   for (const [field, { id, input: needed, classes }] of [
     ['target', target] as const,
     ...surrogates.map((surrogate, i) => [`surrogates[${i}]`, surrogate] as const),

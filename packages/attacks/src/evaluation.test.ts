@@ -1,5 +1,6 @@
 import { createEngine, type Engine, float32, type NdArray } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { defineAttack } from './attack.ts';
@@ -8,6 +9,7 @@ import { evaluate } from './evaluation.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import { linf } from './norms.ts';
 import { defaultPlan, type PlanEntry } from './plan.ts';
+import { randomised } from './randomised.ts';
 import { runAttack } from './runner.ts';
 import { greySplit, linearClassifier } from './testing/linear.ts';
 
@@ -147,6 +149,30 @@ describe('transferred examples', () => {
       source: 'surrogates',
       successRate: { count: 0, total: 45 },
     });
+  });
+});
+
+describe('surrogates that draw random numbers', () => {
+  const noisy = randomised(target, 'noisy', SIZE, (images, random) =>
+    tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.2))),
+  );
+  test.each([
+    { what: 'alone', surrogates: [noisy] },
+    { what: 'beside another', surrogates: [target, noisy] },
+  ])('$what are as strong as the model beneath', async ({ surrogates }) => {
+    const plan: PlanEntry[] = [
+      { attack: 'mi-fgsm', norm: 'linf', epsilons: [0.051] },
+      // All steps: the noise alone may have turned the surrogate.
+      {
+        attack: 'pgd',
+        norm: 'linf',
+        epsilons: [0.051],
+        settings: { loss: 'margin', keep: 'last' },
+        source: 'surrogates',
+      },
+    ];
+    const { report } = await evaluate(engine, { ...base, surrogates, plan });
+    for (const { robustAccuracy } of report.attacks) expect(robustAccuracy.count).toBe(robustCount(0.051, 4));
   });
 });
 
@@ -294,6 +320,12 @@ describe('what is refused', () => {
       change: { surrogates: [linearClassifier([[1], [0]], [0, 0])] },
       reason: 'INVALID_INPUT',
       field: 'surrogates[0]',
+    },
+    {
+      what: 'a classifier with nothing to choose from',
+      change: { target: linearClassifier([[0, 0, 0, 0]], [0]), split: { ...split, labels: new Uint8Array(COUNT) } },
+      reason: 'INVALID_INPUT',
+      field: 'target',
     },
     { what: 'an absurd batch', change: { batchSize: 0 }, reason: 'INVALID_INPUT', field: 'batchSize' },
   ];

@@ -1,5 +1,5 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, ensemble, isQueried, mayAsk } from '@jsigr/models';
+import { argmax, type Classifier, isQueried, mayAsk } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { AttackError } from './errors.ts';
@@ -12,6 +12,7 @@ import { assessMasking, type MaskingAssessment } from './masking.ts';
 import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { looksLikeProbabilities, recovered } from './probabilities.ts';
+import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
 import { LEAST_QUESTIONS, runAttack } from './runner.ts';
 
@@ -251,5 +252,5 @@ function attackBlock(
 }
 
 function surrogateOf(surrogates: readonly Classifier[]): Classifier | undefined {
-  return surrogates.length < 2 ? surrogates[0] : ensemble(surrogates, surrogates.map(({ id }) => id).join('+'));
+  return surrogates.length < 2 ? surrogates[0] : ensembleOf(surrogates, surrogates.map(({ id }) => id).join('+'));
 }

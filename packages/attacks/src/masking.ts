@@ -1,6 +1,6 @@
 import type { Split } from '@jsigr/datasets';
 import { type Engine, type NdArray, uniform } from '@jsigr/engine';
-import { type Classifier, ensemble } from '@jsigr/models';
+import type { Classifier } from '@jsigr/models';
 import type { AttackContext } from './attack.ts';
 import { piecesOf, samplesOf } from './batches.ts';
 import { classes, glance, sizeOfImage, startAt } from './compiled.ts';
@@ -9,6 +9,7 @@ import { crossEntropy, margin } from './losses.ts';
 import { type MaskingSignal, type MaskingVerdict, type Measured, signalsOf } from './masking-signals.ts';
 import type { Norm } from './norms.ts';
 import { logitsOfRows, margins } from './queries.ts';
+import { ensembleOf } from './randomised.ts';
 import { attackNamed } from './registry.ts';
 import { viewOf } from './rows.ts';
 import { runAttack } from './runner.ts';
@@ -159,7 +160,7 @@ async function attackAll(
     const rows = await runAttack({
       engine,
       target,
-      source: isTransfer ? ensemble(surrogates, 'surrogates') : target,
+      source: isTransfer ? ensembleOf(surrogates, 'surrogates') : target,
       members: isTransfer ? surrogates : [target],
       attack,
       settings,
