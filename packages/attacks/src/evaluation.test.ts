@@ -307,6 +307,12 @@ describe('what is refused', () => {
       field: 'plan[0].settings.steps',
     },
     {
+      what: 'a target that is no class, before anything is attacked',
+      change: { plan: [...pgdPlan([0.1]), ...entry({ settings: { target: 2 } })] },
+      reason: 'INVALID_SETTING',
+      field: 'plan[1].settings.target',
+    },
+    {
       what: 'transfer without surrogates',
       change: { plan: entry({ attack: 'mi-fgsm' }) },
       reason: 'NO_SURROGATES',
@@ -336,6 +342,21 @@ describe('what is refused', () => {
     expect(error).toBeInstanceOf(AttackError);
     expect(error).toMatchObject({ reason, field });
   });
+});
+
+test('samples of the class that an attack steers towards are counted aloud', async () => {
+  const settings = { target: 1, loss: 'margin', randomStart: false };
+  const plan: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [1], settings }];
+  const { report, ledger } = await evaluate(engine, { ...base, plan });
+  const ofClass = ledger.clean.filter(({ prediction, label }) => prediction === label && label === 1).length;
+  expect(ofClass).toBeGreaterThan(0);
+  expect(report.attacks[0]?.robustAccuracy.count).toBe(ofClass);
+  expect(report.flags).toEqual([
+    {
+      name: 'target-is-label',
+      message: `${ofClass} samples are of the very class that an attack steers towards: it holds them there, and unless chance turns them they count as robust`,
+    },
+  ]);
 });
 
 function withoutSeconds(value: unknown): unknown {

@@ -5,7 +5,7 @@ import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { AttackError } from './errors.ts';
 import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { type Finding, flagsOf } from './flags.ts';
+import { flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
 import { assessMasking, type MaskingAssessment } from './masking.ts';
@@ -53,16 +53,17 @@ export async function evaluate(
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
   const results = await attackAll(engine, progress, cells, correct);
   const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
-  const findings: Finding[] = [
-    ...clean.findings,
-    ...(options.assessMasking && !assessment ? (['masking-not-assessed'] as const) : []),
-  ];
+  const sights = {
+    labels: correct.flat().map((sample) => options.split.labels[sample] ?? 0),
+    givesProbabilities: clean.givesProbabilities,
+    lacksMasking: Boolean(options.assessMasking && !assessment),
+  };
   return {
     report: reportOf({
       ...options,
       batchSize,
       info: engine.info,
-      flags: flagsOf(options, plan, findings, results),
+      flags: flagsOf(options, plan, sights, results),
       results,
       assessment,
       correct: clean.correct.size,
@@ -107,12 +108,12 @@ async function classifyAll(
     prediction: argmax(logits[i] ?? new Float32Array(1)),
     label: split.labels[sample] ?? 0,
   }));
-  const isSoftmax = looksLikeProbabilities(logits);
+  const givesProbabilities = looksLikeProbabilities(logits);
   return {
     rows,
     correct: new Set(rows.filter(({ prediction, label }) => prediction === label).map(({ sample }) => sample)),
-    target: isSoftmax ? recovered(target) : target,
-    findings: (isSoftmax ? ['probabilities'] : []) satisfies Finding[] as Finding[],
+    target: givesProbabilities ? recovered(target) : target,
+    givesProbabilities,
   };
 }
 

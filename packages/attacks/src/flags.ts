@@ -2,7 +2,7 @@ import { type Classifier, isQueried } from '@jsigr/models';
 import type { CellResult } from './cells.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import { LEAST_MASKING_SAMPLES } from './masking.ts';
-import type { PlannedAttack } from './plan.ts';
+import { type PlannedAttack, targetOf } from './plan.ts';
 import { isRandom } from './randomised.ts';
 
 /** What a reader of the figures must know. */
@@ -11,6 +11,7 @@ export interface Flag {
     | 'black-box'
     | 'probabilities'
     | 'few-classes'
+    | 'target-is-label'
     | 'randomised'
     | 'budget'
     | 'black-box-wins'
@@ -19,42 +20,58 @@ export interface Flag {
   readonly message: string;
 }
 
-export type Finding = Flag['name'];
+/** What an evaluation saw besides its results. */
+export interface Sights {
+  /** Labels of the samples that are correctly classified. */
+  readonly labels: readonly number[];
+  readonly givesProbabilities: boolean;
+  /** Was a look at masking asked for that could not be made? */
+  readonly lacksMasking: boolean;
+}
 
 /** Share of all samples by which queries may beat gradients before it is said (AutoAttack warns from 0.2 points on). */
 const BLACK_BOX_LEAD = 0.002;
-
-const messages: Readonly<Record<Exclude<Finding, 'black-box'>, string>> = {
-  probabilities: 'the model gives probabilities; their logarithms were attacked as logits',
-  'few-classes': 'the model has too few classes for the DLR loss (3, or 4 if targeted): the margin was raised instead',
-  randomised: 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
-  budget: 'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
-  'black-box-wins': 'queries fooled samples that withstood every gradient attack: gradients may be masked',
-  'masking-not-assessed': `masked gradients were not looked for: fewer than ${LEAST_MASKING_SAMPLES} samples are correctly classified`,
-};
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
 export function flagsOf(
   { target, indices }: EvaluationOptions,
   plan: readonly PlannedAttack[],
-  found: readonly Finding[],
+  sights: Sights,
   results: readonly CellResult[],
 ): Flag[] {
   const needed = Math.max(...plan.map(classesNeeded));
-  const findings: Finding[] = [
-    ...found,
-    ...(isQueried(target) ? (['black-box'] as const) : []),
-    ...(target.classes < needed ? (['few-classes'] as const) : []),
-    ...(isRandom(target) ? (['randomised'] as const) : []),
-    ...(results.some(({ unattempted }) => unattempted > 0) || wasShort(target) ? (['budget'] as const) : []),
-    ...(blackBoxLead(results) > BLACK_BOX_LEAD * indices.length ? (['black-box-wins'] as const) : []),
-  ];
-  return findings.map((name) => ({ name, message: name === 'black-box' ? blackBox(target) : messages[name] }));
+  const onTarget = labelledAsTarget(plan, sights.labels);
+  const flags: Readonly<Record<Flag['name'], string | false>> = {
+    probabilities:
+      sights.givesProbabilities && 'the model gives probabilities; their logarithms were attacked as logits',
+    'masking-not-assessed':
+      sights.lacksMasking &&
+      `masked gradients were not looked for: fewer than ${LEAST_MASKING_SAMPLES} samples are correctly classified`,
+    'black-box':
+      isQueried(target) &&
+      `the model was attacked as a black box, by queries, transferred examples and noise alone: ${target.blackBox}`,
+    'few-classes':
+      target.classes < needed &&
+      'the model has too few classes for the DLR loss (3, or 4 if targeted): the margin was raised instead',
+    'target-is-label':
+      onTarget > 0 &&
+      `${onTarget} samples are of the very class that an attack steers towards: it holds them there, and unless chance turns them they count as robust`,
+    randomised:
+      isRandom(target) && 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
+    budget:
+      (results.some(({ unattempted }) => unattempted > 0) || wasShort(target)) &&
+      'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
+    'black-box-wins':
+      blackBoxLead(results) > BLACK_BOX_LEAD * indices.length &&
+      'queries fooled samples that withstood every gradient attack: gradients may be masked',
+  };
+  return Object.entries(flags).flatMap(([name, message]) => (message ? [{ name: name as Flag['name'], message }] : []));
 }
 
-function blackBox(target: Classifier): string {
-  const why = isQueried(target) ? target.blackBox : '';
-  return `the model was attacked as a black box, by queries, transferred examples and noise alone: ${why}`;
+/** The most correctly classified samples whose label is the class that one of the attacks steers towards. */
+function labelledAsTarget(plan: readonly PlannedAttack[], labels: readonly number[]): number {
+  const counts = plan.map(({ settings }) => labels.filter((label) => label === targetOf(settings)).length);
+  return Math.max(0, ...counts);
 }
 
 function wasShort(target: Classifier): boolean {
