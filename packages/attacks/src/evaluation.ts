@@ -2,6 +2,7 @@ import type { Engine } from '@jsigr/engine';
 import { argmax, type Classifier, isQueried, mayAsk } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
+import { deadGradients } from './dead-gradients.ts';
 import { AttackError } from './errors.ts';
 import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
 import { fingerprintOf } from './fingerprint.ts';
@@ -53,7 +54,10 @@ export async function evaluate(
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
   const results = await attackAll(engine, progress, cells, correct);
   const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
+  // The report of one shard says nothing.
+  const gradients = options.shard ? undefined : await deadGradients(engine, progress.options, plan, correct.flat());
   const sights = {
+    gradients,
     labels: correct.flat().map((sample) => options.split.labels[sample] ?? 0),
     givesProbabilities: clean.givesProbabilities,
     lacksMasking: Boolean(options.assessMasking && !assessment),
@@ -67,6 +71,7 @@ export async function evaluate(
       results,
       assessment,
       correct: clean.correct.size,
+      looks: gradients?.looks ?? 0,
     }),
     ledger: progress.ledger,
   };

@@ -1,5 +1,6 @@
 import { type Classifier, isQueried } from '@jsigr/models';
 import type { CellResult } from './cells.ts';
+import type { DeadGradients } from './dead-gradients.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import { LEAST_MASKING_SAMPLES } from './masking.ts';
 import { type PlannedAttack, targetOf } from './plan.ts';
@@ -13,6 +14,7 @@ export interface Flag {
     | 'few-classes'
     | 'target-is-label'
     | 'randomised'
+    | 'zero-gradients'
     | 'budget'
     | 'black-box-wins'
     | 'masking-not-assessed';
@@ -25,12 +27,16 @@ export interface Sights {
   /** Labels of the samples that are correctly classified. */
   readonly labels: readonly number[];
   readonly givesProbabilities: boolean;
+  readonly gradients: DeadGradients | undefined;
   /** Was a look at masking asked for that could not be made? */
   readonly lacksMasking: boolean;
 }
 
 /** Share of all samples by which queries may beat gradients before it is said (AutoAttack warns from 0.2 points on). */
 const BLACK_BOX_LEAD = 0.002;
+
+/** Share of samples without a gradient up to which nothing is said. */
+const DEAD_SHARE = 0.01;
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
 export function flagsOf(
@@ -58,6 +64,7 @@ export function flagsOf(
       `${onTarget} samples are of the very class that an attack steers towards: it holds them there, and unless chance turns them they count as robust`,
     randomised:
       isRandom(target) && 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
+    'zero-gradients': zeroGradients(sights.gradients),
     budget:
       (results.some(({ unattempted }) => unattempted > 0) || wasShort(target)) &&
       'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
@@ -67,6 +74,15 @@ export function flagsOf(
   };
   return Object.entries(flags).flatMap(([name, message]) => (message ? [{ name: name as Flag['name'], message }] : []));
 }
+
+function zeroGradients(found: DeadGradients | undefined): string | false {
+  if (!found || found.dead <= DEAD_SHARE * found.looks) return false;
+  const share = ((100 * found.dead) / found.looks).toFixed(1);
+  const loss = LOSS_WORDS[found.loss] ?? `the loss "${found.loss}"`;
+  return `the gradient of ${loss} is zero or no number at ${share} % of the correctly classified samples: attacks that follow it are blind there`;
+}
+
+const LOSS_WORDS: Readonly<Record<string, string>> = { ce: 'the cross-entropy', margin: 'the margin' };
 
 /** The most correctly classified samples whose label is the class that one of the attacks steers towards. */
 function labelledAsTarget(plan: readonly PlannedAttack[], labels: readonly number[]): number {

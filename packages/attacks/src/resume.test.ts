@@ -245,6 +245,31 @@ describe('flags', () => {
     expect(soft.report.attacks[0]?.robustAccuracy).toEqual(plain.report.attacks[0]?.robustAccuracy);
   });
 
+  test('samples without a gradient are counted aloud, and the looks at them as passes', async () => {
+    // The cross-entropy of logits this far apart is exactly zero in float32; the margin still has its gradient.
+    const sure: typeof target = {
+      ...target,
+      forward: (parameters, images) => tf.mul(target.forward(parameters, images), tf.scalar(1e6)),
+    };
+    const pgd = (loss: string): PlanEntry[] => [
+      { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, loss } },
+    ];
+    const { report, ledger } = await evaluate(engine, { ...base, target: sure, plan: pgd('ce') });
+    expect(report.flags).toEqual([
+      {
+        name: 'zero-gradients',
+        message:
+          'the gradient of the cross-entropy is zero or no number at 100.0 % of the correctly classified samples: attacks that follow it are blind there',
+      },
+    ]);
+    const passes = ledger.units.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.backwards, 0);
+    expect(report.backwards).toBe(passes + 40);
+    expect((await evaluate(engine, { ...base, target: sure, plan: pgd('margin') })).report.flags).toEqual([]);
+    const plain: AttackLoss = { name: 'plain', value: (logits) => tf.sum(tf.mul(logits, tf.scalar(0)), 1) };
+    const own = await evaluate(engine, { ...base, plan: pgd('margin'), loss: plain });
+    expect(own.report.flags[0]?.message).toMatch(/^the gradient of the loss "plain" is zero or no number at 100.0 %/);
+  });
+
   test('too few classes for the DLR loss are said; the margin is raised, and AutoAttack goes through', async () => {
     const two = linearClassifier(ROWS.slice(0, 2), [0.02, 0]);
     const correct = base.indices.filter((i) => (split.labels[i] ?? 2) < 2);
