@@ -12,7 +12,7 @@ import type { Cell, Ledger, Unit } from './ledger.ts';
 import { assessMasking, type MaskingAssessment } from './masking.ts';
 import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
-import { looksLikeProbabilities, recovered } from './probabilities.ts';
+import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
 import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
 import { LEAST_QUESTIONS, runAttack } from './runner.ts';
@@ -59,7 +59,7 @@ export async function evaluate(
   const sights = {
     gradients,
     labels: correct.flat().map((sample) => options.split.labels[sample] ?? 0),
-    givesProbabilities: clean.givesProbabilities,
+    flatShare: clean.flatShare,
     lacksMasking: Boolean(options.assessMasking && !assessment),
   };
   return {
@@ -118,7 +118,7 @@ async function classifyAll(
     rows,
     correct: new Set(rows.filter(({ prediction, label }) => prediction === label).map(({ sample }) => sample)),
     target: givesProbabilities ? recovered(target) : target,
-    givesProbabilities,
+    flatShare: givesProbabilities ? flatShare(logits) : undefined,
   };
 }
 

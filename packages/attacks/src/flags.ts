@@ -26,7 +26,8 @@ export interface Flag {
 export interface Sights {
   /** Labels of the samples that are correctly classified. */
   readonly labels: readonly number[];
-  readonly givesProbabilities: boolean;
+  /** Of a model that gives probabilities: the share of its outputs that are flat. */
+  readonly flatShare: number | undefined;
   readonly gradients: DeadGradients | undefined;
   /** Was a look at masking asked for that could not be made? */
   readonly lacksMasking: boolean;
@@ -35,8 +36,8 @@ export interface Sights {
 /** Share of all samples by which queries may beat gradients before it is said (AutoAttack warns from 0.2 points on). */
 const BLACK_BOX_LEAD = 0.002;
 
-/** Share of samples without a gradient up to which nothing is said. */
-const DEAD_SHARE = 0.01;
+/** Share of samples at which attacks are blind up to which nothing is said. */
+const BLIND_SHARE = 0.01;
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
 export function flagsOf(
@@ -48,8 +49,7 @@ export function flagsOf(
   const needed = Math.max(...plan.map(classesNeeded));
   const onTarget = labelledAsTarget(plan, sights.labels);
   const flags: Readonly<Record<Flag['name'], string | false>> = {
-    probabilities:
-      sights.givesProbabilities && 'the model gives probabilities; their logarithms were attacked as logits',
+    probabilities: probabilities(sights.flatShare),
     'masking-not-assessed':
       sights.lacksMasking &&
       `masked gradients were not looked for: fewer than ${LEAST_MASKING_SAMPLES} samples are correctly classified`,
@@ -75,8 +75,16 @@ export function flagsOf(
   return Object.entries(flags).flatMap(([name, message]) => (message ? [{ name: name as Flag['name'], message }] : []));
 }
 
+function probabilities(flatShare: number | undefined): string | false {
+  if (flatShare === undefined) return false;
+  const said = 'the model gives probabilities; their logarithms were attacked as logits';
+  if (flatShare <= BLIND_SHARE) return said;
+  const share = (100 * flatShare).toFixed(1);
+  return `${said}; at ${share} % of the samples all but one are below 1e-30, and attacks are blind there: evaluate the model without its softmax`;
+}
+
 function zeroGradients(found: DeadGradients | undefined): string | false {
-  if (!found || found.dead <= DEAD_SHARE * found.looks) return false;
+  if (!found || found.dead <= BLIND_SHARE * found.looks) return false;
   const share = ((100 * found.dead) / found.looks).toFixed(1);
   const loss = LOSS_WORDS[found.loss] ?? `the loss "${found.loss}"`;
   return `the gradient of ${loss} is zero or no number at ${share} % of the correctly classified samples: attacks that follow it are blind there`;

@@ -6,9 +6,8 @@ import type { EvaluationOptions } from './evaluation-options.ts';
 import { decodeLedger, encodeLedger, type Ledger, mergeLedgers } from './ledger.ts';
 import { type AttackLoss, losses } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
-import { randomised } from './randomised.ts';
 import type { EvaluationReport } from './report.ts';
-import { greySplit, linearClassifier } from './testing/linear.ts';
+import { split, target } from './testing/three-classes.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -16,23 +15,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.dispose());
 
-// Three classes on 1 x 1 x 6, labels as the model says: every sample is correct, and some are near a boundary.
-const ROWS = [
-  [1, -1, 0.5, 0, 0.2, 0],
-  [0, 1, -0.5, 0.3, 0, 0.4],
-  [-0.5, 0.2, 0.3, 1, -0.3, 0],
-];
-const BIAS = [0.02, 0, 0.01];
-const target = linearClassifier(ROWS, BIAS);
-const split = (() => {
-  const grey = greySplit(40, 6, 8);
-  const labels = Uint8Array.from({ length: 40 }, (_, i) => {
-    const image = grey.images.subarray(i * 6, (i + 1) * 6);
-    const logits = ROWS.map((row, k) => row.reduce((sum, w, j) => sum + (w * (image[j] ?? 0)) / 255, BIAS[k] ?? 0));
-    return logits.indexOf(Math.max(...logits));
-  });
-  return { ...grey, labels };
-})();
 const plan: PlanEntry[] = [
   { attack: 'noise', norm: 'linf', epsilons: [0.02, 0.05], settings: { restarts: 2 } },
   { attack: 'pgd', norm: 'linf', epsilons: [0.02, 0.05], settings: { steps: 3, restarts: 3 } },
@@ -229,81 +211,6 @@ test('an own loss is raised instead of the settings’', async () => {
   const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { randomStart: false } }];
   const { report } = await evaluate(engine, { ...base, plan: one, loss: harmless });
   expect(report.attacks[0]?.successRate.count).toBe(0);
-});
-
-describe('flags', () => {
-  const smoke: PlanEntry[] = [
-    { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, loss: 'margin' } },
-  ];
-
-  test('a model that gives probabilities is attacked by their logarithms: as strongly as by its logits', async () => {
-    const forward: typeof target.forward = (parameters, images) => tf.softmax(target.forward(parameters, images));
-    const soft = await evaluate(engine, { ...base, target: { ...target, forward }, plan: smoke });
-    const plain = await evaluate(engine, { ...base, plan: smoke });
-    expect(soft.report.flags.map(({ name }) => name)).toEqual(['probabilities']);
-    expect(plain.report.flags).toEqual([]);
-    expect(soft.report.attacks[0]?.robustAccuracy).toEqual(plain.report.attacks[0]?.robustAccuracy);
-  });
-
-  test('samples without a gradient are counted aloud, and the looks at them as passes', async () => {
-    // The cross-entropy of logits this far apart is exactly zero in float32; the margin still has its gradient.
-    const sure: typeof target = {
-      ...target,
-      forward: (parameters, images) => tf.mul(target.forward(parameters, images), tf.scalar(1e6)),
-    };
-    const pgd = (loss: string): PlanEntry[] => [
-      { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, loss } },
-    ];
-    const { report, ledger } = await evaluate(engine, { ...base, target: sure, plan: pgd('ce') });
-    expect(report.flags).toEqual([
-      {
-        name: 'zero-gradients',
-        message:
-          'the gradient of the cross-entropy is zero or no number at 100.0 % of the correctly classified samples: attacks that follow it are blind there',
-      },
-    ]);
-    const passes = ledger.units.flatMap(({ rows }) => rows).reduce((sum, row) => sum + row.backwards, 0);
-    expect(report.backwards).toBe(passes + 40);
-    expect((await evaluate(engine, { ...base, target: sure, plan: pgd('margin') })).report.flags).toEqual([]);
-    const plain: AttackLoss = { name: 'plain', value: (logits) => tf.sum(tf.mul(logits, tf.scalar(0)), 1) };
-    const own = await evaluate(engine, { ...base, plan: pgd('margin'), loss: plain });
-    expect(own.report.flags[0]?.message).toMatch(/^the gradient of the loss "plain" is zero or no number at 100.0 %/);
-  });
-
-  test('too few classes for the DLR loss are said; the margin is raised, and AutoAttack goes through', async () => {
-    const two = linearClassifier(ROWS.slice(0, 2), [0.02, 0]);
-    const correct = base.indices.filter((i) => (split.labels[i] ?? 2) < 2);
-    const { report } = await evaluate(engine, {
-      ...base,
-      target: two,
-      indices: correct,
-      plan: [
-        { attack: 'apgd', norm: 'linf', epsilons: [0.3], settings: { loss: 'dlr' } },
-        { attack: 'apgd-t', norm: 'linf', epsilons: [0.3] },
-        { attack: 'fab-t', norm: 'linf', epsilons: [0.3] },
-      ],
-    });
-    expect(report.flags.map(({ name }) => name)).toEqual(['few-classes']);
-    for (const { robustAccuracy, attempts } of report.attacks) expect([robustAccuracy.count, attempts]).toEqual([0, 1]);
-  });
-
-  test('averaging over draws is a no-op for a model that draws nothing; one that does is flagged, and draws the same again', async () => {
-    const eot = (value: number): PlanEntry[] => [
-      { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, eot: value } },
-    ];
-    const [once, often] = [
-      await evaluate(engine, { ...base, plan: eot(1) }),
-      await evaluate(engine, { ...base, plan: eot(8) }),
-    ];
-    expect(often.report.attacks[0]?.robustAccuracy).toEqual(once.report.attacks[0]?.robustAccuracy);
-    const noisy = randomised(target, 'noisy', 6, (images, random) =>
-      tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.2))),
-    );
-    const flagged = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
-    expect(flagged.report.flags.map(({ name }) => name)).toEqual(['randomised']);
-    const again = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
-    expect(withoutSeconds(again.report)).toEqual(withoutSeconds(flagged.report));
-  });
 });
 
 function tensorsOf(ledger: Ledger) {
