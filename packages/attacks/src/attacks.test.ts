@@ -98,6 +98,27 @@ describe('minimal perturbations of a linear model', () => {
   );
 });
 
+test('Carlini and Wagner’s confidence: what is returned lies beyond the boundary by as much', async () => {
+  const source = linearClassifier(
+    [
+      [3, 0, 0],
+      [0, 4, 0],
+    ],
+    [0, 0],
+  );
+  const context = contextOf(engine, source, [[0.6, 0.3, 0.5]], [0], l2, 1.5);
+  for (const confidence of [0, 0.5]) {
+    // To the end of the search: an epsilon of 0 is never reached.
+    const settings = { confidence, learningRate: 0.02 };
+    const { adversarial } = await carliniWagner.run({ ...context, epsilons: [0] }, settings);
+    const [a = 0, b = 0] = imageOf(adversarial);
+    const lead = 4 * b - 3 * a;
+    expect(lead).toBeGreaterThan(0);
+    expect(lead).toBeGreaterThanOrEqual(confidence);
+    expect(lead).toBeLessThan(confidence + 0.05);
+  }
+});
+
 test('the box takes away what room it can: margin (1, -2, 0.5) at (0.05, 0.9, 0.5), epsilon 0.2, falls by 0.35', async () => {
   const source = linearClassifier(
     [

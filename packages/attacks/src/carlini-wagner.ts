@@ -16,7 +16,7 @@ interface WagnerState extends RowState, Nearest {
   readonly latent: NdArray;
   readonly first: NdArray;
   readonly second: NdArray;
-  /** `[size]` each: the weight of the margin, its bounds so far, and whether the present search has crossed the boundary. */
+  /** `[size]` each: the weight of the margin, its bounds so far, and whether the present search has got across the boundary, by the confidence. */
   readonly weight: NdArray;
   readonly low: NdArray;
   readonly high: NdArray;
@@ -175,7 +175,7 @@ const stepOf = memoise((forward: Classifier['forward']) => (inputs: StepInputs) 
     latent: tf.sub(latent, tf.mul(step, rate)),
     first: nextFirst,
     second: nextSecond,
-    wrong: isWrong(forward(parameters, points), labels),
+    wrong: isWrong(forward(parameters, points), labels, confidence),
     distance: tf.sqrt(squares(points)),
   };
 });

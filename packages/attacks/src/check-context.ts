@@ -66,7 +66,7 @@ function checkPixels(field: string, data: ArrayLike<number>): void {
 }
 
 /** @throws AttackError INVALID_SETTING unless the class exists. */
-export function checkTarget(target: number | undefined, classes: number): void {
+export function checkTarget(target: number | undefined, classes: number, field = 'settings.target'): void {
   if (target !== undefined && target >= classes)
-    throw new AttackError('INVALID_SETTING', 'settings.target', `${target} is not in 0..${classes - 1}`);
+    throw new AttackError('INVALID_SETTING', field, `${target} is not in 0..${classes - 1}`);
 }

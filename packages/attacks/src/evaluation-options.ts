@@ -29,7 +29,10 @@ export interface EvaluationOptions {
    * evaluation gives. Results are bit-identical for equal batch sizes, and equal up to rounding otherwise.
    */
   readonly batchSize?: number;
-  /** Look for masked gradients, at the largest radius of the plan's first norm, on the first samples (128 at most). It costs about 200 passes a sample and 500 queries. */
+  /**
+   * Look for masked gradients, at the largest radius of the plan's first norm, on the first samples that are correctly classified (128 at most; where
+   * there are fewer than 8, nothing is assessed and a flag says so). It costs about 200 passes a sample and 500 queries.
+   */
   readonly assessMasking?: boolean;
   /** No new work is begun once it is spent; what was not attempted is counted and said. */
   readonly budget?: Budget;
@@ -77,6 +80,12 @@ type Checked = Pick<EvaluationOptions, 'target' | 'surrogates' | 'split' | 'indi
 export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[] {
   const { target, surrogates, split, indices, input, plan, budget = {} } = options;
   const size = input[0] * input[1] * input[2];
+  if (target.classes < 2)
+    throw new AttackError(
+      'INVALID_INPUT',
+      'target',
+      `${target.id} has ${target.classes} class; at least 2 classes are needed to take one for another`,
+    );
   for (const [field, { id, input: needed, classes }] of [
     ['target', target] as const,
     ...surrogates.map((surrogate, i) => [`surrogates[${i}]`, surrogate] as const),

@@ -1,16 +1,19 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, ensemble, isQueried, mayAsk } from '@jsigr/models';
+import { argmax, type Classifier, isQueried, mayAsk } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
+import { deadGradients } from './dead-gradients.ts';
 import { AttackError } from './errors.ts';
 import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
-import { type Finding, flagsOf } from './flags.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
 import { assessMasking, type MaskingAssessment } from './masking.ts';
 import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
-import { looksLikeProbabilities, recovered } from './probabilities.ts';
+import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
+import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
 import { LEAST_QUESTIONS, runAttack } from './runner.ts';
 
@@ -37,7 +40,11 @@ export async function evaluate(
     );
   const { resume } = options;
   if (resume && resume.fingerprint !== fingerprint)
-    throw new AttackError('LEDGER_MISMATCH', 'resume', 'the ledger is that of another model, plan, seed or engine');
+    throw new AttackError(
+      'LEDGER_MISMATCH',
+      'resume',
+      'the ledger is that of another model, data set, plan, loss, seed or engine',
+    );
   const blocks = piecesOf(options.indices, batchSize);
   const clean = await classifyAll(engine, options, batchSize, blocks);
   const progress = new Work(
@@ -46,16 +53,25 @@ export async function evaluate(
   );
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
   const results = await attackAll(engine, progress, cells, correct);
-  const assessment = options.assessMasking ? await assess(engine, progress.options, plan) : undefined;
+  const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
+  // The report of one shard says nothing.
+  const gradients = options.shard ? undefined : await deadGradients(engine, progress.options, plan, correct.flat());
+  const sights = {
+    gradients,
+    labels: correct.flat().map((sample) => options.split.labels[sample] ?? 0),
+    flatShare: clean.flatShare,
+    lacksMasking: Boolean(options.assessMasking && !assessment),
+  };
   return {
     report: reportOf({
       ...options,
       batchSize,
       info: engine.info,
-      flags: flagsOf(options, plan, clean.findings, results),
+      flags: flagsOf(options, plan, sights, results),
       results,
       assessment,
       correct: clean.correct.size,
+      looks: gradients?.looks ?? 0,
     }),
     ledger: progress.ledger,
   };
@@ -65,31 +81,18 @@ function cellOf({ planned: { attack, norm }, epsilon }: PlannedCell): Cell {
   return { attack: attack.name, norm: norm.name, epsilon };
 }
 
-/** All that makes two evaluations the same, so that one can go on with the other's ledger. */
-function fingerprintOf(
-  engine: Engine,
-  { target, surrogates, indices, cascade = false, seed }: EvaluationOptions,
-  batchSize: number,
-  plan: readonly PlannedAttack[],
-): string {
-  const attacks = plan.map(({ attack, norm, epsilons, settings, source }) => [
-    attack.name,
-    norm.name,
-    epsilons,
-    settings,
-    source,
-  ]);
-  const models = [target.id, ...surrogates.map(({ id }) => id)];
-  return JSON.stringify({ models, attacks, cascade, seed, batchSize, engine: engine.info, indices });
-}
-
-/** Samples on which masked gradients are looked for, at most. */
+/** Correctly classified samples on which masked gradients are looked for, at most. */
 const MASKING_SAMPLES = 128;
 
-function assess(engine: Engine, options: Resolved, plan: readonly PlannedAttack[]): Promise<MaskingAssessment> {
+function assess(
+  engine: Engine,
+  options: Resolved,
+  plan: readonly PlannedAttack[],
+  correct: readonly number[],
+): Promise<MaskingAssessment | undefined> {
   const norm = plan[0]?.norm ?? linf;
   const radii = plan.filter((planned) => planned.norm === norm).flatMap(({ epsilons }) => epsilons);
-  const indices = options.indices.slice(0, MASKING_SAMPLES);
+  const indices = correct.slice(0, MASKING_SAMPLES);
   return assessMasking(engine, { ...options, indices, norm, epsilon: Math.max(...radii) });
 }
 
@@ -110,12 +113,12 @@ async function classifyAll(
     prediction: argmax(logits[i] ?? new Float32Array(1)),
     label: split.labels[sample] ?? 0,
   }));
-  const isSoftmax = looksLikeProbabilities(logits);
+  const givesProbabilities = looksLikeProbabilities(logits);
   return {
     rows,
     correct: new Set(rows.filter(({ prediction, label }) => prediction === label).map(({ sample }) => sample)),
-    target: isSoftmax ? recovered(target) : target,
-    findings: (isSoftmax ? ['probabilities'] : []) satisfies Finding[] as Finding[],
+    target: givesProbabilities ? recovered(target) : target,
+    flatShare: givesProbabilities ? flatShare(logits) : undefined,
   };
 }
 
@@ -256,5 +259,5 @@ function attackBlock(
 }
 
 function surrogateOf(surrogates: readonly Classifier[]): Classifier | undefined {
-  return surrogates.length < 2 ? surrogates[0] : ensemble(surrogates, surrogates.map(({ id }) => id).join('+'));
+  return surrogates.length < 2 ? surrogates[0] : ensembleOf(surrogates, surrogates.map(({ id }) => id).join('+'));
 }

@@ -27,13 +27,8 @@ export {
   type Unit,
 } from './ledger.ts';
 export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targetedDlr } from './losses.ts';
-export {
-  assessMasking,
-  type MaskingAssessment,
-  type MaskingOptions,
-  type MaskingSignal,
-  type MaskingVerdict,
-} from './masking.ts';
+export { assessMasking, type MaskingAssessment, type MaskingOptions } from './masking.ts';
+export type { MaskingSignal, MaskingVerdict } from './masking-signals.ts';
 export { l1, l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
 export { pgd } from './pgd.ts';
 export { defaultPlan, type PlanEntry, type Source } from './plan.ts';

@@ -146,7 +146,11 @@ export function mergeLedgers(ledgers: readonly Ledger[]): Ledger {
   const [first] = ledgers;
   if (!first) throw new AttackError('LEDGER_MISMATCH', 'ledgers', 'there is none');
   if (ledgers.some(({ fingerprint }) => fingerprint !== first.fingerprint))
-    throw new AttackError('LEDGER_MISMATCH', 'ledgers', 'they are those of different models, plans, seeds or engines');
+    throw new AttackError(
+      'LEDGER_MISMATCH',
+      'ledgers',
+      'they are those of different models, data sets, plans, losses, seeds or engines',
+    );
   const units = ledgers.flatMap((ledger) => ledger.units).sort((a, b) => a.cell - b.cell || a.block - b.block);
   return { ...first, units };
 }

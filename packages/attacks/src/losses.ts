@@ -88,12 +88,12 @@ function largest(logits: tf.Tensor, count: 3 | 4): [tf.Tensor, tf.Tensor, tf.Ten
   return [a, b, c, d];
 }
 
-/** Lowers a logit below every other one. */
-const OUT_OF_REACH = 1e9;
+/** Lower than any logit: nearly the smallest float32, so that what is subtracted from it stays finite. */
+const OUT_OF_REACH = -3e38;
 
 /** The logits, the marked one of each sample out of the way. */
 function without(logits: tf.Tensor, marked: tf.Tensor): tf.Tensor {
-  return tf.sub(logits, tf.mul(marked, tf.scalar(OUT_OF_REACH)));
+  return tf.where(tf.greater(marked, tf.scalar(0)), tf.fill(logits.shape, OUT_OF_REACH), logits);
 }
 
 function pick(marked: tf.Tensor, logits: tf.Tensor): tf.Tensor {

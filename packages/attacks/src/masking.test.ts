@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { evaluate } from './evaluation.ts';
 import { assessMasking } from './masking.ts';
-import { linf } from './norms.ts';
+import { l1, linf, type Norm } from './norms.ts';
 import { randomised } from './randomised.ts';
 import { greySplit } from './testing/linear.ts';
 
@@ -35,11 +35,11 @@ function network(parameters: Tree<tf.Tensor>, images: tf.Tensor): tf.Tensor {
 }
 
 /** Labelled as the network says. */
-async function labelled() {
-  const grey = greySplit(COUNT, SIZE, 5);
+async function labelled(count = COUNT) {
+  const grey = greySplit(count, SIZE, 5);
   const images = float32(
     Float32Array.from(grey.images, (value) => value / 255),
-    [COUNT, 1, 4, 4],
+    [count, 1, 4, 4],
   );
   const { predictions } = await engine
     .compile(
@@ -48,24 +48,26 @@ async function labelled() {
       }),
       {
         parameters: { hidden: { shape: [SIZE, 24], dtype: 'float32' }, output: { shape: [24, 3], dtype: 'float32' } },
-        x: { shape: [COUNT, 1, 4, 4], dtype: 'float32' },
+        x: { shape: [count, 1, 4, 4], dtype: 'float32' },
       },
     )
     .then((compiled) => compiled.run({ parameters: honest.parameters as never, x: images }));
   return { ...grey, labels: Uint8Array.from(predictions.data) };
 }
 
-async function assess(target: Classifier) {
-  return assessMasking(engine, {
+async function assess(target: Classifier, norm: Norm = linf) {
+  const assessment = await assessMasking(engine, {
     target,
     surrogates: [honest],
     split: await labelled(),
     indices: Array.from({ length: COUNT }, (_, i) => i),
-    norm: linf,
+    norm,
     epsilon: 0.05,
     seed: 2,
     batchSize: 48,
   });
+  if (!assessment) throw new Error('nothing was assessed');
+  return assessment;
 }
 
 const changed = (id: string, change: (parameters: Tree<tf.Tensor>, images: tf.Tensor) => tf.Tensor): Classifier => ({
@@ -94,6 +96,45 @@ test('an evaluation looks for masking where it is told to, at its largest radius
   const { masking } = (await evaluate(engine, { ...options, assessMasking: true })).report;
   // Without surrogates nothing is transferred.
   expect(masking).toMatchObject({ verdict: 'no_sign', samples: COUNT, signals: { length: 10 } });
+});
+
+test('what an attack does not know of a norm is no evidence: it is left out', async () => {
+  const names = (await assess(honest, l1)).signals.map(({ name }) => name);
+  expect(names).not.toContain('black-box-beats-white-box');
+  expect(names).not.toContain('one-step-beats-many');
+  expect(names).toHaveLength(9);
+});
+
+describe('samples that the model gets wrong', () => {
+  /** The last `right` samples are labelled as the network says, all before them otherwise. */
+  const evaluated = async (right: number, count = COUNT) => {
+    const { labels, ...rest } = await labelled(count);
+    const wrong = labels.map((label, i) => (i < count - right ? (label + 1) % 3 : label));
+    return (
+      await evaluate(engine, {
+        target: honest,
+        surrogates: [],
+        split: { ...rest, labels: wrong },
+        indices: Array.from({ length: count }, (_, i) => i),
+        input: honest.input,
+        plan: [{ attack: 'noise', norm: 'linf', epsilons: [0.02] }],
+        seed: 2,
+        assessMasking: true,
+      })
+    ).report;
+  };
+
+  test('do not stand in the way of those that it gets right', async () => {
+    expect((await evaluated(8, 140)).masking).toMatchObject({ samples: 8 });
+  });
+
+  test.each([0, 7])('leave too few (%i): masking is not assessed, and that is said', async (right) => {
+    const { masking, flags } = await evaluated(right);
+    expect(masking).toBe('not assessed');
+    expect(flags.map(({ message }) => message)).toEqual([
+      'masked gradients were not looked for: fewer than 8 samples are correctly classified',
+    ]);
+  });
 });
 
 describe('planted maskers are caught', () => {

@@ -1,13 +1,15 @@
 import type { Split } from '@jsigr/datasets';
 import { type Engine, type NdArray, uniform } from '@jsigr/engine';
-import { type Classifier, ensemble } from '@jsigr/models';
+import type { Classifier } from '@jsigr/models';
 import type { AttackContext } from './attack.ts';
 import { piecesOf, samplesOf } from './batches.ts';
 import { classes, glance, sizeOfImage, startAt } from './compiled.ts';
 import { classify } from './judge.ts';
 import { crossEntropy, margin } from './losses.ts';
+import { type MaskingSignal, type MaskingVerdict, type Measured, signalsOf } from './masking-signals.ts';
 import type { Norm } from './norms.ts';
 import { logitsOfRows, margins } from './queries.ts';
+import { ensembleOf } from './randomised.ts';
 import { attackNamed } from './registry.ts';
 import { viewOf } from './rows.ts';
 import { runAttack } from './runner.ts';
@@ -26,16 +28,6 @@ export interface MaskingOptions {
   readonly signal?: AbortSignal;
 }
 
-export type MaskingVerdict = 'no_sign' | 'suspected' | 'evident';
-
-/** One thing that was looked at. */
-export interface MaskingSignal {
-  readonly name: keyof typeof signals;
-  readonly verdict: MaskingVerdict;
-  /** With its figures, in plain words. */
-  readonly evidence: string;
-}
-
 /** JSON-able. The verdict is the gravest of the signals'. `no_sign` says that these looks found nothing, not that there is nothing. */
 export interface MaskingAssessment {
   readonly verdict: MaskingVerdict;
@@ -43,127 +35,28 @@ export interface MaskingAssessment {
   readonly signals: readonly MaskingSignal[];
 }
 
-/** What was measured, as shares of the correctly classified samples. */
-interface Measured {
-  readonly zeroGradients: number;
-  readonly zeroMarginGradients: number;
-  readonly notFinite: number;
-  /** Where the loss rises more along the best of some random directions than along its gradient. */
-  readonly blindGradients: number;
-  /** Two looks at the same image differ. */
-  readonly unsteady: number;
-  readonly fgsm: number;
-  readonly pgd: number;
-  readonly pgdMargin: number;
-  readonly pgdRestarts: number;
-  readonly unbounded: number;
-  readonly noise: number;
-  /** Fooled by the first, not by any gradient attack. */
-  readonly queriesAlone: number;
-  readonly noiseAlone: number;
-  readonly transferAlone: number | undefined;
-}
+/** Of fewer samples nothing can be said. */
+export const LEAST_MASKING_SAMPLES = 8;
 
-interface Sign {
-  /** From which value on it is a suspicion, and from which it is evident (never: leave it out). */
-  readonly suspected: number;
-  readonly evident?: number;
-  readonly value: (measured: Measured) => number | undefined;
-  readonly words: (value: string, measured: Measured) => string;
-}
-
-/** What masked gradients look like: Athalye et al., arXiv 1802.00420, section 3.1; Carlini et al., arXiv 1902.06705, section 5. */
-const signals = {
-  'zero-gradients': {
-    suspected: 0.1,
-    evident: 0.5,
-    value: ({ zeroGradients, zeroMarginGradients }) => Math.max(zeroGradients, zeroMarginGradients),
-    words: (value) => `the gradient of a loss is zero at ${value} of the samples`,
-  },
-  'non-finite-gradients': {
-    suspected: 0.001,
-    evident: 0.05,
-    value: ({ notFinite }) => notFinite,
-    words: (value) => `the gradient is not a number at ${value} of the samples`,
-  },
-  'black-box-beats-white-box': {
-    suspected: 0.03,
-    evident: 0.1,
-    value: ({ queriesAlone }) => queriesAlone,
-    words: (value) => `queries alone turn ${value} of the samples that withstand every gradient attack`,
-  },
-  'transfer-beats-white-box': {
-    suspected: 0.03,
-    evident: 0.1,
-    value: ({ transferAlone }) => transferAlone,
-    words: (value) => `transferred examples turn ${value} of the samples that withstand every gradient attack`,
-  },
-  'one-step-beats-many': {
-    suspected: 0.03,
-    evident: 0.1,
-    value: ({ fgsm, pgd }) => Math.max(fgsm - pgd, 0),
-    words: (value) => `one gradient step turns ${value} more of the samples than many steps do`,
-  },
-  'noise-as-good-as-gradients': {
-    suspected: 0.03,
-    evident: 0.1,
-    value: ({ noiseAlone }) => noiseAlone,
-    words: (value) => `noise turns ${value} of the samples that withstand every gradient attack`,
-  },
-  'unbounded-attack-fails': {
-    suspected: 0.02,
-    evident: 0.1,
-    value: ({ unbounded }) => 1 - unbounded,
-    words: (value) => `${value} of the samples withstand gradient attacks of any size`,
-  },
-  'loss-matters': {
-    suspected: 0.15,
-    evident: 0.4,
-    value: ({ pgd, pgdMargin }) => Math.abs(pgdMargin - pgd),
-    words: (value) => `PGD on the margin and on the cross-entropy differ by ${value} of the samples`,
-  },
-  'restarts-matter': {
-    suspected: 0.15,
-    value: ({ pgd, pgdRestarts }) => pgdRestarts - pgd,
-    words: (value) => `four more random starts turn another ${value} of the samples`,
-  },
-  'gradient-blinder-than-chance': {
-    suspected: 0.3,
-    evident: 0.7,
-    value: ({ blindGradients }) => blindGradients,
-    words: (value) => `at ${value} of the samples the loss rises more along a random direction than along its gradient`,
-  },
-  'random-at-inference': {
-    suspected: 0.001,
-    value: ({ unsteady }) => unsteady,
-    words: (value) => `two looks at the same image differ at ${value} of the samples`,
-  },
-} as const satisfies Readonly<Record<string, Sign>>;
-
-/** Looks for masked gradients. @throws AttackError as the attacks. */
-export async function assessMasking(engine: Engine, options: MaskingOptions): Promise<MaskingAssessment> {
+/**
+ * Looks for masked gradients.
+ * @returns undefined where too few samples are correctly classified: nothing was assessed.
+ * @throws AttackError as the attacks.
+ */
+export async function assessMasking(engine: Engine, options: MaskingOptions): Promise<MaskingAssessment | undefined> {
   const { target, split, indices, seed, batchSize = 64, signal } = options;
   const predictions = await classify(engine, target, split, indices, { batchSize, seed, ...(signal && { signal }) });
   const correct = indices.filter((sample, i) => predictions[i] === split.labels[sample]);
-  if (correct.length === 0) return { verdict: 'no_sign', samples: 0, signals: [] };
-  const measured = {
+  if (correct.length < LEAST_MASKING_SAMPLES) return undefined;
+  const found = signalsOf({
     ...(await lookAtGradients(engine, options, correct, batchSize)),
     ...(await attackAll(engine, options, correct, batchSize)),
-  };
-  const found = Object.entries(signals).flatMap(([name, sign]) => judged(name as keyof typeof signals, sign, measured));
+  });
   const worst = found.map(({ verdict }) => ORDER.indexOf(verdict));
   return { verdict: ORDER[Math.max(0, ...worst)] ?? 'no_sign', samples: correct.length, signals: found };
 }
 
 const ORDER: readonly MaskingVerdict[] = ['no_sign', 'suspected', 'evident'];
-
-function judged(name: keyof typeof signals, sign: Sign, measured: Measured): MaskingSignal[] {
-  const value = sign.value(measured);
-  if (value === undefined) return [];
-  const verdict =
-    value >= (sign.evident ?? Number.POSITIVE_INFINITY) ? 'evident' : value >= sign.suspected ? 'suspected' : 'no_sign';
-  return [{ name, verdict, evidence: sign.words(`${(100 * value).toFixed(1)} %`, measured) }];
-}
 
 /** Random directions that the gradient is compared with. */
 const DIRECTIONS = 8;
@@ -263,12 +156,11 @@ async function attackAll(
   const size = target.input[0] * target.input[1] * target.input[2];
   const fooledBy = async (name: string, settings: object, epsilon = options.epsilon): Promise<ReadonlySet<number>> => {
     const attack = attackNamed(name);
-    if (!attack.norms.includes(norm.name)) return new Set();
     const isTransfer = attack.access === 'transfer';
     const rows = await runAttack({
       engine,
       target,
-      source: isTransfer ? ensemble(surrogates, 'surrogates') : target,
+      source: isTransfer ? ensembleOf(surrogates, 'surrogates') : target,
       members: isTransfer ? surrogates : [target],
       attack,
       settings,
@@ -282,26 +174,28 @@ async function attackAll(
     });
     return new Set(rows.filter(({ success }) => success).map(({ sample }) => sample));
   };
-  const [fgsm, pgd] = [await fooledBy('fgsm', {}), await fooledBy('pgd', { steps: 20 })];
+  const fooledIfKnown = async (name: string, settings: object) =>
+    attackNamed(name).norms.includes(norm.name) ? fooledBy(name, settings) : undefined;
+  const [fgsm, pgd] = [await fooledIfKnown('fgsm', {}), await fooledBy('pgd', { steps: 20 })];
   const [pgdMargin, pgdRestarts] = [
     await fooledBy('pgd', { steps: 20, loss: 'margin' }),
     await fooledBy('pgd', { steps: 20, restarts: 5 }),
   ];
   const unbounded = await fooledBy('pgd', { steps: 20, loss: 'margin' }, norm.diameter(size));
   const noise = await fooledBy('noise', { restarts: 10 });
-  const queries = await fooledBy('square', { queries: 500 });
+  const queries = await fooledIfKnown('square', { queries: 500 });
   const transferred = surrogates.length > 0 ? await fooledBy('mi-fgsm', {}) : undefined;
-  const gradients = new Set([...fgsm, ...pgd, ...pgdMargin, ...pgdRestarts]);
+  const gradients = new Set([...(fgsm ?? []), ...pgd, ...pgdMargin, ...pgdRestarts]);
   const share = (count: number) => count / correct.length;
   const alone = (fooled: ReadonlySet<number>) => share([...fooled].filter((sample) => !gradients.has(sample)).length);
   return {
-    fgsm: share(fgsm.size),
+    fgsm: fgsm && share(fgsm.size),
     pgd: share(pgd.size),
     pgdMargin: share(pgdMargin.size),
     pgdRestarts: share(pgdRestarts.size),
     unbounded: share(unbounded.size),
     noise: share(noise.size),
-    queriesAlone: alone(queries),
+    queriesAlone: queries && alone(queries),
     noiseAlone: alone(noise),
     transferAlone: transferred && alone(transferred),
   };

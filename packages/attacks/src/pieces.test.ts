@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createEngine, type Engine, float32, int32, type NdArray, runCompiled } from '@jsigr/engine';
+import { createEngine, type Engine, float32, grad, int32, type NdArray, runCompiled } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkpoints } from './apgd.ts';
@@ -119,6 +119,25 @@ test('with two classes the ratio is not defined, and is the margin', async () =>
   const values = await runCompiled(engine, 'losses', lossValues, inputs);
   expectClose(values.dlr, [-0.5]);
   expectClose(values.targeted, [-0.5]);
+});
+
+test('logits of any size: the label is never its own rival, and gradients are numbers', async () => {
+  const scale = 1e30;
+  const inputs = {
+    logits: float32([5 * scale, 3 * scale, 2 * scale, scale, -5 * scale, -3 * scale, -8 * scale, -9 * scale], [2, 4]),
+    labels: int32([0, 1], [2]),
+    targets: int32([2, 0], [2]),
+  };
+  const values = await runCompiled(engine, 'losses', lossValues, inputs);
+  expectClose(values.dlr, [-2 / 3, -2 / 5]);
+  expectClose(values.targeted, [-3 / 3.5, -2 / 5.5]);
+  expect([...values.margin.data].map((value) => value / scale)).toEqual([expect.closeTo(-2), expect.closeTo(-2)]);
+  const { slope } = await runCompiled(engine, 'margin-slope', marginSlope, inputs);
+  expectClose(slope, [-1, 1, 0, 0, 1, -1, 0, 0]);
+});
+
+const marginSlope = ({ logits, labels }: Record<'logits' | 'labels' | 'targets', tf.Tensor>) => ({
+  slope: grad((z: tf.Tensor) => tf.sum(margin.value(z, labels, labels)))(logits),
 });
 
 describe('the smallest perturbation onto a plane', () => {

@@ -1,6 +1,6 @@
 import type { Classifier } from '@jsigr/models';
 import type { Attack } from './attack.ts';
-import { checkEpsilon, checkGradients } from './check-context.ts';
+import { checkEpsilon, checkGradients, checkTarget } from './check-context.ts';
 import { AttackError } from './errors.ts';
 import { type Norm, type NormName, normNamed } from './norms.ts';
 import { attackNamed } from './registry.ts';
@@ -73,8 +73,14 @@ export function checkPlan(
     if (source === 'surrogates' && surrogates === 0)
       throw new AttackError('NO_SURROGATES', `${field}.source`, `attack "${attack.name}" needs at least one surrogate`);
     const settings = attack.parse(entry.settings, `${field}.settings`);
+    checkTarget(targetOf(settings), target.classes, `${field}.settings.target`);
     if (source === 'target' && attack.cost(settings, target.classes).backwards > 0)
       checkGradients(target, attack.name, `${field}.attack`);
     return { attack, norm, epsilons: [...new Set(entry.epsilons)].sort((a, b) => a - b), settings, source };
   });
+}
+
+/** The class that a planned attack steers towards, where it was told one. */
+export function targetOf(settings: PlannedAttack['settings']): number | undefined {
+  return typeof settings.target === 'number' ? settings.target : undefined;
 }

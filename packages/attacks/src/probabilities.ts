@@ -29,6 +29,11 @@ export function recovered(classifier: Classifier): Classifier {
 /** Smallest probability that is told from zero. */
 const FLOOR = 1e-30;
 
+/** Share of the outputs in which no more than one probability is told from zero: the logarithms are flat there. */
+export function flatShare(rows: readonly Float32Array[]): number {
+  return rows.filter((row) => row.filter((value) => value >= FLOOR).length < 2).length / rows.length;
+}
+
 const logarithmOf = memoise(
   (forward: Classifier['forward']): Classifier['forward'] =>
     (parameters, images) =>

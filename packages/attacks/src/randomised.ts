@@ -1,5 +1,5 @@
-import { type NdArray, type Tree, uniform } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import { memoise, type NdArray, type Tree, uniform } from '@jsigr/engine';
+import { type Classifier, ensemble } from '@jsigr/models';
 import type { Tensor } from '@tensorflow/tfjs-core';
 
 /** Who asks: the seed, and the sample and attempt of each row. */
@@ -27,6 +27,29 @@ export function parametersOf(classifier: Classifier, asking: Asking, call: numbe
   if (!isRandom(classifier)) return classifier.parameters;
   return { model: classifier.parameters, random: classifier.draw(asking, call) };
 }
+
+/** The classifier whose logits are the mean of its members'; it draws random numbers if one of them does, other ones for each. */
+export function ensembleOf(members: readonly Classifier[], id: string): Classifier | RandomisedClassifier {
+  const joined = ensemble(members, id);
+  if (!members.some(isRandom)) return joined;
+  const draw: RandomisedClassifier['draw'] = (asking, call) =>
+    Object.fromEntries(
+      members.flatMap((member, i) =>
+        isRandom(member) ? [[`member${i}`, member.draw(asking, call * members.length + i)]] : [],
+      ),
+    );
+  return { ...joined, forward: drawingOf(joined.forward), draw };
+}
+
+/** The joint forward pass of members whose random numbers come beside the parameters of all. */
+const drawingOf = memoise((forward: Classifier['forward']): Classifier['forward'] => (parameters, images) => {
+  const { model, random } = parameters as Readonly<Record<'model' | 'random', Readonly<Record<string, Tree<Tensor>>>>>;
+  const members = Object.entries(model).map(([name, own]) => {
+    const drawn = random[name];
+    return [name, drawn ? { model: own, random: drawn } : own] as const;
+  });
+  return forward(Object.fromEntries(members), images);
+});
 
 /** `model(images, random)` around a classifier: a traced change of the images, with `count` uniform numbers a row. */
 export function randomised(

@@ -54,7 +54,7 @@ export interface EvaluationReport {
   readonly worstCase: readonly WorstCase[];
   /** What a reader must know besides the figures. */
   readonly flags: readonly Flag[];
-  /** Of all units of work; those of a ledger that was resumed count too. */
+  /** Of all units of work; those of a ledger that was resumed count too. The passes also of the looks at clean images: their classes and gradients. */
   readonly seconds: number;
   readonly forwards: number;
   readonly backwards: number;
@@ -70,10 +70,24 @@ interface Findings extends EvaluationOptions {
   readonly assessment: MaskingAssessment | undefined;
   /** Samples that are correctly classified without attack. */
   readonly correct: number;
+  /** Samples whose gradient was looked at beforehand. */
+  readonly looks: number;
 }
 
 export function reportOf(findings: Findings): EvaluationReport {
-  const { target, surrogates, indices, seed, batchSize, cascade = false, info, flags, results, correct } = findings;
+  const {
+    target,
+    surrogates,
+    indices,
+    seed,
+    batchSize,
+    cascade = false,
+    info,
+    flags,
+    results,
+    correct,
+    looks,
+  } = findings;
   const samples = indices.length;
   const attacks = results.map((result) => resultOf(result, correct, samples, target.classes));
   return {
@@ -89,8 +103,8 @@ export function reportOf(findings: Findings): EvaluationReport {
     worstCase: worstCases(results, correct, samples),
     flags,
     seconds: sum(attacks.map(({ seconds }) => seconds)),
-    forwards: samples + sum(attacks.map(({ forwards }) => forwards)),
-    backwards: sum(attacks.map(({ backwards }) => backwards)),
+    forwards: samples + looks + sum(attacks.map(({ forwards }) => forwards)),
+    backwards: looks + sum(attacks.map(({ backwards }) => backwards)),
     masking: findings.assessment ?? 'not assessed',
   };
 }

@@ -6,9 +6,8 @@ import type { EvaluationOptions } from './evaluation-options.ts';
 import { decodeLedger, encodeLedger, type Ledger, mergeLedgers } from './ledger.ts';
 import { type AttackLoss, losses } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
-import { randomised } from './randomised.ts';
 import type { EvaluationReport } from './report.ts';
-import { greySplit, linearClassifier } from './testing/linear.ts';
+import { split, target } from './testing/three-classes.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -16,23 +15,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.dispose());
 
-// Three classes on 1 x 1 x 6, labels as the model says: every sample is correct, and some are near a boundary.
-const ROWS = [
-  [1, -1, 0.5, 0, 0.2, 0],
-  [0, 1, -0.5, 0.3, 0, 0.4],
-  [-0.5, 0.2, 0.3, 1, -0.3, 0],
-];
-const BIAS = [0.02, 0, 0.01];
-const target = linearClassifier(ROWS, BIAS);
-const split = (() => {
-  const grey = greySplit(40, 6, 8);
-  const labels = Uint8Array.from({ length: 40 }, (_, i) => {
-    const image = grey.images.subarray(i * 6, (i + 1) * 6);
-    const logits = ROWS.map((row, k) => row.reduce((sum, w, j) => sum + (w * (image[j] ?? 0)) / 255, BIAS[k] ?? 0));
-    return logits.indexOf(Math.max(...logits));
-  });
-  return { ...grey, labels };
-})();
 const plan: PlanEntry[] = [
   { attack: 'noise', norm: 'linf', epsilons: [0.02, 0.05], settings: { restarts: 2 } },
   { attack: 'pgd', norm: 'linf', epsilons: [0.02, 0.05], settings: { steps: 3, restarts: 3 } },
@@ -66,7 +48,9 @@ describe('an evaluation in shards', () => {
   test('of another evaluation does not go with them', async () => {
     const one = await evaluate(engine, { ...base, shard: { index: 0, count: 2 } });
     const other = await evaluate(engine, { ...base, seed: 5, shard: { index: 1, count: 2 } });
-    expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(/different models, plans, seeds or engines/);
+    expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(
+      /different models, data sets, plans, losses, seeds or engines/,
+    );
   });
 });
 
@@ -95,7 +79,17 @@ describe('an evaluation that was interrupted', () => {
 
   test('does not go on as another one', async () => {
     const { ledger } = await evaluate(engine, base);
-    for (const change of [{ seed: 5 }, { batchSize: 4 }, { plan: plan.slice(1) }, { indices: [0, 1] }])
+    const labels = split.labels.with(39, ((split.labels[39] ?? 0) + 1) % 3) as Uint8Array<ArrayBuffer>;
+    const images = split.images.with(7, 1) as Uint8Array<ArrayBuffer>;
+    for (const change of [
+      { seed: 5 },
+      { batchSize: 4 },
+      { plan: plan.slice(1) },
+      { indices: [0, 1] },
+      { split: { ...split, labels } },
+      { split: { ...split, images } },
+      { loss: losses.margin },
+    ])
       await expect(evaluate(engine, { ...base, ...change, resume: ledger })).rejects.toMatchObject({
         reason: 'LEDGER_MISMATCH',
         field: 'resume',
@@ -217,56 +211,6 @@ test('an own loss is raised instead of the settings’', async () => {
   const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { randomStart: false } }];
   const { report } = await evaluate(engine, { ...base, plan: one, loss: harmless });
   expect(report.attacks[0]?.successRate.count).toBe(0);
-});
-
-describe('flags', () => {
-  const smoke: PlanEntry[] = [
-    { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, loss: 'margin' } },
-  ];
-
-  test('a model that gives probabilities is attacked by their logarithms: as strongly as by its logits', async () => {
-    const forward: typeof target.forward = (parameters, images) => tf.softmax(target.forward(parameters, images));
-    const soft = await evaluate(engine, { ...base, target: { ...target, forward }, plan: smoke });
-    const plain = await evaluate(engine, { ...base, plan: smoke });
-    expect(soft.report.flags.map(({ name }) => name)).toEqual(['probabilities']);
-    expect(plain.report.flags).toEqual([]);
-    expect(soft.report.attacks[0]?.robustAccuracy).toEqual(plain.report.attacks[0]?.robustAccuracy);
-  });
-
-  test('too few classes for the DLR loss are said; the margin is raised, and AutoAttack goes through', async () => {
-    const two = linearClassifier(ROWS.slice(0, 2), [0.02, 0]);
-    const correct = base.indices.filter((i) => (split.labels[i] ?? 2) < 2);
-    const { report } = await evaluate(engine, {
-      ...base,
-      target: two,
-      indices: correct,
-      plan: [
-        { attack: 'apgd', norm: 'linf', epsilons: [0.3], settings: { loss: 'dlr' } },
-        { attack: 'apgd-t', norm: 'linf', epsilons: [0.3] },
-        { attack: 'fab-t', norm: 'linf', epsilons: [0.3] },
-      ],
-    });
-    expect(report.flags.map(({ name }) => name)).toEqual(['few-classes']);
-    for (const { robustAccuracy, attempts } of report.attacks) expect([robustAccuracy.count, attempts]).toEqual([0, 1]);
-  });
-
-  test('averaging over draws is a no-op for a model that draws nothing; one that does is flagged, and draws the same again', async () => {
-    const eot = (value: number): PlanEntry[] => [
-      { attack: 'pgd', norm: 'linf', epsilons: [0.05], settings: { steps: 5, eot: value } },
-    ];
-    const [once, often] = [
-      await evaluate(engine, { ...base, plan: eot(1) }),
-      await evaluate(engine, { ...base, plan: eot(8) }),
-    ];
-    expect(often.report.attacks[0]?.robustAccuracy).toEqual(once.report.attacks[0]?.robustAccuracy);
-    const noisy = randomised(target, 'noisy', 6, (images, random) =>
-      tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.2))),
-    );
-    const flagged = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
-    expect(flagged.report.flags.map(({ name }) => name)).toEqual(['randomised']);
-    const again = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
-    expect(withoutSeconds(again.report)).toEqual(withoutSeconds(flagged.report));
-  });
 });
 
 function tensorsOf(ledger: Ledger) {

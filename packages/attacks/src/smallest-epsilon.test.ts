@@ -57,6 +57,13 @@ test.each([
   }
 });
 
+test('attacks that mix in other images have them', async () => {
+  const settings = { recipe: 'mi+admix', steps: 3, loss: 'margin' };
+  const most = 0.3;
+  const found = await smallestEpsilons({ ...job, engine, attack: attackNamed('transfer'), settings, norm: linf, most });
+  expect(found.some(({ epsilon }) => epsilon !== undefined)).toBe(true);
+});
+
 test('samples that even the largest radius does not reach have no epsilon, and the curve counts them as robust', async () => {
   const settings = { steps: 5, loss: 'margin', stepSize: 1 };
   const most = 0.05;

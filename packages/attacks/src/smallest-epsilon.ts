@@ -1,5 +1,5 @@
 import { float32 } from '@jsigr/engine';
-import { piecesOf, samplesOf } from './batches.ts';
+import { piecesOf, poolOf, samplesOf } from './batches.ts';
 import { judge } from './judge.ts';
 import type { AttackJob } from './runner.ts';
 import { type Proportion, proportion } from './statistics.ts';
@@ -95,6 +95,7 @@ async function narrow(
       seed,
       attempts: searches.map(() => attempt),
       batchSize,
+      pool: poolOf(split, target.input),
       ...(warm && { starts: float32(starts, samples.images.shape) }),
       ...(members && { members }),
       ...(loss && { loss }),

@@ -1,7 +1,9 @@
 import { createEngine, type Engine } from '@jsigr/engine';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { randomised } from './randomised.ts';
 import { certify } from './smoothing.ts';
 import { linearClassifier } from './testing/linear.ts';
+import { queriedLinear } from './testing/queried.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -40,7 +42,23 @@ test('at the boundary it abstains', async () => {
   expect(certificate).toMatchObject({ prediction: undefined, radius: 0 });
 });
 
-test('noise of no size is refused', async () => {
-  const options = { sigma: 0, seed: 1, sample: 0 };
-  await expect(certify(engine, target, Float32Array.of(0.5, 0.5), options)).rejects.toMatchObject({ field: 'sigma' });
+test.each([
+  { what: 'noise of no size', change: { sigma: 0 }, field: 'sigma' },
+  { what: 'a certificate that is rather wrong than right', change: { alpha: 0.5 }, field: 'alpha' },
+  { what: 'no certainty at all', change: { alpha: 0.6 }, field: 'alpha' },
+])('$what is refused', async ({ change, field }) => {
+  const options = { sigma: 0.1, seed: 1, sample: 0, ...change };
+  await expect(certify(engine, target, Float32Array.of(0.5, 0.5), options)).rejects.toMatchObject({
+    reason: 'INVALID_SETTING',
+    field,
+  });
+});
+
+test.each([
+  { classifier: queriedLinear([[1], [0]], [0, 0]), why: 'asked cannot be certified: it is a black box: it is one of' },
+  { classifier: randomised(target, 'noisy', 2, (images) => images), why: 'it draws random numbers of its own' },
+])('$classifier.id is refused by name', async ({ classifier, why }) => {
+  const asked = certify(engine, classifier, Float32Array.of(0.5, 0.5), { sigma: 0.1, seed: 1, sample: 0 });
+  await expect(asked).rejects.toThrow(why);
+  await expect(asked).rejects.toMatchObject({ reason: 'INVALID_INPUT', field: 'classifier' });
 });

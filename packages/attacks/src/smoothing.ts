@@ -1,7 +1,8 @@
 import { type Engine, float32, normal, runCompiled } from '@jsigr/engine';
-import { argmax, type Classifier } from '@jsigr/models';
+import { argmax, type Classifier, isQueried } from '@jsigr/models';
 import { AttackError } from './errors.ts';
 import { logitsOf } from './queries.ts';
+import { isRandom } from './randomised.ts';
 import { clopperPearson, normalQuantile } from './statistics.ts';
 
 export interface SmoothingOptions {
@@ -10,7 +11,7 @@ export interface SmoothingOptions {
   /** Draws that choose the class, and draws that count it. */
   readonly selection?: number;
   readonly estimation?: number;
-  /** Probability that a certificate is wrong, at most. */
+  /** Probability that a certificate is wrong, at most; 0..0.5, both excluded. */
   readonly alpha?: number;
   readonly seed: number;
   /** Index of the image: part of the address of its noise. */
@@ -32,7 +33,7 @@ export interface Certificate {
  * Certifies the classifier that answers with the likeliest class under Gaussian noise: Cohen et al., arXiv 1902.02918, algorithm CERTIFY. It holds for
  * that smoothed classifier, not for the one that it is made of.
  * @param image numbers in [0,1].
- * @throws AttackError INVALID_SETTING
+ * @throws AttackError INVALID_SETTING; INVALID_INPUT for a black box or a classifier that draws random numbers
  */
 export async function certify(
   engine: Engine,
@@ -42,7 +43,13 @@ export async function certify(
 ): Promise<Certificate> {
   const { sigma, selection = 100, estimation = 10_000, alpha = 0.001 } = options;
   if (!(sigma > 0)) throw new AttackError('INVALID_SETTING', 'sigma', `${sigma} is not a positive number`);
-  if (!(alpha > 0 && alpha < 1)) throw new AttackError('INVALID_SETTING', 'alpha', `${alpha} is not between 0 and 1`);
+  if (!(alpha > 0 && alpha < 0.5))
+    throw new AttackError('INVALID_SETTING', 'alpha', `${alpha} is not between 0 and 0.5`);
+  const obstacle = isQueried(classifier)
+    ? `is a black box: ${classifier.blackBox}`
+    : isRandom(classifier) && 'draws random numbers of its own';
+  if (obstacle)
+    throw new AttackError('INVALID_INPUT', 'classifier', `${classifier.id} cannot be certified: it ${obstacle}`);
   const guess = argmax(
     Float32Array.from(await counts(engine, classifier, image, options, 'smoothing.select', selection)),
   );

@@ -57,9 +57,11 @@ export function look(forward: Classifier['forward'], loss: AttackLoss, inputs: L
   return { loss: loss.value(logits, labels, targets), gradient, wrong: isWrong(logits, labels) };
 }
 
-/** 1 where another class has a higher logit than the label, else 0. */
-export function isWrong(logits: tf.Tensor, labels: tf.Tensor): tf.Tensor {
-  return asNumber(tf.greater(margin.value(logits, labels, labels), tf.scalar(0)));
+/** 1 where another class has a higher logit than the label, else 0. With a confidence: where it is higher by at least that. */
+export function isWrong(logits: tf.Tensor, labels: tf.Tensor, confidence?: tf.Tensor): tf.Tensor {
+  const lead = margin.value(logits, labels, labels);
+  const wrong = tf.greater(lead, tf.scalar(0));
+  return asNumber(confidence ? tf.logicalAnd(wrong, tf.greaterEqual(lead, confidence)) : wrong);
 }
 
 /** A step along the gradient, then back into the ball and the box. Source: Madry et al., arXiv 1706.06083. */

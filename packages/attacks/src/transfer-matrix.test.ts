@@ -1,7 +1,9 @@
 import { createEngine, type Engine, readSafetensors } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pgd } from './pgd.ts';
+import { randomised } from './randomised.ts';
 import { linearClassifier } from './testing/linear.ts';
 import { type MatrixOptions, type TransferMatrix, transferMatrix } from './transfer-matrix.ts';
 
@@ -55,6 +57,14 @@ test('examples move between models that look at the same number, and not to one 
     ['0/3', '0/3', '2/2'],
   ]);
   expect(matrix.tables[0]?.cells[0]?.common).toMatchObject({ value: 1, high: 1 });
+});
+
+test('a model that draws random numbers has its row too', async () => {
+  const noisy = randomised(twin, 'noisy', 3, (images, random) =>
+    tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.01))),
+  );
+  const { matrix } = await transferMatrix(engine, options({ models: [first, noisy, other] }));
+  expect(shares(matrix, 'common')[1]).toEqual(['2/2', '2/2', '0/2']);
 });
 
 test('the examples of a source are made once for all targets', async () => {

@@ -113,7 +113,8 @@ describe('a study', () => {
         .split('\n')
         .filter((line) => line.startsWith('|'));
       expect(table[0]?.split('|').at(-2)?.trim()).toBe('masking');
-      expect(table[2]).toMatch(/(no sign|suspected|evident)[^|]* \|$/);
+      // The tiny models get fewer than 8 of the 16 images right: too few to look for masked gradients.
+      expect(table[2]).toMatch(/not assessed[^|]* \|$/);
     }
     expect(whole.page).toContain('masking: not assessed'); // of the choice
     expect(whole.page).not.toContain('NaN');

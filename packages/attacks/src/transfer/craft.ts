@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { AttackContext, Cost, Outcome } from '../attack.ts';
 import { moved, sizeOfImage } from '../compiled.ts';
 import { type LossName, losses } from '../losses.ts';
+import { parametersOf } from '../randomised.ts';
 import { type RowState, type View, walk } from '../rows.ts';
 import { type FusionName, fusedGradientOf, fusions } from './fusion.ts';
 import type { Copy } from './inputs.ts';
@@ -67,15 +68,19 @@ async function gradientAt(
   step: number,
   around: number,
 ): Promise<NdArray> {
-  const { engine, source, members = [source] } = context;
+  const { engine, source, seed, members = [source] } = context;
   const raised = context.loss ?? losses[loss];
   const traced = fusedGradientOf(fusions[fusion], raised, ...members.map(({ forward }) => forward));
-  const parameters = Object.fromEntries(members.map((member, i) => [`member${i}`, member.parameters]));
   const name = `transfer/${raised.name}/${fusion}`;
   const total = copiesOf(recipe);
   let sum = zero(points);
+  const look = step * (NEIGHBOURS + 1) + around;
   for (let index = 0; index < total; index++) {
-    const chain = chainOf(context, view, recipe, step * (NEIGHBOURS + 1) + around, index);
+    const call = (look * total + index) * members.length;
+    const parameters = Object.fromEntries(
+      members.map((member, i) => [`member${i}`, parametersOf(member, { seed, ...view }, call + i)]),
+    );
+    const chain = chainOf(context, view, recipe, look, index);
     let seen = points;
     for (const copy of chain) seen = await copy.apply(seen);
     const inputs = { parameters, points: seen, labels: view.labels, targets: view.labels };
