@@ -303,6 +303,14 @@ describe('training ends early', () => {
     await expect(diverging).rejects.toThrow(/at step \d+.*: lower the learning rate/);
   });
 
+  it('before it begins where its steps end before what a setting waits for', async () => {
+    const objective = { name: 'pgd-at', settings: { epsilonWarmupEpochs: 2 } };
+    // 36 images beside the held-out ones: 4 steps an epoch.
+    await expect(trainToEnd(engine, { ...SMALL, steps: 6, objective }, bands(45))).rejects.toThrow(
+      'objective.settings.epsilonWarmupEpochs: 2 given, but training ends after 1.5 epochs',
+    );
+  });
+
   it('before it begins where there are too few images for a batch', async () => {
     await expect(trainToEnd(engine, { ...SMALL, ...standard, batchSize: 64 }, bands(45))).rejects.toThrow(
       'batchSize is 64, but bands has 36 training images beside the held-out ones',

@@ -84,11 +84,16 @@ function specOf(
 ): RunSpec {
   const id = `${architecture}-${idOf(row.label)}-${seed}`;
   const epochs = row.sameTime ? epochsInTime(profile.epochs, row.sameTime, done) : profile.epochs;
-  const warmup = Number(settings.epsilonWarmupEpochs ?? 0);
-  // The radius grows over the same part of a shorter training.
-  const scaled = warmup > 0 ? { ...settings, epsilonWarmupEpochs: (warmup * epochs) / profile.epochs } : settings;
   const { label, objective } = row;
-  return { id, label, architecture, objective, settings: scaled, noise, epochs, seed };
+  const fitting = settingsIn(epochs, settings, profile.epochs);
+  return { id, label, architecture, objective, settings: fitting, noise, epochs, seed };
+}
+
+/** The radius grows over the same part of a shorter training; the last epoch has all of it. */
+export function settingsIn(epochs: number, settings: RunSpec['settings'], whole: number): RunSpec['settings'] {
+  const warmup = Number(settings.epsilonWarmupEpochs ?? 0);
+  if (warmup === 0) return settings;
+  return { ...settings, epsilonWarmupEpochs: Math.min((warmup * epochs) / whole, epochs - 1) };
 }
 
 /** How many epochs at one row's pace take as long as another row's whole training did, at least one. */
