@@ -169,7 +169,8 @@ function penalisedPixels(
     const map = (saliency.data as Float32Array).subarray(from, from + pixels);
     const threshold = maskQuantile === undefined ? maskThreshold : quantile(map, maskQuantile);
     map.forEach((s, i) => {
-      penalised[from + i] = 1 - (mask === 'soft' ? s : s >= threshold ? 1 : 0);
+      // Where nothing matters nothing is spared, also if the threshold is that of many zeros.
+      penalised[from + i] = 1 - (mask === 'soft' ? s : s > 0 && s >= threshold ? 1 : 0);
     });
   }
   return float32(penalised, shape);

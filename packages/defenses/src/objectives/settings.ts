@@ -105,7 +105,7 @@ export const gradientSettings = {
     .max(1)
     .optional()
     .describe(
-      'in place of maskThreshold: a hard mask spares the pixels of an image whose saliency is at least this quantile of it, 0..1',
+      'in place of maskThreshold: a hard mask spares the pixels of an image whose saliency is above 0 and at least this quantile of it, 0..1',
     ),
   ...saliencySettings('perturbation', 'self'),
   maskWarmupEpochs: z
