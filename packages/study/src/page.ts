@@ -161,7 +161,8 @@ function costSection(profile: Profile, cells: readonly StudyCell[]): string {
     cells.find((cell) => cell.architecture === architecture && cell.label === 'standard')?.secondsPerEpoch?.mean;
   const rows = cells.map((cell) => {
     const standard = per(cell.architecture);
-    const ratio = standard ? ((cell.secondsPerEpoch?.mean ?? Number.NaN) / standard).toFixed(2) : '-';
+    const own = cell.secondsPerEpoch?.mean;
+    const ratio = standard && own !== undefined ? (own / standard).toFixed(2) : '-';
     const epochs = [...new Set(cell.runs.map(({ training }) => training?.value.epochs.length ?? 0))].join(', ');
     return [
       cell.architecture,

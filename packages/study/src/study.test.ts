@@ -40,6 +40,12 @@ test('at equal time a slower objective gets fewer epochs, at least one, and none
   expect(() => epochsInTime(10, rows, new Map())).toThrow('must come before');
 });
 
+test('at equal time with a training that broke down before its first epoch there is still a number of epochs', () => {
+  expect(epochs(trained(), trained())).toBe(1);
+  expect(epochs(trained(), trained(10))).toBe(1);
+  expect(epochs(trained(3), trained())).toBe(10);
+});
+
 test('a shorter training warms up over the same part of it, and never in its last epoch', () => {
   const settings = { epsilon: 0.3, epsilonWarmupEpochs: 5 };
   expect(settingsIn(10, settings, 10)).toEqual(settings);
