@@ -47,3 +47,7 @@ describe.each(all)('the study $name', (profile) => {
 test('a quick study chooses nothing', () => {
   for (const { quick } of Object.values(profiles)) expect(quick.choice).toBeUndefined();
 });
+
+test('a full study attacks with AutoAttack, as published', () => {
+  for (const { full } of Object.values(profiles)) expect(full.attack).toBe('autoattack');
+});

@@ -119,6 +119,10 @@ describe('a study', () => {
     expect(whole.page).not.toContain('NaN');
   });
 
+  test('says what its white-box attacks are, and that they are weaker than AutoAttack', () => {
+    expect(whole.page).toMatch(/White-box attacks are the profile `smoke` .*, weaker than AutoAttack: seconds: noise/);
+  });
+
   test('chooses on held-out images, and says what it chose from', () => {
     expect(whole.page.match(/\| chosen \|/g)).toHaveLength(1);
     expect(whole.page).toContain('| J-SIGR | gradientWeight=2 | 0.1 |');
