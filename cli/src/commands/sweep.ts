@@ -111,7 +111,7 @@ async function savePlot(
 async function perform(file: SweepFile, session: Session, output: Output, context: Context): Promise<SweepResult[]> {
   const created = await createAll(file.runs, session, output);
   const results: SweepResult[] = [];
-  for (const [i, { values }] of file.runs.entries()) {
+  for (const [i, { values, recipe }] of file.runs.entries()) {
     const run = created[i];
     if (!run) continue;
     const events: RunEvent[] = [];
@@ -123,6 +123,7 @@ async function perform(file: SweepFile, session: Session, output: Output, contex
     output.say(`${i + 1}/${file.runs.length} ${values.join(' ')}: ${stateName(after.state)} ${after.stateReason}`);
     results.push({
       values,
+      recipe,
       run: after,
       report,
       secondsPerEpoch: secondsPerEpoch(events),

@@ -125,7 +125,7 @@ function reported(model: Trained & DemoModel & { readonly report: RobustnessRepo
     run: run.name,
     model: model.model,
     architecture: ARCHITECTURE,
-    settings,
+    settings: settings(plan),
     epochs: plan.epochs,
     secondsPerEpoch,
     curve,

@@ -1,7 +1,7 @@
 import { RobustnessReport, RunEvent } from '@jsigr/proto';
 import { describe, expect, it } from 'vitest';
 import { shareOf } from '../testing/report-data.ts';
-import { demoPlan, MODELS } from './plan.ts';
+import { demoPlan, MODELS, quickPlan } from './plan.ts';
 import { curveOf, demoSpec, secondsPerEpoch } from './train-models.ts';
 
 const event = (payload: NonNullable<RunEvent['payload']>): RunEvent => ({ sequence: 1, time: undefined, payload });
@@ -45,4 +45,12 @@ it('every model of the demonstration is attacked while it trains', () => {
     expect(loop?.plan?.attacks.map(({ attack }) => attack)).toEqual(['pgd', 'mi-fgsm']);
     expect(loop?.plan?.part).toBe('held-out');
   }
+});
+
+it('the last epoch of the quick demonstration is at the whole radius too', () => {
+  for (const plan of [demoPlan, quickPlan])
+    for (const model of MODELS) {
+      const { objectiveSettings, epochs } = demoSpec(model, plan, 1);
+      expect(Number(objectiveSettings.epsilonWarmupEpochs ?? 0)).toBeLessThan(epochs);
+    }
 });

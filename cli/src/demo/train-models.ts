@@ -30,7 +30,7 @@ export function demoSpec({ objective, settings }: DemoModel, plan: DemoPlan, see
     dataset: DATASET,
     architecture: ARCHITECTURE,
     objective,
-    objectiveSettings: { ...settings },
+    objectiveSettings: { ...settings(plan) },
     optimizer: { name: 'adam' },
     epochs: plan.epochs,
     batchSize: plan.batchSize,

@@ -13,7 +13,7 @@ export interface Spread {
 
 /** Runs that differ in nothing but their seed. */
 export interface SweepGroup {
-  /** Without the seed's. */
+  /** Without the seed's; where the runs are called differently, all of their names. */
   readonly values: readonly string[];
   readonly runs: number;
   readonly heldOut: Spread | undefined;
@@ -35,15 +35,11 @@ export function axesOfGroups(axes: readonly string[]): readonly string[] {
 /** The runs by what they are but for their seed, in the order in which they come. A run that failed counts for nothing. */
 export function groupsOf(axes: readonly string[], results: readonly SweepResult[]): SweepGroup[] {
   const seed = axes.indexOf(SEED);
-  const groups = new Map<string, { readonly values: readonly string[]; readonly results: SweepResult[] }>();
-  for (const result of results) {
-    const values = result.values.filter((_, i) => i !== seed);
-    const key = JSON.stringify(values);
-    const group = groups.get(key) ?? { values, results: [] };
-    group.results.push(result);
-    groups.set(key, group);
-  }
-  return [...groups.values()].map(({ values, results: own }) => {
+  const groups = new Map<string, SweepResult[]>();
+  for (const result of results) groups.set(result.recipe, [...(groups.get(result.recipe) ?? []), result]);
+  return [...groups.values()].map((own) => {
+    const names = axes.map((_, i) => [...new Set(own.map(({ values }) => values[i] ?? ''))].join(', '));
+    const values = names.filter((_, i) => i !== seed);
     const trained = own.filter(({ run }) => run.latestModel || run.bestModel);
     const share = (of: (result: SweepResult) => Proportion | undefined) =>
       sharesOf(trained.flatMap((each) => of(each) ?? []));

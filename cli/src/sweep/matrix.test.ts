@@ -46,6 +46,30 @@ describe('a matrix', () => {
     ]);
   });
 
+  it('calls values of the same name also by what sets them apart', () => {
+    const { runs } = expandMatrix(training, {
+      objective: [
+        { objective: 'jsigr', objectiveSettings: { gradientWeight: 5, jacobianWeight: 0.1 } },
+        {
+          objective: 'jsigr',
+          objectiveSettings: { gradientWeight: 1, jacobianWeight: 0.1 },
+          optimizer: { name: 'sgd' },
+        },
+        { objective: 'jsigr', objectiveSettings: { jacobianWeight: 0.1 } },
+        'standard',
+      ],
+      seed: [1, 2],
+    });
+    expect(runs.map(({ values }) => values)).toEqual(
+      ['jsigr gradientWeight=5', 'jsigr gradientWeight=1 optimizer.name=sgd', 'jsigr', 'standard'].flatMap((label) =>
+        ['1', '2'].map((seed) => [label, seed]),
+      ),
+    );
+    const recipes = runs.map(({ recipe }) => recipe);
+    expect(new Set(recipes).size).toBe(4);
+    for (const at of [0, 2, 4, 6]) expect(recipes[at]).toBe(recipes[at + 1]);
+  });
+
   it('gives the same run the same request id, however it is written', () => {
     const [a] = expandMatrix(training, { seed: [7] }).runs;
     const [b] = expandMatrix({ ...training, seed: 7, dataset: 'datasets/glyphs' }, {}).runs;

@@ -12,6 +12,8 @@ export interface SweepRun {
   /** What sets it apart, axis by axis: `jsigr`, `lenet`, `1`. */
   readonly values: readonly string[];
   readonly spec: TrainingSpec;
+  /** The same for runs that differ in nothing but their seed. */
+  readonly recipe: string;
   /** The same for the same spec: a sweep that is run again finds its runs. */
   readonly requestId: string;
 }
@@ -31,13 +33,16 @@ const MOST_RUNS = 500;
  * @throws JsigrError INVALID_ARGUMENT naming the field of the file
  */
 export function expandMatrix(training: JsonObject, matrix: JsonObject): Sweep {
-  const axes = Object.entries(matrix).map(([name, values]) => ({ name, values: valuesOf(name, values) }));
+  const axes = Object.entries(matrix).map(([name, given]) => {
+    const values = valuesOf(name, given);
+    return { name, values, labels: labelsOf(values, name) };
+  });
   const count = axes.reduce((product, { values }) => product * values.length, 1);
   if (count > MOST_RUNS) throw invalidArgument('matrix', `${count} combinations, at most ${MOST_RUNS} allowed`);
   const combinations = axes.reduce<{ spec: JsonObject; values: readonly string[] }[]>(
-    (found, { name, values }) =>
+    (found, { name, values, labels }) =>
       found.flatMap(({ spec, values: before }) =>
-        values.map((value) => ({ spec: withValue(spec, name, value), values: [...before, labelOf(value, name)] })),
+        values.map((value, i) => ({ spec: withValue(spec, name, value), values: [...before, labels[i] ?? ''] })),
       ),
     [{ spec: training, values: [] }],
   );
@@ -69,6 +74,27 @@ function merged(base: JsonObject, change: JsonObject): JsonObject {
   return both;
 }
 
+/** What the values of an axis are called: those of the same name also by what sets them apart. */
+function labelsOf(values: readonly Json[], axis: string): string[] {
+  const labels = values.map((value) => labelOf(value, axis));
+  return values.map((value, i) => {
+    const alike = values.filter((_, j) => labels[j] === labels[i]).map(fieldsOf);
+    const own = fieldsOf(value).filter((field) => !alike.every((fields) => fields.includes(field)));
+    return [labels[i], ...own].join(' ');
+  });
+}
+
+/** The fields of a mapping as `gradientWeight=5`, those within others by dots. */
+function fieldsOf(value: Json): string[] {
+  if (!isObject(value)) return [];
+  const { label: _, ...fields } = value;
+  return Object.entries(fields).flatMap(([name, field]) => {
+    if (!isObject(field)) return [`${name}=${typeof field === 'string' ? field : JSON.stringify(field)}`];
+    const within = fieldsOf(field);
+    return name === 'objectiveSettings' ? within : within.map((each) => `${name}.${each}`);
+  });
+}
+
 /** What a value is called in tables: its `label`, the value of its own axis in it, or all of it. */
 function labelOf(value: Json, axis: string): string {
   if (!isObject(value)) return String(value);
@@ -79,7 +105,8 @@ function labelOf(value: Json, axis: string): string {
 function runOf(given: JsonObject, values: readonly string[]): SweepRun {
   const spec = specOf(given);
   const text = JSON.stringify(TrainingSpec.toJSON(spec));
-  return { values, spec, requestId: `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
+  const recipe = JSON.stringify(TrainingSpec.toJSON({ ...spec, seed: 0 }));
+  return { values, spec, recipe, requestId: `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
 }
 
 /** @throws JsigrError INVALID_ARGUMENT for what a run does not have */

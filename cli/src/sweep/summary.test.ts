@@ -49,6 +49,7 @@ const share = (successes: number) =>
   Proportion.fromPartial({ successes, trials: 100, value: successes / 100, lower: 0.1, upper: 0.9 });
 const result = (objective: string, clean: number, robust: number) => ({
   values: [objective],
+  recipe: objective,
   run: TrainingRun.fromPartial({ state: RunState.RUN_STATE_SUCCEEDED, bestModel: `models/${'ab'.repeat(32)}` }),
   secondsPerEpoch: 2,
   heldOutAccuracy: 0.875,
@@ -118,6 +119,18 @@ describe('runs that differ in nothing but the seed', () => {
     expect(svg.match(/<circle/g)).toHaveLength(2);
     expect(svg.match(/>2.0 s</g)).toHaveLength(3);
     for (const words of ['>standard<', '>jsigr<', '>bad<', 'masking: not assessed']) expect(svg).toContain(words);
+  });
+
+  it('and nothing else: neither equal names make a group, nor different ones two', () => {
+    const groups = groupsOf(axes, [
+      { ...seeded('jsigr', '1', 80, 40), recipe: 'weak' },
+      { ...seeded('jsigr', '1', 60, 60), recipe: 'strong' },
+      { ...seeded('again', '2', 84, 50), recipe: 'weak' },
+    ]);
+    expect(groups.map(({ values, runs, clean }) => [values, runs, clean?.mean])).toEqual([
+      [['jsigr, again'], 2, expect.closeTo(0.82, 9)],
+      [['jsigr'], 1, 0.6],
+    ]);
   });
 
   it('do not count where they failed', () => {

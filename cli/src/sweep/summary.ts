@@ -6,6 +6,8 @@ import { axesOfGroups, groupsOf, pointOfGroup, type Spread, type SweepGroup } fr
 /** What became of one run. */
 export interface SweepResult {
   readonly values: readonly string[];
+  /** The same for runs that differ in nothing but their seed. */
+  readonly recipe: string;
   readonly run: TrainingRun;
   /** Median wall seconds of an epoch. */
   readonly secondsPerEpoch: number;

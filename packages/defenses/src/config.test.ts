@@ -119,6 +119,26 @@ describe('a training configuration', () => {
       config: { objective: { name: 'jsigr', settings: { mask: 'soft', maskQuantile: 0.5 } } },
       message: /^objective.settings.maskQuantile: needs mask=hard/,
     },
+    {
+      config: objective('jsigr', { maskQuantile: 0.9, maskThreshold: 0.5 }),
+      message: /^objective.settings.maskQuantile: cannot stand beside maskThreshold/,
+    },
+    {
+      config: objective('jsigr', { mask: 'soft', maskThreshold: 0.5 }),
+      message: /^objective.settings.maskThreshold: needs mask=hard/,
+    },
+    {
+      config: objective('input-gradient', { maskThreshold: 0.5 }),
+      message: /^objective.settings.maskThreshold: needs mask=hard/,
+    },
+    {
+      config: objective('jsigr', { jacobianWeight: 0, gradientWeight: 0 }),
+      message: /^objective.settings.jacobianWeight: must be above 0, or gradientWeight or imitationWeight/,
+    },
+    {
+      config: objective('selective', { gradientWeight: 0 }),
+      message: /^objective.settings.gradientWeight: must be above 0, or imitationWeight/,
+    },
     { config: { techniques: { averageDecay: 1 } }, message: /^techniques.averageDecay: .*1/ },
     {
       config: { techniques: { classWeights: '1,x' } },

@@ -52,8 +52,8 @@ describe('penalties that follow the reports', () => {
     expect(doubled?.jacobian).toBeCloseTo(2 * (plain?.jacobian ?? 0), 5);
   });
 
-  it('change between epochs, and a run that is resumed keeps the factor that it had', async () => {
-    const said: LoopFeedback[] = [{}, { penaltyFactor: 3 }];
+  it('change between epochs, and a run that is resumed keeps the factor that it had, and what it was decided by', async () => {
+    const said: LoopFeedback[] = [{}, { penaltyFactor: 3, bestClean: 0.75 }];
     const whole = await events({ ...JSIGR, epochs: 3 }, { feedback: () => said.shift() ?? {} });
     expect(factors(whole)).toEqual([1, 3, 3]);
     const [, second, third] = checkpoints(whole);
@@ -61,6 +61,8 @@ describe('penalties that follow the reports', () => {
     const resumed = await events({ ...JSIGR, epochs: 3 }, { resume: second });
     expect(factors(resumed)).toEqual([3]);
     expect(checkpoints(resumed)[0]?.parameters).toEqual(third.parameters);
+    const kept = [...checkpoints(whole), ...checkpoints(resumed)].map(({ metrics }) => metrics.bestClean);
+    expect(kept).toEqual([undefined, 0.75, 0.75, 0.75]);
   });
 });
 

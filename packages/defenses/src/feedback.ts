@@ -2,6 +2,8 @@
 export interface LoopFeedback {
   /** All penalties are multiplied with it; 1 by default. Objectives without penalties do not notice. */
   readonly penaltyFactor?: number;
+  /** The best clean accuracy that the factor was decided by: checkpoints keep it for whoever goes on. */
+  readonly bestClean?: number;
   readonly examples?: TransferredExamples;
   /** No further epoch is begun; one that was interrupted in its middle is made to its end. */
   readonly stop?: boolean;

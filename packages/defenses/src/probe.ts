@@ -4,7 +4,7 @@ import { classifierOf, evaluatedParameters, type TrainingState } from './state.t
 
 type Measurements = Readonly<Record<string, number>>;
 
-/** What the objective's probe measures of the network after an epoch, and the largest of everything so far. */
+/** What the objective's probe measures of the network after an epoch, and the largest of everything so far that can be compared. */
 export async function probed(
   run: TrainingRun,
   state: TrainingState,
@@ -16,6 +16,7 @@ export async function probed(
   const pool = heldOut.count > 0 ? Uint32Array.from({ length: heldOut.count }, (_, index) => index) : train;
   const sampleIndices = [...pool.subarray(0, probe.samples)];
   const { images, labels } = gatherBatch(split, sampleIndices, model.input);
+  const epochs = state.step / stepsPerEpoch;
   const measured = await probe.measure({
     engine,
     classifier: classifierOf(run, { parameters: evaluatedParameters(run, state) }),
@@ -23,11 +24,12 @@ export async function probed(
     labels,
     seed: plan.config.seed,
     step: state.step,
-    epochs: state.step / stepsPerEpoch,
+    epochs,
     surrogates,
     sampleIndices,
     ...(options.signal ? { signal: options.signal } : {}),
   });
+  if (epochs < probe.comparableFrom) return { measured, peaks: state.peaks };
   const peaks = Object.entries(measured).map(([name, value]) => [name, Math.max(value, state.peaks[name] ?? 0)]);
   return { measured, peaks: { ...state.peaks, ...Object.fromEntries(peaks) } };
 }

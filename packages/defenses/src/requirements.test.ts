@@ -18,6 +18,9 @@ const network = (change: Partial<NetworkDescription> = {}): NetworkDescription =
 const selective = (settings: Record<string, string | number>): TrainingConfig => ({
   objective: { name: 'selective', settings },
 });
+const adversarial = (epsilonWarmupEpochs: number): TrainingConfig => ({
+  objective: { name: 'pgd-at', settings: { epsilonWarmupEpochs } },
+});
 const teacher = selective({ saliencySource: 'teacher' });
 const ensemble: TrainingConfig = { objective: { name: 'ensemble-at' } };
 
@@ -35,6 +38,15 @@ describe('what fits together', () => {
       config: ensemble,
       networks: { surrogates: [network({ architecture: 'mlp', activation: 'tanh' })] },
     },
+    { what: 'the default warm-up in a single epoch', config: { epochs: 1 } },
+    { what: 'the default warm-up in half an epoch', config: { steps: 5 }, networks: { stepsInEpochs: 0.5 } },
+    { what: 'maps that come with the last epoch', config: { ...selective({ maskWarmupEpochs: 2 }), epochs: 3 } },
+    {
+      what: 'a penalty in half of the last epoch',
+      config: { ...selective({ rampStartEpoch: 2.5, rampEndEpoch: 3 }), epochs: 3 },
+    },
+    { what: 'the whole radius in the last epoch', config: { ...adversarial(2), epochs: 3 } },
+    { what: 'steps of data that are not known', config: { ...adversarial(3), steps: 100 } },
     { what: 'weights to begin with', config: {}, networks: { initial: network() } },
   ])('has no problem: $what', ({ config, networks }) => {
     expect(problems(config, networks)).toEqual([]);
@@ -86,6 +98,32 @@ describe('what fits together', () => {
       config: { ...selective({ maskWarmupEpochs: 4 }), epochs: 3 },
       expected: [
         'objective.settings.maskWarmupEpochs: 4 given, but training ends after 3 epochs: there would never be saliency',
+      ],
+    },
+    {
+      config: { ...selective({ maskWarmupEpochs: 3 }), epochs: 3 },
+      expected: [
+        'objective.settings.maskWarmupEpochs: 3 given, but training ends after 3 epochs: there would never be saliency',
+      ],
+    },
+    {
+      config: { ...selective({ maskWarmupEpochs: 2, rampStartEpoch: 3, rampEndEpoch: 3 }), steps: 150 },
+      networks: { stepsInEpochs: 1.5 },
+      expected: [
+        'objective.settings.maskWarmupEpochs: 2 given, but training ends after 1.5 epochs: there would never be saliency',
+        'objective.settings.rampStartEpoch: 3 given, but training ends after 1.5 epochs: there would never be a penalty',
+      ],
+    },
+    {
+      config: { ...adversarial(2.5), epochs: 3 },
+      expected: [
+        'objective.settings.epsilonWarmupEpochs: 2.5 given, but training ends after 3 epochs: the last must have the whole radius; at most 2 allowed',
+      ],
+    },
+    {
+      config: { ...adversarial(0.5), epochs: 1 },
+      expected: [
+        'objective.settings.epsilonWarmupEpochs: 0.5 given, but training ends after 1 epoch: the last must have the whole radius; at most 0 allowed',
       ],
     },
     {

@@ -1,5 +1,6 @@
 import type { ImageShape } from '@jsigr/models';
 import type { TrainingPlan } from './config.ts';
+import { findObjective } from './objectives/registry.ts';
 import { classWeightsProblem } from './techniques.ts';
 
 /** What is known of a network before its weights are read. */
@@ -17,6 +18,8 @@ export interface NetworkDescription {
 /** A training run as far as it can be judged before it begins. */
 export interface Undertaking {
   readonly plan: Pick<TrainingPlan, 'config' | 'objective'>;
+  /** Epochs that `steps` make of the data, where they are given and the data are known. */
+  readonly stepsInEpochs?: number;
   /** The network to be trained. */
   readonly model: Omit<NetworkDescription, 'id'>;
   readonly initial?: NetworkDescription | undefined;
@@ -66,11 +69,30 @@ const CHECKS: readonly Check[] = [
     surrogates.flatMap((surrogate, i) =>
       differences(`surrogates[${i}]`, surrogate, { ...model, ...switchesOf(surrogate) }),
     ),
-  ({ plan: { objective, config } }) => {
-    const warmup = objective.saliency?.warmupEpochs ?? 0;
-    if (config.steps !== undefined || warmup <= config.epochs) return [];
-    const message = `${warmup} given, but training ends after ${config.epochs} epochs: there would never be saliency`;
-    return [{ field: 'objective.settings.maskWarmupEpochs', message }];
+  (undertaking) => {
+    const { objective, config } = undertaking.plan;
+    const { saliency, ramp } = objective;
+    const length = lengthOf(undertaking);
+    if (length === undefined) return [];
+    const usual = findObjective(config.objective.name).parse({});
+    const last = Math.ceil(length) - 1;
+    const late = (name: string, value: number, why: string) => ({
+      field: `objective.settings.${name}`,
+      message: `${value} given, but training ends after ${ofEpochs(length)}: ${why}`,
+    });
+    const radius = Number(config.objective.settings.epsilonWarmupEpochs ?? 0);
+    return [
+      // The default is for trainings of any length: the shortest have no masks.
+      ...(saliency && saliency.warmupEpochs > last && saliency.warmupEpochs !== usual.maskWarmupEpochs
+        ? [late('maskWarmupEpochs', saliency.warmupEpochs, 'there would never be saliency')]
+        : []),
+      ...(ramp && ramp.startEpoch >= length
+        ? [late('rampStartEpoch', ramp.startEpoch, 'there would never be a penalty')]
+        : []),
+      ...(radius > last
+        ? [late('epsilonWarmupEpochs', radius, `the last must have the whole radius; at most ${last} allowed`)]
+        : []),
+    ];
   },
   ({ plan: { config }, model }) => {
     const message = classWeightsProblem(config.techniques.classWeights, model.classes);
@@ -93,6 +115,16 @@ const CHECKS: readonly Check[] = [
       : [{ field: 'augmentation.cutout', message: `${cutout} given, images have sides of ${side}` }];
   },
 ];
+
+/** Epochs of a training, a fraction where it ends within one; undefined where the data would have to be known. */
+function lengthOf({ plan: { config }, stepsInEpochs }: Undertaking): number | undefined {
+  return config.steps === undefined ? config.epochs : stepsInEpochs;
+}
+
+function ofEpochs(length: number): string {
+  const count = Number(length.toFixed(2));
+  return `${count} epoch${count === 1 ? '' : 's'}`;
+}
 
 /** What a network is beside its images and classes, with the words for a difference. */
 const SWITCHES = {

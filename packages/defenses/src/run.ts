@@ -93,14 +93,6 @@ export function prepareRun(
   const model = resolveModelSpec({ architecture, activation, norm, denoise, input, classes: classes.length });
   const { initial, teacher, surrogates = [] } = options;
   const described = (network: FixedNetwork) => ({ id: network.id, ...network.model });
-  const [problem] = problemsOf({
-    plan,
-    model,
-    initial: initial && described(initial),
-    teacher: teacher && described(teacher),
-    surrogates: surrogates.map(described),
-  });
-  if (problem) throw new TrainingError('INVALID_SETTING', problem.field, `${problem.field}: ${problem.message}`);
   const { train, held } = holdOut(dataset.train, heldOutFraction, seed);
   if (train.length < batchSize)
     throw new TrainingError(
@@ -109,6 +101,15 @@ export function prepareRun(
       `batchSize is ${batchSize}, but ${dataset.name} has ${train.length} training images beside the held-out ones`,
     );
   const stepsPerEpoch = Math.floor(train.length / batchSize);
+  const [problem] = problemsOf({
+    plan,
+    ...(steps === undefined ? {} : { stepsInEpochs: steps / stepsPerEpoch }),
+    model,
+    initial: initial && described(initial),
+    teacher: teacher && described(teacher),
+    surrogates: surrogates.map(described),
+  });
+  if (problem) throw new TrainingError('INVALID_SETTING', problem.field, `${problem.field}: ${problem.message}`);
   const classifier = (network: FixedNetwork) => createClassifier(network.model, network.parameters, network.id);
   const weights = classWeights(techniques.classWeights, model.classes, dataset.train, train);
   return {

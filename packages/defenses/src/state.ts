@@ -24,6 +24,8 @@ export interface TrainingState {
   readonly best?: BestEpoch;
   /** All penalties are multiplied with it: the last that a loop's feedback said. */
   readonly penaltyFactor: number;
+  /** What that factor was decided by; absent where no loop adapts it. */
+  readonly bestClean?: number;
   /** The largest of what the probe measured so far, by name. */
   readonly peaks: Metrics;
   /** Sums over the steps of the present epoch: what its event says must not depend on an interruption. */
@@ -44,6 +46,7 @@ const BEST = 'best';
 const PEAK = 'peak.';
 const TALLY = 'tally.';
 const PENALTY_FACTOR = 'penaltyFactor';
+const BEST_CLEAN = 'bestClean';
 const BEST_STEP = 'best.step';
 const BEST_ACCURACY = 'best.heldOutAccuracy';
 
@@ -78,7 +81,7 @@ function trainedOnly({ model }: TrainingRun, parameters: Arrays): Arrays {
 
 /** @throws TrainingError NOT_FINITE if a weight is not a number. */
 export function makeCheckpoint(run: TrainingRun, state: TrainingState, metrics: Metrics): Checkpoint {
-  const { step, mapped, best, penaltyFactor, peaks, tally } = state;
+  const { step, mapped, best, penaltyFactor, bestClean, peaks, tally } = state;
   checkFinite(state.parameters, step);
   const { [AVERAGE]: _, ...slots } = groupedSlots(state.optimizer);
   return {
@@ -86,6 +89,7 @@ export function makeCheckpoint(run: TrainingRun, state: TrainingState, metrics: 
     metrics: {
       ...metrics,
       ...(penaltyFactor === 1 ? {} : { [PENALTY_FACTOR]: penaltyFactor }),
+      ...(bestClean === undefined ? {} : { [BEST_CLEAN]: bestClean }),
       ...prefixed(PEAK, peaks),
       ...(step % run.stepsPerEpoch > 0 ? prefixed(TALLY, tally) : {}),
       ...(best ? { [BEST_STEP]: best.step, [BEST_ACCURACY]: best.heldOutAccuracy } : {}),
@@ -143,6 +147,7 @@ function resumed(run: TrainingRun, checkpoint: Checkpoint): TrainingState {
       ? { best: { parameters: best, step: metrics[BEST_STEP] ?? 0, heldOutAccuracy: metrics[BEST_ACCURACY] ?? 0 } }
       : {}),
     penaltyFactor: metrics[PENALTY_FACTOR] ?? 1,
+    ...(metrics[BEST_CLEAN] === undefined ? {} : { bestClean: metrics[BEST_CLEAN] }),
     peaks: withoutPrefix(PEAK, metrics),
     tally: withoutPrefix(TALLY, metrics),
   };

@@ -280,11 +280,35 @@ describe('training ends early', () => {
     expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: step - 7 } });
   });
 
+  it('not while the radius of its examples grows: what is trained on is what is looked at', async () => {
+    const settings = { epsilon: 0.3, epsilonWarmupEpochs: 4 };
+    const config = { ...SMALL, seed: 1, epochs: 6, heldOutFraction: 0.3, objective: { name: 'fgsm-rs', settings } };
+    const seen = await events(config, {}, 90);
+    // In the whole ball PGD would leave nothing after the second epoch, and FGSM half of the images.
+    const accuracies = seen.flatMap((event) => (event.type === 'epoch' ? [event.probe.pgdAccuracy] : []));
+    expect(accuracies).toHaveLength(6);
+    expect(Math.min(...accuracies.map((accuracy) => accuracy ?? 0))).toBeGreaterThan(0.8);
+    const kept = seen.flatMap((event) => (event.type === 'checkpoint' ? [event.checkpoint.metrics] : []));
+    // Peaks are those of the whole ball, which the fourth epoch ends with.
+    expect(kept.map((metrics) => metrics['peak.pgdAccuracy'])).toEqual([
+      ...[undefined, undefined, undefined],
+      ...[4, 5, 6].map((epoch) => Math.max(...accuracies.slice(3, epoch).map((accuracy) => accuracy ?? 0))),
+    ]);
+  });
+
   it('with an error naming step and term when the loss is no longer a number', async () => {
     const optimizer = { name: 'sgd', settings: { learningRate: 10, momentum: 0.99 } };
     const diverging = trainToEnd(engine, { ...SMALL, ...standard, epochs: 50, optimizer }, bands(45));
     await expect(diverging).rejects.toThrow(expect.objectContaining({ name: 'TrainingError', field: 'crossEntropy' }));
     await expect(diverging).rejects.toThrow(/at step \d+.*: lower the learning rate/);
+  });
+
+  it('before it begins where its steps end before what a setting waits for', async () => {
+    const objective = { name: 'pgd-at', settings: { epsilonWarmupEpochs: 2 } };
+    // 36 images beside the held-out ones: 4 steps an epoch.
+    await expect(trainToEnd(engine, { ...SMALL, steps: 6, objective }, bands(45))).rejects.toThrow(
+      'objective.settings.epsilonWarmupEpochs: 2 given, but training ends after 1.5 epochs',
+    );
   });
 
   it('before it begins where there are too few images for a batch', async () => {

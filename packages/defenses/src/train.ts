@@ -132,8 +132,8 @@ async function* oneEpoch(
   const begun = before.state.step % stepsPerEpoch > 0 ? before.state : { ...before.state, tally: {} };
   const { maps, state: mapped } = await refreshedMaps(run, begun, epoch, before.maps);
   const maskSeconds = (now() - started) / 1000;
-  const { penaltyFactor = mapped.penaltyFactor, examples } = feedback;
-  const start = { ...mapped, penaltyFactor };
+  const { penaltyFactor = mapped.penaltyFactor, bestClean, examples } = feedback;
+  const start = { ...mapped, penaltyFactor, ...(bestClean === undefined ? {} : { bestClean }) };
   const trained = yield* stepsOf(run, stepper, start, { epoch, maps, examples, stopping });
   if (trained.step === before.state.step) return before;
   checkFinite(trained.parameters, trained.step);

@@ -92,14 +92,14 @@ export class StudyCell {
   }
 
   get secondsPerEpoch(): Estimate | undefined {
-    return figureOf(this.runs.flatMap(({ training }) => (training ? secondsPerEpoch(training.value) : [])));
+    return figureOf(this.runs.flatMap(({ training }) => (training ? (secondsPerEpoch(training.value) ?? []) : [])));
   }
 
-  /** Seconds of the whole training. */
+  /** Seconds of the whole training, of those that made an epoch. */
   get seconds(): Estimate | undefined {
     return figureOf(
       this.runs.flatMap(({ training }) =>
-        training ? training.value.epochs.reduce((sum, each) => sum + each.seconds, 0) : [],
+        training?.value.epochs.length ? training.value.epochs.reduce((sum, each) => sum + each.seconds, 0) : [],
       ),
     );
   }

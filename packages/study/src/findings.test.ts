@@ -142,3 +142,17 @@ describe('findings are made from the numbers, for and against alike', () => {
     expect(sentences).toContain('Training broke down: lenet, PGD-AT-7, seed 2: the loss is NaN.');
   });
 });
+
+test('a training that broke down before its first epoch counts for no cost', () => {
+  const whole = made('J-SIGR', 1, { clean: 36, robust: 20, seconds: 3, mass: 0.3 });
+  const training = { key: '', value: { epochs: [], ended: 'diverged', weights: '', engine: 'e' } };
+  const broken = { spec: { ...whole.spec, seed: 2 }, training, measures: {} };
+  const costs = (...runs: RunRecord[]) =>
+    cellsOf(profile, runs)
+      .filter(({ label }) => label === 'J-SIGR')
+      .map(({ secondsPerEpoch, seconds }) => [secondsPerEpoch?.mean, seconds?.mean]);
+  expect(costs(whole, broken)).toEqual([[3, 3]]);
+  expect(costs(broken)).toEqual([[undefined, undefined]]);
+  const cells = cellsOf(profile, [made('standard', 2, { clean: 40, robust: 2, seconds: 1, mass: 0.2 }), broken]);
+  expect(findings(profile, cells, duelsOf(profile, cells)).join()).not.toContain('NaN');
+});

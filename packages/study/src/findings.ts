@@ -66,8 +66,8 @@ export function findings(profile: Profile, cells: readonly StudyCell[], duels: r
       const difference = (ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0);
       return `Clean accuracy, ${architecture}: J-SIGR ${percent(ours.clean)} %, standard ${percent(theirs.clean)} %, a difference of ${points(difference)} points.`;
     }),
-    ...of(LABELS.standard).map((pair) => costText(pair, 'standard', 4)),
-    ...of(LABELS.adversarial).map((pair) => costText(pair, LABELS.adversarial, 0.6)),
+    ...of(LABELS.standard).flatMap((pair) => costText(pair, 'standard', 4)),
+    ...of(LABELS.adversarial).flatMap((pair) => costText(pair, LABELS.adversarial, 0.6)),
     ...[LABELS.standard, LABELS.adversarial].flatMap((rival) =>
       of(rival).flatMap(({ architecture, ours, theirs }) => relevanceText(profile, architecture, ours, theirs)),
     ),
@@ -109,10 +109,13 @@ interface Pair {
   readonly theirs: StudyCell;
 }
 
-function costText({ architecture, ours, theirs }: Pair, rival: string, bound: number): string {
-  const ratio = (ours.secondsPerEpoch?.mean ?? Number.NaN) / (theirs.secondsPerEpoch?.mean ?? Number.NaN);
+function costText({ architecture, ours, theirs }: Pair, rival: string, bound: number): string[] {
+  if (!ours.secondsPerEpoch || !theirs.secondsPerEpoch) return [];
+  const ratio = ours.secondsPerEpoch.mean / theirs.secondsPerEpoch.mean;
   const holds = ratio <= bound ? 'holds' : 'does not hold';
-  return `Cost, ${architecture}: an epoch of J-SIGR takes ${ratio.toFixed(2)} times one of ${rival}; the bound of ${bound} ${holds}.`;
+  return [
+    `Cost, ${architecture}: an epoch of J-SIGR takes ${ratio.toFixed(2)} times one of ${rival}; the bound of ${bound} ${holds}.`,
+  ];
 }
 
 function relevanceText(profile: Profile, architecture: string, ours: StudyCell, theirs: StudyCell): string[] {

@@ -1,3 +1,4 @@
+import { profiles as attackProfiles } from '@jsigr/attacks';
 import { cellsOf, mainRadius, radiiOf, type StudyCell } from './cells.ts';
 import type { Trial } from './choice.ts';
 import { corruptionNotes } from './corruption.ts';
@@ -46,9 +47,12 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
 }
 
 function head(profile: Profile, { command, machine, digest, quick }: Provenance): string {
-  const { images, epochs, seeds, samples } = profile;
+  const { images, epochs, seeds, samples, attack } = profile;
+  const weak = attack === 'autoattack' ? '' : ', weaker than AutoAttack';
   return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine: ${machine}.
 ${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}
+White-box attacks are the profile \`${attack}\` of packages/attacks${weak}: ${attackProfiles[attack]?.summary}.
+
 ${images || 'All'} training images, ${epochs} epochs, Adam ${profile.learningRate} with a cosine schedule, batches of ${profile.batchSize}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')}. Figures in percent are
 means over the seeds ± their standard deviation, with 95 % intervals: Student's t over the seeds and Wilson's over the samples, added in squares${seeds.length > 1 ? '' : ' (one seed: the samples alone)'}.
 The first ${samples.attacked} test samples under white-box attacks, ${samples.transferred} under transferred examples and corruptions, ${samples.explained} explained. Intervals cover the choice of samples and seeds, not the weakness of an attack.`;
@@ -161,7 +165,8 @@ function costSection(profile: Profile, cells: readonly StudyCell[]): string {
     cells.find((cell) => cell.architecture === architecture && cell.label === 'standard')?.secondsPerEpoch?.mean;
   const rows = cells.map((cell) => {
     const standard = per(cell.architecture);
-    const ratio = standard ? ((cell.secondsPerEpoch?.mean ?? Number.NaN) / standard).toFixed(2) : '-';
+    const own = cell.secondsPerEpoch?.mean;
+    const ratio = standard && own !== undefined ? (own / standard).toFixed(2) : '-';
     const epochs = [...new Set(cell.runs.map(({ training }) => training?.value.epochs.length ?? 0))].join(', ');
     return [
       cell.architecture,

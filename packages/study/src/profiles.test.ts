@@ -1,5 +1,5 @@
 import { profilePlan } from '@jsigr/attacks';
-import { planTraining } from '@jsigr/defenses';
+import { planTraining, problemsOf } from '@jsigr/defenses';
 import { findArchitecture } from '@jsigr/models';
 import { methodNamed } from '@jsigr/saliency';
 import { describe, expect, test } from 'vitest';
@@ -10,9 +10,15 @@ const all = Object.values(profiles).flatMap(({ full, quick }) => [full, quick]);
 
 describe.each(all)('the study $name', (profile) => {
   test('can be trained, attacked and explained as it is written', () => {
+    const model = { architecture: 'lenet', input: [28, 28, 1], classes: 10 } as const;
     for (const { objective, recipes } of profile.objectives)
-      for (const { settings } of recipes)
-        planTraining({ objective: { name: objective, settings: { ...settings } }, epochs: profile.epochs });
+      for (const { settings } of recipes) {
+        const plan = planTraining({
+          objective: { name: objective, settings: { ...settings } },
+          epochs: profile.epochs,
+        });
+        expect(problemsOf({ plan, model, surrogates: [] })).toEqual([]);
+      }
     for (const name of [...profile.architectures, ...profile.sources]) findArchitecture(name);
     for (const { norm, epsilons } of profile.balls) {
       profilePlan(`${profile.attack}@${norm}`, epsilons);
@@ -40,4 +46,8 @@ describe.each(all)('the study $name', (profile) => {
 
 test('a quick study chooses nothing', () => {
   for (const { quick } of Object.values(profiles)) expect(quick.choice).toBeUndefined();
+});
+
+test('a full study attacks with AutoAttack, as published', () => {
+  for (const { full } of Object.values(profiles)) expect(full.attack).toBe('autoattack');
 });

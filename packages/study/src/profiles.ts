@@ -113,7 +113,7 @@ const glyphs: Profile = {
     { norm: 'linf', epsilons: [0.05, 0.1] },
     { norm: 'l2', epsilons: [0.5, 1] },
   ],
-  attack: 'standard',
+  attack: 'autoattack',
   samples: { attacked: 250, transferred: 1000, explained: 500 },
   methods: ['gradient', 'smoothgrad'],
   target: 0.95,

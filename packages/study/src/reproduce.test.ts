@@ -120,6 +120,10 @@ describe('a study', () => {
     expect(whole.page).not.toContain('NaN');
   });
 
+  test('says what its white-box attacks are, and that they are weaker than AutoAttack', () => {
+    expect(whole.page).toMatch(/White-box attacks are the profile `smoke` .*, weaker than AutoAttack: seconds: noise/);
+  });
+
   test('chooses on held-out images, and says what it chose from', () => {
     expect(whole.page.match(/\| chosen \|/g)).toHaveLength(1);
     expect(whole.page).toContain('| J-SIGR | gradientWeight=2 | 0.1 |');
@@ -148,5 +152,23 @@ describe('a study', () => {
     expect(lines.filter((line) => line.includes('trained again'))).toEqual([
       'mlp-standard-1: its weights are not here, they are trained again',
     ]);
+  });
+
+  test('is made again where training gives other weights than the record has, with all that was measured with those', async () => {
+    await rm(join(whole.out, 'work'), { recursive: true, force: true });
+    for (const id of ['source-smallcnn', 'mlp-standard-1']) {
+      const { training, measures } = whole.records[`${id}.json`];
+      const other = { ...training, value: { ...training.value, weights: 'f'.repeat(64) } };
+      const stale = { ...measures, ofOldWeights: { key: '', value: 0 } };
+      const record = { ...whole.records[`${id}.json`], training: other, measures: stale };
+      await writeFile(join(whole.out, 'tiny', `${id}.json`), JSON.stringify(record));
+    }
+    const lines: string[] = [];
+    const { records } = await study('whole', (line) => lines.push(line));
+    expect(lines.filter((line) => line.includes('other weights')).map((line) => line.split(':')[0])).toEqual([
+      'source-smallcnn',
+      'mlp-standard-1',
+    ]);
+    expect(withoutTimes(records)).toEqual(withoutTimes(whole.records));
   });
 });

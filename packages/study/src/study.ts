@@ -6,7 +6,7 @@ import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { type StudyContext, testSamples } from './study-context.ts';
-import { secondsPerEpoch, type TrainedRun, trainRun } from './training.ts';
+import { secondsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
 import { type Crafted, cleanOutcomes, craftExamples, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
 import { attackWhiteBox } from './white-box.ts';
 
@@ -26,6 +26,17 @@ const SOURCE_SEED = 1001;
  * @throws the signal's reason once it is aborted
  */
 export async function runStudy(context: StudyContext): Promise<StudyResults> {
+  for (;;)
+    try {
+      return await passOf(context);
+    } catch (error) {
+      // What depended on the old weights is found by its keys: all else stays as it is.
+      if (!(error instanceof WeightsChanged)) throw error;
+      context.log(error.message);
+    }
+}
+
+async function passOf(context: StudyContext): Promise<StudyResults> {
   const { profile, log } = context;
   const sources: TrainedRun[] = [];
   for (const [i, architecture] of profile.sources.entries()) {
@@ -84,14 +95,22 @@ function specOf(
 ): RunSpec {
   const id = `${architecture}-${idOf(row.label)}-${seed}`;
   const epochs = row.sameTime ? epochsInTime(profile.epochs, row.sameTime, done) : profile.epochs;
-  const warmup = Number(settings.epsilonWarmupEpochs ?? 0);
-  // The radius grows over the same part of a shorter training.
-  const scaled = warmup > 0 ? { ...settings, epsilonWarmupEpochs: (warmup * epochs) / profile.epochs } : settings;
   const { label, objective } = row;
-  return { id, label, architecture, objective, settings: scaled, noise, epochs, seed };
+  const fitting = settingsIn(epochs, settings, profile.epochs);
+  return { id, label, architecture, objective, settings: fitting, noise, epochs, seed };
 }
 
-/** How many epochs at one row's pace take as long as another row's whole training did, at least one. */
+/** The radius grows over the same part of a shorter training; the last epoch has all of it. */
+export function settingsIn(epochs: number, settings: RunSpec['settings'], whole: number): RunSpec['settings'] {
+  const warmup = Number(settings.epsilonWarmupEpochs ?? 0);
+  if (warmup === 0) return settings;
+  return { ...settings, epsilonWarmupEpochs: Math.min((warmup * epochs) / whole, epochs - 1) };
+}
+
+/**
+ * How many epochs at one row's pace take as long as another row's whole training did, at least one. A training that broke down before its
+ * first epoch took no time that could be matched, and one that was to set the pace sets none: then it is all of them.
+ */
 export function epochsInTime(
   epochs: number,
   { as, pace }: NonNullable<StudyObjective['sameTime']>,
@@ -99,7 +118,10 @@ export function epochsInTime(
 ): number {
   const [whole, each] = [done.get(as)?.training?.value, done.get(pace)?.training?.value];
   if (!whole || !each) throw new Error(`the rows ${as} and ${pace} must come before the one at equal time`);
-  return Math.min(epochs, Math.max(1, Math.round((secondsPerEpoch(whole) * epochs) / secondsPerEpoch(each))));
+  const [taken, pacing] = [secondsPerEpoch(whole), secondsPerEpoch(each)];
+  if (taken === undefined) return 1;
+  if (pacing === undefined) return epochs;
+  return Math.min(epochs, Math.max(1, Math.round((taken * epochs) / pacing)));
 }
 
 /** What needs nothing but the model, and the surrogates that the look for masked gradients compares with. */
@@ -109,7 +131,7 @@ async function measureAlone(context: StudyContext, { record, model }: TrainedRun
   const surrogates = sources.filter((source) => source.record.spec.architecture !== record.spec.architecture);
   const weights = surrogates.map((source) => source.weights);
   await measure(context, record, 'whiteBox', [profile.attack, profile.balls, attacked, weights], async () =>
-    attackWhiteBox(context, await model(), await Promise.all(surrogates.map(classifierOf))),
+    attackWhiteBox(context, await model(), await classifiersOf(surrogates)),
   );
   await measure(context, record, 'corruption', [transferred, corruptionNotes], async () =>
     corrupt(context, await model()),
@@ -123,8 +145,11 @@ async function measureAlone(context: StudyContext, { record, model }: TrainedRun
   );
 }
 
-async function classifierOf({ model }: TrainedRun): Promise<Classifier> {
-  return (await model()).classifier;
+/** One after another: each may have to be trained again. */
+async function classifiersOf(runs: readonly TrainedRun[]): Promise<Classifier[]> {
+  const classifiers: Classifier[] = [];
+  for (const { model } of runs) classifiers.push((await model()).classifier);
+  return classifiers;
 }
 
 /** The transferred examples of a source, made when they are first asked for. */

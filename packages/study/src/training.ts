@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
 import { type Checkpoint, encodeCheckpoint } from '@jsigr/models';
-import type { EpochRecord, RunRecord, RunSpec, TrainingRecord } from './record.ts';
+import type { EpochRecord, Kept, RunRecord, RunSpec, TrainingRecord } from './record.ts';
 import { keyOf } from './store.ts';
 import { classifierOf, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
 
@@ -31,6 +31,11 @@ export interface TrainedRun {
   readonly model: () => Promise<TrainedModel>;
 }
 
+/** A model that had to be trained again is another one than its record says: all that was made with the old weights must be made anew. */
+export class WeightsChanged extends Error {
+  override readonly name = 'WeightsChanged';
+}
+
 /**
  * Trains a run, goes on with it where it was interrupted, or takes it as it is in the store.
  */
@@ -43,7 +48,7 @@ export async function trainRun(context: StudyContext, spec: RunSpec): Promise<Tr
   const finished = (record: RunRecord, training: TrainingRecord): TrainedRun => ({
     record,
     weights: training.weights,
-    model: () => opened(context, spec, training, config),
+    model: () => opened(context, spec, { key, value: training }, config),
   });
   if (kept?.ended) return finished(known, kept);
   // A checkpoint of another recipe is worth nothing.
@@ -56,11 +61,14 @@ export async function trainRun(context: StudyContext, spec: RunSpec): Promise<Tr
   return finished(record, value);
 }
 
-/** The weights of a finished run: where only its record was kept they are made again, bit for bit on the same engine. */
+/**
+ * The weights of a finished run: where only its record was kept they are made again, bit for bit on the same engine.
+ * @throws WeightsChanged on another one, with the record of the new training in place of the old and its measures
+ */
 async function opened(
   context: StudyContext,
   spec: RunSpec,
-  { weights }: TrainingRecord,
+  { key, value: { weights } }: Kept<TrainingRecord>,
   config: TrainingConfig,
 ): Promise<TrainedModel> {
   const { store, log } = context;
@@ -71,6 +79,12 @@ async function opened(
     const again = await trained(context, spec, config, async () => {});
     checkpoint = await store.checkpoint(spec.id);
     if (!checkpoint) throw new Error(`${spec.id} has no checkpoint: ${again.ended}`);
+    if (again.weights !== weights) {
+      await store.write({ spec, training: { key, value: again }, measures: {} });
+      throw new WeightsChanged(
+        `${spec.id}: it has other weights than its record, what was measured with those is dropped`,
+      );
+    }
   }
   return { spec, classifier: classifierOf(checkpoint, spec.id) };
 }
@@ -118,9 +132,10 @@ function digestOf(checkpoint: Checkpoint): string {
   return createHash('sha256').update(weights).digest('hex');
 }
 
-/** Mean seconds of an epoch, making the masks included. */
-export function secondsPerEpoch({ epochs }: TrainingRecord): number {
-  return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / Math.max(1, epochs.length);
+/** Mean seconds of an epoch, making the masks included; undefined for a training that broke down before it had made one. */
+export function secondsPerEpoch({ epochs }: TrainingRecord): number | undefined {
+  if (epochs.length === 0) return undefined;
+  return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / epochs.length;
 }
 
 /** Seconds until the held-out accuracy first reached a target; undefined: it never did. */

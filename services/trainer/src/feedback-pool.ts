@@ -7,7 +7,7 @@ import type { FeedbackArgument } from './methods.ts';
 export class FeedbackPool {
   readonly #dataset: Dataset;
   readonly #images = new Map<number, Uint8Array>();
-  #penaltyFactor: number | undefined;
+  #penalties: Pick<LoopFeedback, 'penaltyFactor' | 'bestClean'> = {};
   #share = 0;
   #stop = false;
 
@@ -17,7 +17,7 @@ export class FeedbackPool {
 
   get feedback(): LoopFeedback {
     return {
-      ...(this.#penaltyFactor === undefined ? {} : { penaltyFactor: this.#penaltyFactor }),
+      ...this.#penalties,
       ...(this.#stop ? { stop: true } : {}),
       ...(this.#images.size > 0 ? { examples: { images: this.#images, share: this.#share } } : {}),
     };
@@ -28,9 +28,9 @@ export class FeedbackPool {
    * @returns training images that have an example now
    * @throws Error with reason INVALID_EXAMPLES if the examples are of other images
    */
-  take({ penaltyFactor, examples, stop }: FeedbackArgument): number {
+  take({ penaltyFactor, bestClean, examples, stop }: FeedbackArgument): number {
     this.#stop ||= stop === true;
-    this.#penaltyFactor = penaltyFactor ?? this.#penaltyFactor;
+    if (penaltyFactor !== undefined && bestClean !== undefined) this.#penalties = { penaltyFactor, bestClean };
     if (!examples) return this.#images.size;
     const { indices, images, input } = decodeExamples(examples.files);
     const { train, input: own } = this.#dataset;

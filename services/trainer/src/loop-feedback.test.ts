@@ -31,7 +31,17 @@ test('a run that is resumed goes on with the penalties that it had', async () =>
     { checkpoint: { 'manifest.json': manifest } },
   );
   expect(await feedback.take(reportOf('models/a', {}), true)).toMatchObject({ model: 'models/a', penaltyFactor: 5 });
-  expect(told).toEqual([{ penaltyFactor: 5 }]);
+  expect(told).toEqual([{ penaltyFactor: 5, bestClean: 0.9 }]);
+});
+
+test('a run that is resumed remembers the best clean accuracy: its penalties still fall where that was lost', async () => {
+  const manifest = new TextEncoder().encode(JSON.stringify({ metrics: { penaltyFactor: 3, bestClean: 0.95 } }));
+  const { told, feedback } = feedbackOf(
+    { feedback: Feedback.FEEDBACK_ADAPT },
+    { checkpoint: { 'manifest.json': manifest } },
+  );
+  await feedback.take(reportOf('models/a', {}), true);
+  expect(told).toEqual([{ penaltyFactor: 2, bestClean: 0.95 }]);
 });
 
 test('a report changes nothing where the loop only selects', async () => {

@@ -25,7 +25,7 @@ export class LoopFeedback {
     thread: ComputeThread<TrainerMethods>,
     resumed: { readonly checkpoint?: Files | undefined; readonly reportsSince?: number } = {},
   ) {
-    this.#control = { ...FIRST_CONTROL, factor: penaltyFactorOf(resumed.checkpoint) };
+    this.#control = controlOf(resumed.checkpoint);
     this.#reportsSince = resumed.reportsSince ?? 0;
     this.#loop = loop?.enabled ? loop : undefined;
     this.#artefacts = artefacts;
@@ -65,7 +65,7 @@ export class LoopFeedback {
     const { feedback, cleanTolerance = 0, exampleShare = 0 } = this.#loop ?? {};
     if (feedback === Feedback.FEEDBACK_ADAPT && cleanAccuracy && cleanAccuracy.trials > 0) {
       this.#control = adaptPenalties(this.#control, cleanAccuracy.value, cleanTolerance || CLEAN_TOLERANCE);
-      return { penaltyFactor: this.#control.factor };
+      return { penaltyFactor: this.#control.factor, bestClean: this.#control.bestClean };
     }
     if (feedback === Feedback.FEEDBACK_AUGMENT && trainingExamples) {
       const files = await this.#artefacts.get('examples', trainingExamples);
@@ -76,9 +76,10 @@ export class LoopFeedback {
 }
 
 /** Of a checkpoint that the training loop will verify as a whole. */
-function penaltyFactorOf(checkpoint: Files | undefined): number {
+function controlOf(checkpoint: Files | undefined): PenaltyControl {
   const manifest = checkpoint?.['manifest.json'];
-  if (!manifest) return FIRST_CONTROL.factor;
+  if (!manifest) return FIRST_CONTROL;
   const { metrics } = JSON.parse(new TextDecoder().decode(manifest)) as { metrics?: Record<string, number> };
-  return metrics?.penaltyFactor ?? FIRST_CONTROL.factor;
+  const { penaltyFactor = FIRST_CONTROL.factor, bestClean = FIRST_CONTROL.bestClean } = metrics ?? {};
+  return { factor: penaltyFactor, bestClean };
 }

@@ -12,6 +12,8 @@ export interface CheckArgument {
 /** What a report changes of the training in progress. */
 export interface FeedbackArgument {
   readonly penaltyFactor?: number;
+  /** What the factor was decided by. */
+  readonly bestClean?: number;
   /** Adversarial examples of training images, as the files of an artefact, and how often they take the place of their images. */
   readonly examples?: { readonly files: Files; readonly share: number };
   /** No further epoch. */

@@ -3,7 +3,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { slopeAlong } from './directional-slope.ts';
 import type { TracedBatch } from './objective.ts';
-import { meanSquaredNorm, projectionsOf, type SharedForward, TINY } from './penalties.ts';
+import { meanSquaredNorm, projectionsOf, type SharedForward, signsOf, TINY } from './penalties.ts';
 
 /** Whose Jacobian by the image is penalised. */
 export const JACOBIAN_OUTPUTS = ['logits', 'probabilities'] as const;
@@ -38,7 +38,8 @@ export const jacobianOutputs: Readonly<Record<JacobianOutput, OutputFunction>> =
 /**
  * Half the mean squared Frobenius norm of the Jacobian by the image: 1/2 mean_i ||dz_i/dx_i||_F^2. With projections it is Hoffman et al.'s
  * unbiased estimator (arXiv 1908.02729, equation 8): C ||v^T J||^2, v uniform on the unit sphere, averaged over the projections; with
- * `projections` -1 it is exact, one pullback a class. Not squared (Jakubovitz and Giryes, arXiv 1803.08680) it is mean_i ||dz_i/dx_i||_F.
+ * `projections` -1 it is exact, one pullback a class. The samples of a batch that is normalised by its own statistics depend on each other: random
+ * signs of their vectors let what one sample's output has of another's image vanish on average, as random projections do, and change nothing else. Not squared (Jakubovitz and Giryes, arXiv 1803.08680) it is mean_i ||dz_i/dx_i||_F.
  */
 export function jacobianPenalty(
   { logits, pullback }: SharedForward,
@@ -48,7 +49,7 @@ export function jacobianPenalty(
   const [batch = 1, classes = 1] = logits.shape;
   const exact = projections === -1;
   const vectors = exact
-    ? Array.from({ length: classes }, (_, index) => unitRows(batch, classes, index))
+    ? Array.from({ length: classes }, (_, index) => tf.mul(unitRows(batch, classes, index), signsOf(inputs)))
     : projectionsOf(inputs, projections);
   const rows = vectors.map((vector) => pullback(jacobianOutputs[jacobianOutput].cotangent(logits, vector)));
   if (!jacobianSquared) {

@@ -33,7 +33,13 @@ const oneProjection: Rule<{ readonly projections: number; readonly estimator: Es
   message: 'must be 1 with estimator=finite-difference: one forward pass measures both terms',
   holds: ({ projections, estimator }) => estimator === 'exact' || projections === 1,
 };
-export const jsigrRules = [rampRule, jacobianRule, oneProjection, ...selectiveRules, saliencyRule];
+const someWeight: Rule<z.output<z.ZodObject<typeof jsigrShape>>> = {
+  field: 'jacobianWeight',
+  message: 'must be above 0, or gradientWeight or imitationWeight: with all at 0 nothing of J-SIGR is left',
+  holds: ({ jacobianWeight, gradientWeight, imitationWeight }) =>
+    jacobianWeight > 0 || gradientWeight > 0 || imitationWeight > 0,
+};
+export const jsigrRules = [rampRule, jacobianRule, oneProjection, ...selectiveRules, saliencyRule, someWeight];
 const settings = withRules(jsigrShape, jsigrRules);
 
 /**

@@ -77,9 +77,11 @@ export interface PreparedBatch {
 export interface Probe {
   /** Images that are looked at: held-out ones, or where there are none training images. */
   readonly samples: number;
+  /** Epochs (fractions allowed) after which measurements can be compared: what came before is neither remembered nor held against them. */
+  readonly comparableFrom: number;
   /** Named fractions 0..1 of the network as it is now. */
   readonly measure: (context: PrepareContext) => Promise<Readonly<Record<string, number>>>;
-  /** Why training must end, from the measurements of all epochs so far, the newest last; undefined: it goes on. */
+  /** Why training must end, from the measurements of all comparable epochs so far and the newest, which comes last; undefined: it goes on. */
   readonly alarm: (history: readonly Readonly<Record<string, number>>[]) => string | undefined;
 }
 

@@ -19,7 +19,7 @@ export const overfittingSettings = {
     .max(1)
     .default(0.2)
     .describe(
-      'training stops when PGD accuracy is so much below its best and below FGSM accuracy, or is nothing while FGSM accuracy is twice this; 0.05..1, a fraction of the images',
+      'training stops when PGD accuracy is so much below its best in the whole ball and below FGSM accuracy, or is nothing while FGSM accuracy is twice this; 0.05..1, a fraction of the images',
     ),
 };
 
@@ -49,21 +49,27 @@ export function hasOverfitted(history: readonly OverfittingRecord[], drop: numbe
   return fell || (pgdAccuracy <= NOTHING && fgsmAccuracy >= 2 * drop);
 }
 
-/** The watch over single-step training; absent where no image is looked at. The ball is the full one, whatever the warm-up. */
+/**
+ * The watch over single-step training; absent where no image is looked at. While the ball warms up it attacks in what was trained on so far: nothing
+ * withstands the whole ball yet. Accuracies in a growing ball fall by themselves, so that only those in the whole one are held against each other.
+ */
 export function overfittingProbe(
   { probeSamples, overfittingDrop }: { readonly probeSamples: number; readonly overfittingDrop: number },
   attack: InnerAttack,
 ): Probe | undefined {
   if (probeSamples === 0) return undefined;
-  const full = { ...attack, epsilonWarmupEpochs: 0 };
   return {
     samples: probeSamples,
+    comparableFrom: attack.epsilonWarmupEpochs,
     measure: async (context) => ({
       fgsmAccuracy: await accuracyUnder(
-        { ...full, steps: 1, stepSize: full.epsilon || undefined, randomStart: false },
+        { ...attack, steps: 1, stepSize: attack.epsilon || undefined, randomStart: false },
         context,
       ),
-      pgdAccuracy: await accuracyUnder({ ...full, steps: PGD_STEPS, stepSize: undefined, randomStart: true }, context),
+      pgdAccuracy: await accuracyUnder(
+        { ...attack, steps: PGD_STEPS, stepSize: undefined, randomStart: true },
+        context,
+      ),
     }),
     alarm: (history) => {
       const records = history.map(({ fgsmAccuracy = 0, pgdAccuracy = 0 }) => ({ fgsmAccuracy, pgdAccuracy }));

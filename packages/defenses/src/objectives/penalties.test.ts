@@ -103,6 +103,18 @@ describe('the input-gradient term of a linear softmax model', () => {
       saliency: [0.1, 0.4, 0.3],
       expected: 1,
     },
+    {
+      what: 'a quantile that falls on zeros spares what is above them',
+      settings: { mask: 'hard', maskQuantile: 0.5 },
+      saliency: [0, 0, 1],
+      expected: 5,
+    },
+    {
+      what: 'a quantile of a map of zeros spares nothing',
+      settings: { mask: 'hard', maskQuantile: 0.9 },
+      saliency: [0, 0, 0],
+      expected: 6,
+    },
     { what: 'without a mask a map changes nothing', settings: { mask: 'none' }, saliency: [1, 1, 1], expected: 6 },
   ])('$what', async ({ settings, saliency, expected }) => {
     const terms = await termsOf('input-gradient', { ...logit, ...settings }, saliency ? { saliency } : {});

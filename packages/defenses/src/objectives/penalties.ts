@@ -1,4 +1,4 @@
-import { float32, type NdArray, normal, stopGradient } from '@jsigr/engine';
+import { float32, type NdArray, normal, stopGradient, uniform } from '@jsigr/engine';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { BatchContext, TracedBatch } from './objective.ts';
@@ -32,14 +32,25 @@ export function meanSquaredNorm(gradient: Tensor): Tensor {
 }
 
 const projectionName = (index: number) => `projection${index}`;
+const SIGNS = 'projectionSigns';
 
 /**
- * Random unit vectors `[batch, classes]`, one a sample and projection, for the Jacobian norm; none for the exact norm (`count` -1).
+ * Random unit vectors `[batch, classes]`, one a sample and projection, for the Jacobian norm; for the exact norm (`count` -1) random signs
+ * `[batch, classes]` of its unit vectors.
  */
 export function projectionInputs(
   count: number,
   { seed, step, batchSize, classes }: BatchContext,
 ): Record<string, NdArray> {
+  if (count === -1) {
+    const signs = uniform({ seed, stream: 'projection.sign', step }, batchSize * classes);
+    return {
+      [SIGNS]: float32(
+        signs.map((u) => (u < 0.5 ? -1 : 1)),
+        [batchSize, classes],
+      ),
+    };
+  }
   const inputs: Record<string, NdArray> = {};
   for (let index = 0; index < count; index++) {
     const vectors = normal({ seed, stream: 'projection', step, sample: index }, batchSize * classes);
@@ -51,11 +62,18 @@ export function projectionInputs(
 
 /** The projections of a batch, in order. */
 export function projectionsOf(inputs: Readonly<Record<string, Tensor>>, count: number): Tensor[] {
-  return Array.from({ length: count }, (_, index) => {
-    const found = inputs[projectionName(index)];
-    if (found === undefined) throw new Error(`the batch lacks the input ${projectionName(index)}`);
-    return found;
-  });
+  return Array.from({ length: count }, (_, index) => inputNamed(projectionName(index), inputs));
+}
+
+/** The signs of a batch. */
+export function signsOf(inputs: Readonly<Record<string, Tensor>>): Tensor {
+  return inputNamed(SIGNS, inputs);
+}
+
+function inputNamed(name: string, inputs: Readonly<Record<string, Tensor>>): Tensor {
+  const found = inputs[name];
+  if (found === undefined) throw new Error(`the batch lacks the input ${name}`);
+  return found;
 }
 
 /** Whose gradient by the image is penalised: the sample's cross-entropy, its label's logit, or its label's probability. */

@@ -1,6 +1,6 @@
 import { bindGradientObjective } from './input-gradient.ts';
 import { defineObjective } from './objective.ts';
-import { saliencyRule, selectiveRules } from './selective.ts';
+import { saliencyRule, selectiveRules, weightRule } from './selective.ts';
 import { estimatorSettings, gradientSettings, maskSetting, rampRule, rampSettings, withRules } from './settings.ts';
 
 /**
@@ -17,6 +17,7 @@ export const selectiveGradient = defineObjective({
     rampRule,
     ...selectiveRules,
     saliencyRule,
+    weightRule,
   ]),
   bind: bindGradientObjective,
 });

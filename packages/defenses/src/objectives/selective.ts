@@ -13,7 +13,7 @@ import {
   type SharedForward,
   targetFunctions,
 } from './penalties.ts';
-import type { Estimator, MaskKind, Rule, SaliencySource } from './settings.ts';
+import { type Estimator, type MaskKind, type Rule, type SaliencySource, USUAL_THRESHOLD } from './settings.ts';
 
 /** The settings of the selective input-gradient term (see `settings.ts`). */
 export interface SelectiveSettings {
@@ -36,10 +36,21 @@ const usesSaliency = ({ mask, imitationWeight }: SelectiveSettings) => mask !== 
 
 /** What may not stand together. */
 export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
+  // A threshold that is the default one may have been filled in: it is no contradiction.
+  {
+    field: 'maskThreshold',
+    message: 'needs mask=hard: other masks have no threshold',
+    holds: ({ mask, maskThreshold }) => maskThreshold === USUAL_THRESHOLD || mask === 'hard',
+  },
   {
     field: 'maskQuantile',
     message: 'needs mask=hard: other masks have no threshold',
     holds: ({ mask, maskQuantile }) => maskQuantile === undefined || mask === 'hard',
+  },
+  {
+    field: 'maskQuantile',
+    message: 'cannot stand beside maskThreshold: a hard mask has one of them',
+    holds: ({ maskThreshold, maskQuantile }) => maskQuantile === undefined || maskThreshold === USUAL_THRESHOLD,
   },
   {
     field: 'saliencySource',
@@ -59,6 +70,13 @@ export const saliencyRule: Rule<SelectiveSettings> = {
   message:
     'must be hard or soft, or imitationWeight above 0: the selective term needs saliency (input-gradient does without)',
   holds: (settings) => usesSaliency(settings) || settings.gradientWeight === 0,
+};
+
+/** For the objective that is this term alone. */
+export const weightRule: Rule<SelectiveSettings> = {
+  field: 'gradientWeight',
+  message: 'must be above 0, or imitationWeight: with both at 0 only cross-entropy is left (standard)',
+  holds: ({ gradientWeight, imitationWeight }) => gradientWeight > 0 || imitationWeight > 0,
 };
 
 /** Saliency maps are made only where a mask or the imitation term uses them. */
@@ -151,7 +169,8 @@ function penalisedPixels(
     const map = (saliency.data as Float32Array).subarray(from, from + pixels);
     const threshold = maskQuantile === undefined ? maskThreshold : quantile(map, maskQuantile);
     map.forEach((s, i) => {
-      penalised[from + i] = 1 - (mask === 'soft' ? s : s >= threshold ? 1 : 0);
+      // Where nothing matters nothing is spared, also if the threshold is that of many zeros.
+      penalised[from + i] = 1 - (mask === 'soft' ? s : s > 0 && s >= threshold ? 1 : 0);
     });
   }
   return float32(penalised, shape);

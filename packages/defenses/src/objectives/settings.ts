@@ -84,6 +84,9 @@ function saliencySettings(method: string, source: SaliencySource) {
 export const SALIENCY_SOURCES = ['self', 'teacher'] as const;
 export type SaliencySource = (typeof SALIENCY_SOURCES)[number];
 
+/** Of a hard mask that is given neither a threshold nor a quantile. */
+export const USUAL_THRESHOLD = 0.2;
+
 export const gradientSettings = {
   gradientWeight: weight(3).describe('lambda_S, the weight of the mean squared norm of the input gradient, 0..10000'),
   gradientTarget: z
@@ -94,7 +97,7 @@ export const gradientSettings = {
     .number()
     .min(0)
     .max(1)
-    .default(0.2)
+    .default(USUAL_THRESHOLD)
     .describe('tau: a hard mask spares pixels whose saliency (0..1, the largest of an image is 1) is at least this'),
   maskQuantile: z
     .number()
@@ -102,7 +105,7 @@ export const gradientSettings = {
     .max(1)
     .optional()
     .describe(
-      'in place of maskThreshold: a hard mask spares the pixels of an image whose saliency is at least this quantile of it, 0..1',
+      'in place of maskThreshold: a hard mask spares the pixels of an image whose saliency is above 0 and at least this quantile of it, 0..1',
     ),
   ...saliencySettings('perturbation', 'self'),
   maskWarmupEpochs: z
