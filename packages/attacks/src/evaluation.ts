@@ -102,15 +102,17 @@ async function classifyAll(
   batchSize: number,
   blocks: readonly (readonly number[])[],
 ) {
-  const { target, split, seed, signal } = options;
+  const { target, split, seed, signal, resume } = options;
   const logits: Float32Array[] = [];
   for (const block of blocks)
     logits.push(
       ...(await logitsOfSamples(engine, target, split, block, { batchSize, seed, ...(signal && { signal }) })),
     );
+  // What the ledger says of a sample stays: on another machine rounding could decide an even one otherwise.
+  const known = new Map(resume?.clean.map(({ sample, prediction }) => [sample, prediction]));
   const rows = options.indices.map((sample, i) => ({
     sample,
-    prediction: argmax(logits[i] ?? new Float32Array(1)),
+    prediction: known.get(sample) ?? argmax(logits[i] ?? new Float32Array(1)),
     label: split.labels[sample] ?? 0,
   }));
   const givesProbabilities = looksLikeProbabilities(logits);
@@ -176,6 +178,7 @@ async function attackAll(
   correct: readonly (readonly number[])[],
 ): Promise<CellResult[]> {
   const results: CellResult[] = [];
+  const isCorrect = new Set(correct.flat());
   for (const [index, cell] of cells.entries()) {
     const own = results.filter(({ planned }) => planned === cell.planned);
     const fooled = new Set(own.at(-1)?.fooled);
@@ -191,7 +194,8 @@ async function attackAll(
       if (unit) units.push(unit);
       else unattempted += samples.length;
     }
-    for (const row of units.flatMap(({ rows }) => rows)) if (row.success) fooled.add(row.sample);
+    for (const { success, sample } of units.flatMap(({ rows }) => rows))
+      if (success && isCorrect.has(sample)) fooled.add(sample);
     const faced = sum(
       correct.map((block) => block.filter((sample) => !before.has(sample) || fooled.has(sample)).length),
     );

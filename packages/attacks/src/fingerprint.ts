@@ -3,9 +3,12 @@ import type { Engine } from '@jsigr/engine';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import type { PlannedAttack } from './plan.ts';
 
-/** All that makes two evaluations the same, so that one can go on with the other's ledger. Shards of one evaluation have the same. */
+/**
+ * All that makes two evaluations the same, so that one can go on with the other's ledger. Shards of one evaluation have the same. Of the engine it is what
+ * computes, and not on how many threads or in which version: what an attempt found is a fact, and nodes of a cluster differ. The same bits need the same machine.
+ */
 export function fingerprintOf(
-  engine: Engine,
+  { info }: Engine,
   options: EvaluationOptions,
   batchSize: number,
   plan: readonly PlannedAttack[],
@@ -19,9 +22,9 @@ export function fingerprintOf(
     source,
   ]);
   const models = [target.id, ...surrogates.map(({ id }) => id)];
-  const info = engine.info;
+  const engine = [info.engine, info.device];
   const data = digestOf(options);
-  return JSON.stringify({ models, attacks, loss: loss?.name, cascade, seed, batchSize, engine: info, indices, data });
+  return JSON.stringify({ models, attacks, loss: loss?.name, cascade, seed, batchSize, engine, indices, data });
 }
 
 /** Of the bytes and labels of the samples, in their order. */

@@ -77,6 +77,27 @@ describe('an evaluation that was interrupted', () => {
     expect(withoutSeconds(resumed.report)).toEqual(withoutSeconds(whole.report));
   });
 
+  test('goes on on a machine that rounds otherwise', async () => {
+    const whole = await evaluate(engine, base);
+    const half = { ...whole.ledger, units: whole.ledger.units.slice(0, 9) };
+    const { threads } = engine.info;
+    const another = await createEngine({ threads: threads === 1 ? 2 : 1, blockSize: 1 });
+    const resumed = await evaluate(another, { ...base, resume: half });
+    await another.dispose();
+    expect(another.info).not.toEqual(engine.info);
+    const successes = ({ units }: Ledger) => units.map(({ rows }) => rows.map(({ success }) => success));
+    expect(successes(resumed.ledger)).toEqual(successes(whole.ledger));
+  });
+
+  test('keeps what its ledger says of clean samples, and of a sample that it got wrong nothing else', async () => {
+    const whole = await evaluate(engine, base);
+    const [first, ...rest] = whole.ledger.clean;
+    if (!first) throw new Error('no samples');
+    const clean = [{ ...first, prediction: (first.label + 1) % 3 }, ...rest];
+    const { report } = await evaluate(engine, { ...base, resume: { ...whole.ledger, clean } });
+    expect(report.clean.count).toBe(whole.report.clean.count - 1);
+  });
+
   test('does not go on as another one', async () => {
     const { ledger } = await evaluate(engine, base);
     const labels = split.labels.with(39, ((split.labels[39] ?? 0) + 1) % 3) as Uint8Array<ArrayBuffer>;
