@@ -9,6 +9,6 @@ describe('what a gateway of one’s own computes with', () => {
     [{}, { JSIGR_ENGINE: 'tensorflow', JSIGR_DEVICE: '' }, { engine: 'tensorflow' }],
     [{ engine: 'onnx' }, { JSIGR_ENGINE: 'tensorflow', JSIGR_DEVICE: 'cpu' }, { engine: 'onnx', device: 'cpu' }],
   ] as const)('options %j, environment %j', (options, env, expected) => {
-    expect(computeOf({ output: 'text', ...options }, fakeTerminal({ env }))).toEqual(expected);
+    expect(computeOf({ output: 'table', ...options }, fakeTerminal({ env }))).toEqual(expected);
   });
 });

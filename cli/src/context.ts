@@ -25,7 +25,7 @@ export interface GlobalOptions extends Pick<ComputeOptions, 'engine' | 'device'>
   readonly tlsCertificate?: string;
   readonly tlsKey?: string;
   readonly tlsServerName?: string;
-  readonly output: 'text' | 'json';
+  readonly output: 'table' | 'json';
 }
 
 /** The folder that runs, models and datasets are kept in: `--data-dir`, else JSIGR_DATA, else `.jsigr` here. */

@@ -14,7 +14,7 @@ afterEach(() => rm(home, { recursive: true }));
 
 const terminalWith = (env: Record<string, string> = {}, input = '') =>
   fakeTerminal({ env: { HOME: home, ...env }, input: async () => input });
-const plain = { output: 'text' } as const;
+const plain = { output: 'table' } as const;
 
 describe('the token for a gateway', () => {
   it('is that of --token, else of JSIGR_TOKEN, else the one that login kept', async () => {

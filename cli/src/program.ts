@@ -100,7 +100,9 @@ function programOf(context: Context): Command {
     .addOption(
       new Option('--device <name>', 'where it computes; auto is cuda if that works, else cpu').choices(DEVICE_CHOICES),
     )
-    .addOption(new Option('-o, --output <format>', 'how results are written').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('-o, --output <format>', 'how results are written').choices(['table', 'json']).default('table'),
+    )
     .addHelpText('after', examples('jsigr demo', 'jsigr train --objective jsigr', 'jsigr evaluate trainingRuns/ID'))
     .addHelpText('after', EXIT_CODES);
   for (const group of commands) program.addCommand(group(context));

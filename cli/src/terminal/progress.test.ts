@@ -68,6 +68,18 @@ describe('the live line', () => {
     expect(statusLine(progress)).toBe('waiting · pgd at 0.2 · 62.5 % done');
   });
 
+  it('says how long an evaluation will take by the pace since its workers began', () => {
+    const at = (sequence: number, seconds: number, fraction: number) => ({
+      ...event(sequence, { $case: 'evaluationProgress', value: { attack: 'pgd', epsilon: 0.2, fraction } }),
+      time: new Date(seconds * 1000),
+    });
+    const line = (events: RunEvent[]) => statusLine(events.reduce(advance, atStart));
+    expect(line([at(1, 0, 0.1), at(2, 30, 0.12)])).toMatch(/12.0 % done$/);
+    expect(line([at(1, 0, 0.1), at(2, 60, 0.4)])).toMatch(/40.0 % done · about 2:00 left$/);
+    const again = event(3, { $case: 'stateChanged', value: { state: RunState.RUN_STATE_RUNNING, reason: '' } });
+    expect(line([at(1, 0, 0.1), at(2, 60, 0.4), again, at(4, 500, 0.4)])).toMatch(/40.0 % done$/);
+  });
+
   it('a last step has no time left, and the epoch stays within the run', () => {
     const value = { step: 1200, totalSteps: 1200, metrics: [], imagesPerSecond: 0, secondsLeft: 0 };
     const progress = advance(atStart, event(1, { $case: 'trainingProgress', value }));

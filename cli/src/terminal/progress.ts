@@ -25,8 +25,18 @@ export interface Progress {
   readonly imagesPerSecond: number;
   readonly secondsLeft: number;
   /** An evaluation's own progress: `pgd 0.1`, and the share of the plan that is done. */
-  readonly attacking?: { readonly attack: string; readonly epsilon: number; readonly fraction: number };
+  readonly attacking?: Attacking;
+  /** Where that began, since workers were last given the run. */
+  readonly attackedFrom?: Attacking;
   readonly report?: RobustnessReport;
+}
+
+interface Attacking {
+  readonly attack: string;
+  readonly epsilon: number;
+  readonly fraction: number;
+  /** When it was said, in milliseconds. */
+  readonly time: number;
 }
 
 export const atStart: Progress = {
@@ -42,11 +52,13 @@ export const atStart: Progress = {
 };
 
 /** The progress after one more event. */
-export function advance(progress: Progress, { sequence, payload }: RunEvent): Progress {
+export function advance(progress: Progress, { sequence, payload, time }: RunEvent): Progress {
   const next = { ...progress, sequence };
   switch (payload?.$case) {
-    case 'stateChanged':
-      return { ...next, state: payload.value.state, reason: payload.value.reason };
+    case 'stateChanged': {
+      const { attackedFrom: _, ...rest } = next;
+      return { ...rest, state: payload.value.state, reason: payload.value.reason };
+    }
     case 'trainingProgress': {
       const { step, totalSteps, metrics, imagesPerSecond, secondsLeft } = payload.value;
       return { ...next, step, totalSteps, metrics, imagesPerSecond, secondsLeft };
@@ -55,8 +67,10 @@ export function advance(progress: Progress, { sequence, payload }: RunEvent): Pr
       return { ...next, epochs: payload.value.epoch };
     case 'robustnessReported':
       return { ...next, report: payload.value };
-    case 'evaluationProgress':
-      return { ...next, attacking: payload.value };
+    case 'evaluationProgress': {
+      const attacking = { ...payload.value, time: time?.getTime() ?? 0 };
+      return { ...next, attacking, attackedFrom: next.attackedFrom ?? attacking };
+    }
     default:
       return next;
   }
@@ -73,12 +87,26 @@ export function statusLine(progress: Progress, epochs = 0): string {
     if (imagesPerSecond > 0) parts.push(`${count(imagesPerSecond)} images/s`);
     parts.push(...lossOf(metrics));
   }
-  if (attacking)
+  if (attacking) {
     parts.push(`${attacking.attack} at ${decimal(attacking.epsilon)}`, `${percent(attacking.fraction)} done`);
+    const left = secondsOfAttack(progress);
+    if (left !== undefined) parts.push(`about ${duration(left)} left`);
+  }
   if (report) parts.push(worstCase(report));
   // Last, because a narrow terminal cuts the line.
   parts.push(termsOf(metrics));
   return parts.filter((part) => part !== '').join(' · ');
+}
+
+/** Attacks differ in pace, so of a plan's start it says little. */
+const TELLING_FRACTION = 0.05;
+
+/** By the pace so far; undefined before there is one. */
+function secondsOfAttack({ attacking, attackedFrom }: Progress): number | undefined {
+  if (!attacking || !attackedFrom || attacking.fraction >= 1) return undefined;
+  const done = attacking.fraction - attackedFrom.fraction;
+  if (done < TELLING_FRACTION) return undefined;
+  return (((attacking.time - attackedFrom.time) / 1000) * (1 - attacking.fraction)) / done;
 }
 
 /** The line that stays after an event, if it is one worth keeping. */
