@@ -34,8 +34,9 @@ export interface ImportedOnnx extends ImportedModel {
   readonly tensorOutputs: readonly string[];
   /** Names of the operators that the outputs need. */
   readonly operators: readonly string[];
-  /** The value whose softmax the first output is, if the model ends in one: its logits. */
+  /** The value whose softmax, or sigmoid, the first output is, if the model ends in one: its logits. */
   readonly softmaxInput?: string;
+  readonly sigmoidInput?: string;
 }
 
 /**
@@ -64,9 +65,8 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
   const initialized = new Set([...constants.keys(), ...Object.keys(parameters)]);
   const inputs = model.graph.inputs.filter(({ name }) => !initialized.has(name) && computed.has(name)).map(inputOf);
   const written = nodes.filter(({ outputs: names }) => !initialized.has(names[0] ?? ''));
-  const softmaxInput = softmaxBefore(outputs[0] ?? '', nodes);
   return {
-    ...(softmaxInput !== undefined && { softmaxInput }),
+    ...logitsBefore(outputs[0] ?? '', nodes),
     tensorOutputs: tensorOutputs(model.graph),
     producer: model.producer,
     irVersion: model.irVersion,
@@ -98,13 +98,23 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
   };
 }
 
-/** The input of the softmax over classes that gives a value, perhaps under another name. */
-function softmaxBefore(name: string, nodes: readonly FileNode[]): string | undefined {
+/** Operators that give the numbers of their first input in the same order. */
+const RESHAPING: readonly string[] = ['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten'];
+
+/** The input of the softmax over classes, or of the sigmoid, that gives a value, perhaps under another name. */
+function logitsBefore(name: string, nodes: readonly FileNode[]): Pick<ImportedOnnx, 'softmaxInput' | 'sigmoidInput'> {
   const node = nodes.find(({ outputs }) => outputs[0] === name);
-  if (node?.domain !== '') return undefined;
-  if (node.operator === 'Identity') return softmaxBefore(node.inputs[0] ?? '', nodes);
+  const [input] = node?.inputs ?? [];
+  if (node?.domain !== '' || input === undefined) return {};
+  if (node.operator === 'Identity') return logitsBefore(input, nodes);
+  if (node.operator === 'Sigmoid') return { sigmoidInput: input };
+  if (RESHAPING.includes(node.operator)) {
+    // A sigmoid does not care; a softmax is over an axis.
+    const { sigmoidInput } = logitsBefore(input, nodes);
+    return sigmoidInput === undefined ? {} : { sigmoidInput };
+  }
   const axis = node.attributes.get('axis')?.integer ?? -1;
-  return node.operator === 'Softmax' && (axis === 1 || axis === -1) ? node.inputs[0] : undefined;
+  return node.operator === 'Softmax' && (axis === 1 || axis === -1) ? { softmaxInput: input } : {};
 }
 
 function outputOf(values: ReadonlyMap<string, Value>, name: string): tf.Tensor {

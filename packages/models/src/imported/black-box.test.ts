@@ -143,6 +143,18 @@ describe('an oracle', () => {
   });
 
   it.each([
+    ['logit', -1, [0, -1]],
+    ['probability', 0.75, [Math.log(0.25), Math.log(0.75)]],
+  ] as const)('of one %s for each image tells two classes apart', async (scores, score, expected) => {
+    const answer = ({ shape: [count = 0] }: NdArray) => float32(new Float32Array(count).fill(score), [count, 1]);
+    const { data, shape } = await classifierOf(oracleOf({ answer }), { ...plain, scores }).query(
+      imagesOf([3, 1, 1, 2]),
+    );
+    expect(shape).toEqual([3, 2]);
+    for (const [i, value] of data.entries()) expect(value).toBeCloseTo(expected[i % 2] ?? 0);
+  });
+
+  it.each([
     { what: 'fewer rows', answer: () => float32([1, 2], [1, 2]), message: /shape \[1,2\] for 3 images/ },
     {
       what: 'other classes',

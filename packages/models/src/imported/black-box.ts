@@ -1,6 +1,7 @@
 import { float32, type ImportedInput, type NdArray, openOnnxFile, uniform } from '@jsigr/engine';
 import type { ImageShape, QueriedClassifier } from '../classifier.ts';
 import { ModelError } from '../errors.ts';
+import { columnsOf } from './classifier.ts';
 import type { Reading, ScoreKind } from './manifest.ts';
 
 /** Whoever gives scores and cannot be traced: a runtime with a file, a live endpoint. */
@@ -37,10 +38,14 @@ export async function oracleOfFile(file: Uint8Array): Promise<Oracle> {
 /** Smallest probability whose logarithm is taken, as for models that are traced. */
 const SMALLEST = 1e-30;
 
-const LOGITS: Readonly<Record<ScoreKind, (score: number) => number>> = {
-  logits: (score) => score,
-  'log-probabilities': (score) => score,
-  probabilities: (score) => Math.log(Math.max(score, SMALLEST)),
+const logarithm = (probability: number) => Math.log(Math.max(probability, SMALLEST));
+
+const LOGITS: Readonly<Record<ScoreKind, (score: number) => readonly number[]>> = {
+  logits: (score) => [score],
+  'log-probabilities': (score) => [score],
+  probabilities: (score) => [logarithm(score)],
+  logit: (score) => [0, score],
+  probability: (score) => [logarithm(1 - score), logarithm(score)],
 };
 
 /** An oracle as a classifier of images [batch, height, width, channels] in [0,1]. */
@@ -61,9 +66,9 @@ export function queriedOf(
     query: async (images, signal) => {
       const { data, shape } = await scoresOf(oracle, reading, images, signal);
       const [count = 0] = images.shape;
-      if (data.length !== count * classes)
+      if (data.length !== count * columnsOf(reading.scores, classes))
         throw malformed(`it gave scores of the shape [${shape}] for ${count} images of ${classes} classes`);
-      return float32(Float32Array.from(data, LOGITS[reading.scores]), [count, classes]);
+      return float32(Float32Array.from([...data].flatMap(LOGITS[reading.scores])), [count, classes]);
     },
     close: oracle.close,
   };

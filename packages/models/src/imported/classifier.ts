@@ -13,7 +13,14 @@ const LOGITS: Readonly<Record<ScoreKind, (scores: Tensor) => Tensor>> = {
   logits: (scores) => scores,
   'log-probabilities': (scores) => scores,
   probabilities: (scores) => tf.log(tf.maximum(scores, SMALLEST)),
+  logit: (score) => tf.concat([tf.zerosLike(score), score], 1),
+  probability: (score) => tf.log(tf.maximum(tf.concat([tf.sub(1, score), score], 1), SMALLEST)),
 };
+
+/** Numbers that a file gives for an image. */
+export function columnsOf(kind: ScoreKind, classes: number): number {
+  return kind === 'logit' || kind === 'probability' ? 1 : classes;
+}
 
 /** A foreign model as a classifier of images [batch, height, width, channels] in [0,1]. */
 export function classifierOf(
@@ -23,7 +30,7 @@ export function classifierOf(
 ): Classifier {
   const forward = (parameters: Tree<Tensor>, images: Tensor): Tensor => {
     const scores = scoresOf(source, reading, parameters as Readonly<Record<string, Tensor>>, images);
-    return LOGITS[reading.scores](tf.reshape(scores, [images.shape[0] ?? 1, classes]));
+    return LOGITS[reading.scores](tf.reshape(scores, [images.shape[0] ?? 1, columnsOf(reading.scores, classes)]));
   };
   return { id, input, classes, parameters: constantArrays(source.parameters), forward };
 }

@@ -1,5 +1,16 @@
 import { readFileSync } from 'node:fs';
-import { createEngine, type Engine, float32, type NdArray, readSafetensors } from '@jsigr/engine';
+import {
+  createEngine,
+  type Engine,
+  exportOnnx,
+  float32,
+  type NdArray,
+  normal,
+  readSafetensors,
+  uniform,
+} from '@jsigr/engine';
+import type { Tensor } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClassifier } from '../create-classifier.ts';
 import { classifierToOnnx } from '../export-onnx.ts';
@@ -85,6 +96,64 @@ describe('importModel', () => {
     const { input, output } = expectedOf('sklearn-logistic-17');
     const { logits } = await predict(engine, classifier, float32(input.data as Float32Array, [4, 2, 3, 1]));
     expect(Math.exp(logits.data[1] ?? 0)).toBeCloseTo(output.data[1] ?? 0, 5);
+  });
+
+  /** One dense layer on images [N, 5, 5, 1], and what comes after it. */
+  const dense = (columns: number, scale: number, after: (scores: Tensor) => Tensor) => ({
+    'model.onnx': exportOnnx(
+      (({ weights, images }: { weights: Tensor; images: Tensor }) =>
+        after(tf.matMul(tf.reshape(images, [-1, 25]), weights))) as never,
+      {
+        constants: {
+          weights: float32(
+            normal({ seed: 1, stream: 'weights' }, 25 * columns).map((value) => value * scale),
+            [25, columns],
+          ),
+        },
+        input: { name: 'images', spec: { shape: [5, 5, 1], dtype: 'float32' } },
+        output: 'scores',
+      },
+    ),
+  });
+  const images = float32(uniform({ seed: 2, stream: 'images' }, 125), [5, 5, 5, 1]);
+
+  it.each<[string, (score: Tensor) => Tensor, string, RegExp]>([
+    ['the sigmoid of a score', tf.sigmoid, 'logit', /^the file ends in a sigmoid; its input .* is used as logits$/],
+    ['a score', (score) => score, 'logit', /^it gives one score, above 0 for class 1/],
+    [
+      'a probability that no sigmoid gives',
+      (score) => tf.div(1, tf.add(1, tf.exp(tf.neg(score)))),
+      'probability',
+      /^it gives one score, which is read as the probability of class 1/,
+    ],
+  ])('takes %s for two classes', async (_, after, scores, remark) => {
+    const files = await importModel(dense(1, 1, after), { labels: ['no', 'yes'] });
+    const { reading, remarks, model } = await manifestOf(files);
+    expect([reading.scores, model.classes, remarks[0]]).toEqual([scores, 2, expect.stringMatching(remark)]);
+    const { classifier } = await openModel(files, 'abcdef0123');
+    const { logits } = await predict(engine, classifier, images);
+    const { logits: expected } = await predict(
+      engine,
+      (await openModel(await importModel(dense(1, 1, (score) => score)), 'ab')).classifier,
+      images,
+    );
+    expect(logits.shape).toEqual([5, 2]);
+    for (let image = 0; image < 5; image++) {
+      const gap = ({ data }: NdArray) => (data[2 * image + 1] ?? 0) - (data[2 * image] ?? 0);
+      expect(gap(logits)).toBeCloseTo(gap(expected), 2);
+      expect(Math.abs(gap(expected))).toBeGreaterThan(0);
+    }
+  });
+
+  it('uses the inputs of last sigmoids as logits of several classes', async () => {
+    const files = await importModel(dense(3, 1, tf.sigmoid));
+    const { reading, remarks } = await manifestOf(files);
+    expect([reading.scores, remarks]).toEqual(['logits', [expect.stringContaining('ends in a sigmoid')]]);
+    const whole = await openModel(await importModel(dense(3, 1, (scores) => scores)), 'ab');
+    const [before, after] = await Promise.all(
+      [whole, await openModel(files, 'cd')].map(({ classifier }) => predict(engine, classifier, images)),
+    );
+    expect([...(after?.logits.data ?? [])]).toEqual([...(before?.logits.data ?? [])]);
   });
 
   it('reads Keras’ images as [N, H, W, C], and LayersModels', async () => {

@@ -70,7 +70,8 @@ async function importTraced(engine: Engine, files: CheckpointFiles, options: Par
   const entry = onlyInput(whole);
   const { input, layout, imageShape } = readInput(entry, given);
   checkNormalization(normalization, input[2]);
-  const source = whole.softmaxInput === undefined ? whole : await readSource(files, whole.softmaxInput);
+  const before = whole.softmaxInput ?? whole.sigmoidInput;
+  const source = before === undefined ? whole : await readSource(files, before);
   const { format, producer } = source;
   const [outputName = ''] = source.outputs;
   const names = { format, producer, inputName: entry.name, outputName };
@@ -81,7 +82,7 @@ async function importTraced(engine: Engine, files: CheckpointFiles, options: Par
   const isCompared = whole.tensorOutputs.includes(whole.outputs[0] ?? '');
   if (files[ONNX_FILE] && isCompared)
     await compareWithFile(engine, files[ONNX_FILE], { source, reading, images, scores }, whole);
-  const kind = kindOf(scores);
+  const kind = kindOf(scores, whole);
   const remarks = [
     ...remarksOn(kind, whole),
     ...(isCompared ? [] : ['its scores could not be compared with those of another runtime']),
@@ -140,7 +141,7 @@ async function importOracle(
   const reading: Reading = { ...names, layout, imageShape, scores: 'logits', normalization };
   const { scores, isSteady } = await tryOracle(oracle, reading, input);
   const classes = classesOf(scores, labels);
-  const scoreKind = kindOf(scores);
+  const scoreKind = kindOf(scores, {});
   const remarks = [
     ...remarksOn(scoreKind, {}),
     ...(isSteady ? [] : ['it gives the same image other scores in a batch than alone: it may draw random numbers']),
@@ -202,13 +203,14 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** The class axis of [N, classes], perhaps with axes of 1 behind it, as fully convolutional networks have it. */
+/** The class axis of [N, classes], perhaps with axes of 1 behind it, as fully convolutional networks have it. One number tells two classes apart. */
 function classesOf({ shape }: NdArray, labels: readonly string[]): number {
-  const [, classes = 1, ...rest] = shape;
-  if (shape.length < 2 || classes < 2 || rest.some((size) => size !== 1))
+  const [, columns = 1, ...rest] = shape;
+  if (shape.length < 1 || columns < 1 || rest.some((size) => size !== 1))
     throw unsupported(
-      `its output has the shape [${shape}] for ${TRIALS} images; a classifier gives [${TRIALS}, classes] with at least 2 classes`,
+      `its output has the shape [${shape}] for ${TRIALS} images; a classifier gives [${TRIALS}, classes], or one number each for two classes`,
     );
+  const classes = Math.max(columns, 2);
   if (labels.length > 0 && labels.length !== classes)
     throw new ModelError(
       'INVALID_SETTING',
@@ -218,8 +220,16 @@ function classesOf({ shape }: NdArray, labels: readonly string[]): number {
   return classes;
 }
 
-function remarksOn(kind: ScoreKind, { softmaxInput }: Pick<Source, 'softmaxInput'>): string[] {
-  if (softmaxInput !== undefined) return [`the file ends in a softmax; its input '${softmaxInput}' is used as logits`];
+function remarksOn(kind: ScoreKind, { softmaxInput, sigmoidInput }: Partial<Source>): string[] {
+  const before = softmaxInput ?? sigmoidInput;
+  const end = softmaxInput === undefined ? 'sigmoid' : 'softmax';
+  const stripped = before === undefined ? [] : [`the file ends in a ${end}; its input '${before}' is used as logits`];
+  if (kind === 'logit') return [...stripped, 'it gives one score, above 0 for class 1 and below for class 0'];
+  if (kind === 'probability')
+    return [
+      'it gives one score, which is read as the probability of class 1: all that it gave for random images lay in [0,1]',
+    ];
+  if (stripped.length > 0) return stripped;
   if (kind === 'probabilities')
     return [
       'it gives probabilities; their logarithms are used as logits, which are flat where a probability is below 1e-30',

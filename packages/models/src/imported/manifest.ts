@@ -25,8 +25,8 @@ export const normalizationSchema = z.strictObject({
     .describe('divides the difference; 0.00392157 (1/255) for a model that takes pixels from 0 to 255'),
 });
 
-/** What the file's output is, and so how logits are had of it. */
-export const scoreKinds = ['logits', 'log-probabilities', 'probabilities'] as const;
+/** What the file's output is, and so how logits are had of it. The last two are one number an image, which tells class 1 from class 0. */
+export const scoreKinds = ['logits', 'log-probabilities', 'probabilities', 'logit', 'probability'] as const;
 export type ScoreKind = (typeof scoreKinds)[number];
 
 /** How a foreign file is used as a classifier. */

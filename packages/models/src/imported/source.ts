@@ -11,8 +11,9 @@ export interface Source extends ImportedModel {
   readonly producer: string;
   /** Outputs that can be compared with ONNX Runtime's. */
   readonly tensorOutputs: readonly string[];
-  /** Value whose softmax the first output is. */
+  /** Value whose softmax, or sigmoid, the first output is. */
   readonly softmaxInput?: string;
+  readonly sigmoidInput?: string;
 }
 
 /**

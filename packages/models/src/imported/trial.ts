@@ -62,7 +62,7 @@ export async function compareWithFile(
   const results = await runOnnxFile(file, { [reading.inputName]: fed }, [wanted]);
   const expected = results[wanted];
   if (!expected) throw unsupported(`ONNX Runtime gave no '${wanted}'`);
-  const ours = whole.softmaxInput === undefined ? scores : softmaxOf(scores);
+  const ours = whole.softmaxInput ? softmaxOf(scores) : whole.sigmoidInput ? sigmoidOf(scores) : scores;
   const count = Math.min(batch, given);
   const error = difference(rowsOf(ours, 0, count), rowsOf(expected, 0, count));
   if (error > TOLERANCE)
@@ -112,9 +112,21 @@ function softmaxOf({ data, shape }: NdArray): NdArray {
   return float32(softened, shape);
 }
 
-/** What the scores are: their values say so, whatever the file is made of. */
-export function kindOf({ data, shape: [count = 1] }: NdArray): ScoreKind {
+function sigmoidOf({ data, shape }: NdArray): NdArray {
+  return float32(
+    Float32Array.from(data, (value) => 1 / (1 + Math.exp(-value))),
+    shape,
+  );
+}
+
+/** What the scores are: their values say so, whatever the file is made of, unless they were taken before a sigmoid. */
+export function kindOf(
+  { data, shape: [count = 1] }: NdArray,
+  { sigmoidInput }: Pick<Source, 'sigmoidInput'>,
+): ScoreKind {
   const size = data.length / count;
+  if (size === 1) return sigmoidInput === undefined && data.every((p) => p >= 0 && p <= 1) ? 'probability' : 'logit';
+  if (sigmoidInput !== undefined) return 'logits';
   const rows = Array.from({ length: count }, (_, i) => Array.from(data.slice(i * size, (i + 1) * size)));
   const sumsToOne = (row: readonly number[]) => Math.abs(row.reduce((sum, value) => sum + value, 0) - 1) < 1e-3;
   if (rows.every((row) => row.every((value) => value >= 0) && sumsToOne(row))) return 'probabilities';
