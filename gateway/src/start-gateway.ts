@@ -209,7 +209,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   await conductor.resume();
   await readiness.start((ready) => grpc.setServing(ready));
   if (client && settings.operator) {
-    const runs = runsOf(application, conductor, store.runs);
+    const runs = runsOf({ application, conductor, store: store.runs, audit });
     const operator = startOperator({ client, runs, logger, onReconciled: metrics.reconciled });
     closing.push(() => operator.stop());
   }

@@ -49,7 +49,7 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
 
   async function start(server = plane.server) {
     const client = await gatewayClient(plane, server);
-    const runs = runsOf(gateway.application, gateway.conductor, store.runs);
+    const runs = runsOf({ ...gateway, store: store.runs });
     operator = startOperator({ client, runs, logger, progressMs: 200 });
     return { operator, client };
   }
@@ -150,6 +150,20 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
     await state('jtrain/paused', 'Succeeded');
   });
 
+  test('what it suspends and resumes is in the audit log', async () => {
+    const suspend = (value: boolean) =>
+      plane.kubectl(['patch', 'jtrain/noted', '-n', NAMESPACE, '--type=merge', '-p', `{"spec":{"suspend":${value}}}`]);
+    await train('noted');
+    await gateway.pool.trainer();
+    await suspend(true);
+    await state('jtrain/noted', 'Suspended');
+    await suspend(false);
+    await gateway.pool.trainer(1);
+    const { status } = await get('jtrain/noted');
+    for (const what of ['suspend', 'resume'])
+      expect(gateway.audited).toContain(`operator operator ${what} ${status.run}`);
+  });
+
   test('one that is suspended from the start has no run before it is released', async () => {
     await train('later', { suspend: true });
     await state('jtrain/later', 'Suspended');
@@ -202,7 +216,7 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
     await start();
     const second = startOperator({
       client: await gatewayClient(plane),
-      runs: runsOf(gateway.application, gateway.conductor, store.runs),
+      runs: runsOf({ ...gateway, store: store.runs }),
       logger,
     });
     await gateway.pool.trainer();

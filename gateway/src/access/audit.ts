@@ -3,8 +3,8 @@ import type { Logger } from '@jsigr/service';
 import type { Caller } from './caller.ts';
 import type { Method } from './table.ts';
 
-/** What commands change by themselves, without a gateway. */
-export type Command = 'jsigr tokens create' | 'jsigr tokens revoke';
+/** What is changed without a call: by commands that need no gateway, and by the operator. */
+export type Command = 'jsigr tokens create' | 'jsigr tokens revoke' | 'operator suspend' | 'operator resume';
 
 /** Writes down every change: who, what, when. */
 export interface Audit {

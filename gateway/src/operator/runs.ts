@@ -1,9 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import { CreateEvaluationRequest, CreateTrainingRunRequest } from '@jsigr/proto';
 import { JsigrError } from '@jsigr/service';
+import type { Audit } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Application } from '../application/application.ts';
 import type { Conductor } from '../conductor/conductor.ts';
+import { runName } from '../store/run-rows.ts';
 import type { RunStore, StoredRun } from '../store/runs.ts';
 import { DEFAULT_TENANT, type RunKind } from '../store/schema.ts';
 import { type Kind, ownerLabels, type Resource } from './resource.ts';
@@ -34,7 +36,14 @@ const OPERATOR: Caller = { subject: 'operator', role: 'admin', tenant: DEFAULT_T
 
 const runKinds: Readonly<Record<Kind, RunKind>> = { TrainingRun: 'training', RobustnessEvaluation: 'evaluation' };
 
-export function runsOf({ trainingRuns, evaluations }: Application, conductor: Conductor, store: RunStore): Runs {
+export interface RunsMeans {
+  readonly application: Application;
+  readonly conductor: Conductor;
+  readonly store: RunStore;
+  readonly audit: Audit;
+}
+
+export function runsOf({ application: { trainingRuns, evaluations }, conductor, store, audit }: RunsMeans): Runs {
   const find = async ({ kind, metadata }: Resource) =>
     (await store.labelled(runKinds[kind], { [ownerLabels.uid]: metadata.uid ?? '' }))[0];
   return {
@@ -64,15 +73,21 @@ export function runsOf({ trainingRuns, evaluations }: Application, conductor: Co
       }
     },
     async cancel(kind, id) {
-      const name = `${kind === 'TrainingRun' ? 'trainingRuns' : 'evaluations'}/${id}`;
+      const name = runName({ kind: runKinds[kind], id });
       await (kind === 'TrainingRun' ? trainingRuns : evaluations)
         .cancel({ name, etag: '' }, OPERATOR)
         .catch((error) => {
           if (JsigrError.from(error).reason !== 'RUN_FINISHED') throw error;
         });
     },
-    suspend: (kind, id) => conductor.suspend(runKinds[kind], id),
-    unsuspend: (kind, id) => conductor.unsuspend(runKinds[kind], id),
+    suspend(kind, id) {
+      audit.record(OPERATOR, 'operator suspend', runName({ kind: runKinds[kind], id }));
+      return conductor.suspend(runKinds[kind], id);
+    },
+    unsuspend(kind, id) {
+      audit.record(OPERATOR, 'operator resume', runName({ kind: runKinds[kind], id }));
+      return conductor.unsuspend(runKinds[kind], id);
+    },
     changedAfter: (id, sequence, signal) => store.changedAfter(id, sequence, signal),
   };
 }

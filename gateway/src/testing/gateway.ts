@@ -22,6 +22,7 @@ export interface TestGateway {
   readonly application: Application;
   readonly access: Access;
   readonly credentials: WorkerCredentials;
+  readonly audit: Audit;
   /** Changes that were audited: who, what, which. */
   readonly audited: string[];
   readonly conductor: Conductor;
@@ -83,6 +84,7 @@ export async function testGateway(
     application,
     access,
     credentials,
+    audit,
     audited,
     conductor,
     store,

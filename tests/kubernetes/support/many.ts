@@ -42,7 +42,7 @@ export async function evaluateMany(
   const reconciled: number[] = [];
   const began = performance.now();
   const operator = startOperator({
-    ...{ client, runs: runsOf(gateway.application, gateway.conductor, gateway.store.runs) },
+    ...{ client, runs: runsOf({ ...gateway, store: gateway.store.runs }) },
     ...{ logger: createLogger('operator', 'silent'), onReconciled: (seconds: number) => reconciled.push(seconds) },
   });
   await allComplete(plane, timeoutSeconds);
