@@ -81,7 +81,7 @@ async function attempt(
     count,
     parts,
     wanted: { run: name, labels: run.labels, threads, onWaiting: journal.waiting('attacker') },
-    onStarted: started(whence(run, parts, count), journal, means),
+    onStarted: started(beginning(run, parts, count), journal, means),
     onProgress: (value) =>
       journal.add({ $case: 'evaluationProgress', value }, { progress: EvaluationProgress.toJSON(value) }),
     onResumePoint: (point) => journal.keep(point),
@@ -118,7 +118,7 @@ function started(from: string, journal: Journal, means: Means): (worker: Worker)
 }
 
 /** From where it goes on, in words; empty: from its beginning. */
-function whence({ resumePoint }: StoredRun, parts: ReadonlyMap<number, RunPart>, count: number): string {
+function beginning({ resumePoint }: StoredRun, parts: ReadonlyMap<number, RunPart>, count: number): string {
   if (count === 1) return resumePoint ? `goes on after ${resumePoint.step} units of work` : '';
   const done = [...parts.values()].filter(({ report }) => report !== undefined).length;
   return parts.size > 0 ? `goes on; ${done} of ${count} shards are done` : '';

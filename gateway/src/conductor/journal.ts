@@ -81,7 +81,7 @@ export class Journal {
   async ended(state: RunState, reason: string): Promise<void> {
     this.logger.info({ run: this.id, state }, reason);
     await this.#runs.transition(this.id, state, reason, this.#fence);
-    for (const of of this.#states.keys()) await this.#replaceState(of, undefined);
+    for (const part of this.#states.keys()) await this.#replaceState(part, undefined);
   }
 
   /** @param workerSequence the worker's own number of the event */
@@ -113,9 +113,9 @@ export class Journal {
   }
 
   /** A state that nothing goes on from any more is removed; one that is left behind by a crash is found by `jsigr gc`. */
-  async #replaceState(of: number | 'run', next: string | undefined): Promise<void> {
-    const old = this.#states.get(of);
-    this.#states.set(of, next);
+  async #replaceState(part: number | 'run', next: string | undefined): Promise<void> {
+    const old = this.#states.get(part);
+    this.#states.set(part, next);
     if (old && old !== next)
       await this.#artefacts.remove('states', old).catch((error) => this.logger.warn(error, 'a state was not removed'));
   }
