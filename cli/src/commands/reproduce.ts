@@ -21,6 +21,7 @@ interface ReproduceOptions extends GlobalOptions {
   readonly quick: boolean;
   readonly out: string;
   readonly seeds?: number;
+  readonly jobs: number;
 }
 
 const STUDIES = `
@@ -38,6 +39,12 @@ export const reproduceCommand: CommandGroup = (context) =>
     .option('--quick', 'a small variant that shows that all of it runs', false)
     .option('--out <folder>', 'where PROFILE.md, its plots and the raw results go', 'docs/results')
     .option('--seeds <number>', 'only the first so many seeds; more can be added later', integer(1))
+    .option(
+      '--jobs <number>',
+      'models made at once, each in a process of its own with its share of the cores',
+      integer(1),
+      1,
+    )
     .addHelpText('after', STUDIES)
     .addHelpText(
       'after',
@@ -45,6 +52,7 @@ export const reproduceCommand: CommandGroup = (context) =>
         'jsigr reproduce glyphs --quick',
         'jsigr datasets import mnist --format mnist path/to/idx-files && jsigr reproduce mnist',
         'jsigr reproduce mnist --seeds 1',
+        'jsigr reproduce cifar-subset --device cuda --jobs 8',
       ),
     )
     .action(async (name: string, _: unknown, command: Command) =>
@@ -75,6 +83,7 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
       work: join(dataDirectory(options, terminal), 'studies'),
       command: `jsigr reproduce ${name}${quick ? ' --quick' : ''}${options.seeds === undefined ? '' : ` --seeds ${options.seeds}`}`,
       compute: computeOf(options, terminal),
+      jobs: options.jobs,
       log: (line) => output.say(`${minutes(terminal.now() - began)}  ${line}`),
       signal: stopping.signal,
     });

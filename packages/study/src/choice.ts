@@ -1,11 +1,12 @@
 import { holdOut } from '@jsigr/datasets';
+import { craftedBy } from './crafted.ts';
 import { measure } from './measure.ts';
 import { allOf } from './outcomes.ts';
-import type { Recipe, StudyObjective } from './profile.ts';
+import type { Ball, Profile, Recipe, StudyObjective } from './profile.ts';
 import type { Robustness, RunSpec, TransferRecord } from './record.ts';
 import type { Samples, StudyContext } from './study-context.ts';
 import { HELD_OUT, type TrainedRun, trainRun } from './training.ts';
-import { cleanOutcomes, craftExamples, transferredTo } from './transfer.ts';
+import { cleanOutcomes, transferredTo } from './transfer.ts';
 
 /** What became of one candidate. */
 export interface Trial {
@@ -26,26 +27,13 @@ export async function choose(
   row: StudyObjective,
   sources: readonly TrainedRun[],
 ): Promise<{ readonly recipe: Recipe; readonly trials: readonly Trial[] }> {
-  const { profile, log } = context;
-  const { choice } = profile;
+  const { choice } = context.profile;
   if (!choice || row.recipes.length === 1) return { recipe: row.recipes[0], trials: [] };
   const judged: Omit<Trial, 'chosen'>[] = [];
   for (const [i, recipe] of row.recipes.entries()) {
-    const spec: RunSpec = {
-      id: `choice-${idOf(row.label)}-${i + 1}`,
-      label: row.label,
-      architecture: choice.architecture,
-      objective: row.objective,
-      settings: recipe.settings,
-      noise: recipe.noise ?? 0,
-      epochs: choice.epochs,
-      seed: choice.seed,
-    };
-    const { clean, sources: under } = await tried(context, spec, sources);
+    const { clean, sources: under } = await tried(context, row, i, sources);
     const robust = allOf(Object.values(under).flatMap((cells) => cells.map((cell) => cell.robust)));
-    const [accuracy, transferred] = [clean.yes / clean.total, robust.yes / robust.total];
-    judged.push({ recipe, clean: accuracy, transferred });
-    log(`${spec.id}: held-out ${percent(accuracy)}, transferred ${percent(transferred)}`);
+    judged.push({ recipe, clean: clean.yes / clean.total, transferred: robust.yes / robust.total });
   }
   const least = Math.max(...judged.map(({ clean }) => clean)) - choice.tolerance;
   const allowed = judged.filter(({ clean }) => clean >= least);
@@ -54,10 +42,28 @@ export async function choose(
 }
 
 /** A candidate under the examples of the sources of other architectures, on images that it was not trained on. */
-async function tried(context: StudyContext, spec: RunSpec, sources: readonly TrainedRun[]): Promise<TransferRecord> {
+export async function tried(
+  context: StudyContext,
+  row: StudyObjective,
+  candidate: number,
+  sources: readonly TrainedRun[],
+): Promise<TransferRecord> {
+  const { profile, log } = context;
+  const { choice } = profile;
+  const recipe = row.recipes[candidate];
+  if (!choice || !recipe) throw new Error(`the row ${row.label} has no candidate ${candidate + 1}`);
+  const spec: RunSpec = {
+    id: `choice-${idOf(row.label)}-${candidate + 1}`,
+    label: row.label,
+    architecture: choice.architecture,
+    objective: row.objective,
+    settings: recipe.settings,
+    noise: recipe.noise ?? 0,
+    epochs: choice.epochs,
+    seed: choice.seed,
+  };
   const { record, model } = await trainRun(context, spec);
-  const [ball] = context.profile.balls;
-  const largest = { ...ball, epsilons: ball.epsilons.slice(-1) };
+  const largest = largestOf(profile);
   const others = sources.filter((source) => source.record.spec.architecture !== spec.architecture);
   const samples = heldOutSamples(context, spec.seed);
   const parts = [others.map(({ weights }) => weights), largest, samples.indices];
@@ -65,14 +71,20 @@ async function tried(context: StudyContext, spec: RunSpec, sources: readonly Tra
     const target = await model();
     const found: [string, readonly Robustness[]][] = [];
     for (const source of others) {
-      const crafted = await craftExamples(context, await source.model(), samples, [largest]);
+      const crafted = await craftedBy(context, source, samples, [largest]);
       found.push([source.record.spec.architecture, await transferredTo(context, target, samples, crafted)]);
     }
+    log(`${spec.id}: tried`);
     return { clean: await cleanOutcomes(context, target, samples), sources: Object.fromEntries(found) };
   });
 }
 
-function heldOutSamples({ profile, dataset }: StudyContext, seed: number): Samples {
+/** The largest radius of the main ball: what choices are made at. */
+export function largestOf({ balls: [ball] }: Profile): Ball {
+  return { ...ball, epsilons: ball.epsilons.slice(-1) };
+}
+
+export function heldOutSamples({ profile, dataset }: StudyContext, seed: number): Samples {
   const { held } = holdOut(dataset.train, HELD_OUT, seed);
   return { split: dataset.train, indices: [...held.subarray(0, profile.choice?.samples ?? 0)] };
 }
@@ -83,5 +95,3 @@ export function idOf(label: string): string {
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '');
 }
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
@@ -41,7 +41,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function study(name: string, log: (line: string) => void = () => {}, signal?: AbortSignal) {
+async function study(name: string, log: (line: string) => void = () => {}, signal?: AbortSignal, jobs = 1) {
   const out = join(folder, name);
   const written = await reproduce({
     profile,
@@ -52,6 +52,7 @@ async function study(name: string, log: (line: string) => void = () => {}, signa
     work: join(out, 'work'),
     command: 'jsigr reproduce tiny',
     compute: { threads: 1 },
+    jobs,
     log,
     ...(signal ? { signal } : {}),
   });
@@ -137,6 +138,27 @@ describe('a study', () => {
     const again: string[] = [];
     const { records } = await study('parts', (line) => again.push(line));
     expect(withoutTimes(records)).toEqual(withoutTimes(whole.records));
+  });
+
+  test('is the same with several models at once, and a worker that is stopped leaves nothing half made', async () => {
+    const stopping = new AbortController();
+    let lines = 0;
+    const interrupted = study('jobs', () => ++lines === 4 && stopping.abort(new Error('enough')), stopping.signal, 3);
+    await expect(interrupted).rejects.toThrow('enough');
+    const again: string[] = [];
+    const { records, page } = await study('jobs', (line) => again.push(line), undefined, 3);
+    expect(withoutTimes(records)).toEqual(withoutTimes(whole.records));
+    expect(page).toContain('3 models at once');
+    expect(again.filter((line) => /^\d\/\d (source|choice)/.test(line))).toHaveLength(4);
+  });
+
+  test('ends with the unit that failed', async () => {
+    const out = join(folder, 'broken');
+    await mkdir(join(out, 'tiny'), { recursive: true });
+    await writeFile(join(out, 'tiny', 'source-mlp.json'), '{');
+    await expect(study('broken', undefined, undefined, 2)).rejects.toThrow(
+      /^source mlp: .*source-mlp.json is no record of a study/,
+    );
   });
 
   test('is not made again when it is there: only what changed is', async () => {

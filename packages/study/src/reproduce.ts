@@ -8,6 +8,7 @@ import { StudyStore, writeWhole } from './store.ts';
 import { runStudy } from './study.ts';
 import { firstImages } from './study-context.ts';
 import { studyPlots } from './study-plots.ts';
+import { makeInParallel } from './workers.ts';
 
 export interface ReproduceOptions {
   readonly profile: Profile;
@@ -22,6 +23,8 @@ export interface ReproduceOptions {
   /** The command line that makes it again. */
   readonly command: string;
   readonly compute?: EngineOptions;
+  /** Models that are made at once, each in a process of its own; 1 (default): one after another, in this one, so that times of one study are comparable. */
+  readonly jobs?: number;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -31,16 +34,23 @@ export interface ReproduceOptions {
  * @returns the files that were written, the page first
  */
 export async function reproduce(options: ReproduceOptions): Promise<readonly string[]> {
-  const { profile, quick, files, digest, out, work, command, compute = {}, log, signal } = options;
+  const { profile, quick, files, digest, command, compute = {}, jobs = 1, log, signal } = options;
+  const [out, work] = [options.out, join(options.work, profile.name)];
   const dataset = firstImages(decodeDataset(files), profile.images);
   const engine = await createAnnouncedEngine(compute);
+  const stop = signal ? { signal } : {};
   try {
-    const store = new StudyStore(join(out, profile.name), join(work, profile.name));
-    const context = { profile, engine, dataset, digest, store, log, ...(signal ? { signal } : {}) };
+    const records = join(out, profile.name);
+    const each = { ...compute, threads: Math.max(1, Math.floor(engine.info.threads / jobs)) };
+    if (jobs > 1)
+      await makeInParallel({ profile, files, digest, out: records, work, compute: each, jobs, log, ...stop });
+    // What the workers have made is there; all that is left is to read it.
+    const context = { profile, engine, dataset, digest, store: new StudyStore(records, work), log, ...stop };
     const results = await runStudy(context);
     const plots = studyPlots(profile, results);
     const processors = cpus();
-    const machine = `${processors.length} cores, ${processors[0]?.model.trim() ?? 'unknown processor'}`;
+    const atOnce = jobs > 1 ? `, ${jobs} models at once` : '';
+    const machine = `${processors.length} cores, ${processors[0]?.model.trim() ?? 'unknown processor'}${atOnce}`;
     const page = studyPage(profile, results, { command, machine, digest, quick, plots });
     const written = [
       { path: join(out, `${profile.name}.md`), content: page },

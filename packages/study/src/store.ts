@@ -58,6 +58,22 @@ export class StudyStore {
     for (const step of older) await rm(join(folder, String(step)), { recursive: true, force: true });
   }
 
+  /** Adversarial examples as they were kept. */
+  async examples(key: string): Promise<Uint8Array | undefined> {
+    return readFile(this.#examplesFile(key)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+  }
+
+  async keepExamples(key: string, bytes: Uint8Array): Promise<void> {
+    await writeWhole(this.#examplesFile(key), bytes);
+  }
+
+  #examplesFile(key: string): string {
+    return join(this.#checkpoints, 'examples', `${key}.safetensors`);
+  }
+
   async forget(id: string): Promise<void> {
     await rm(join(this.#checkpoints, id), { recursive: true, force: true });
   }

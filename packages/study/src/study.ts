@@ -1,13 +1,15 @@
 import type { Classifier } from '@jsigr/models';
-import { choose, idOf, type Trial } from './choice.ts';
+import { choose, heldOutSamples, idOf, largestOf, type Trial, tried } from './choice.ts';
 import { corrupt, corruptionNotes } from './corruption.ts';
+import { craftedBy } from './crafted.ts';
 import { explain, STABLE_SHARE } from './explanation.ts';
 import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { type StudyContext, testSamples } from './study-context.ts';
 import { secondsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
-import { type Crafted, cleanOutcomes, craftExamples, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
+import { cleanOutcomes, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
+import type { StudyUnit } from './units.ts';
 import { attackWhiteBox } from './white-box.ts';
 
 /** All that the page is made from. */
@@ -38,39 +40,76 @@ export async function runStudy(context: StudyContext): Promise<StudyResults> {
 
 async function passOf(context: StudyContext): Promise<StudyResults> {
   const { profile, log } = context;
-  const sources: TrainedRun[] = [];
-  for (const [i, architecture] of profile.sources.entries()) {
-    log(`source ${architecture}`);
-    sources.push(await trainRun(context, sourceSpec(context, architecture, SOURCE_SEED + i)));
-  }
+  const sources = await sourcesOf(context);
   const trials: Record<string, readonly Trial[]> = {};
-  const rows = new Map<string, StudyObjective['recipes'][0]>();
   for (const row of profile.objectives) {
-    const { recipe, trials: tried } = await choose(context, row, sources);
-    rows.set(row.label, recipe);
+    const { trials: tried } = await choose(context, row, sources);
     if (tried.length > 0) trials[row.label] = tried;
   }
-  const runs: TrainedRun[] = [];
-  const crafted = craftedOnce(context);
+  const runs: RunRecord[] = [];
   const count = profile.architectures.length * profile.seeds.length * profile.objectives.length;
   // Seed by seed, and all of a model at once: what is interrupted is a smaller study, and weights are not needed again.
   for (const seed of profile.seeds)
-    for (const architecture of profile.architectures) {
-      const done = new Map<string, RunRecord>();
+    for (const architecture of profile.architectures)
       for (const row of profile.objectives) {
-        const recipe = rows.get(row.sameTime?.pace ?? row.label) ?? row.recipes[0];
-        const spec = specOf(context, row, recipe, { architecture, seed, done });
-        log(`${runs.length + 1}/${count} ${spec.id}`);
-        const run = await trainRun(context, spec);
-        done.set(row.label, run.record);
-        runs.push(run);
-        if (!run.weights) continue;
-        await measureAlone(context, run, sources);
-        await measureTransfer(context, run, sources, crafted);
+        log(`${runs.length + 1}/${count} ${architecture} ${row.label}, seed ${seed}`);
+        runs.push(await runOf(context, sources, row, { architecture, seed }));
       }
-    }
-  const records = await Promise.all(runs.map(({ record }) => context.store.read(record.spec)));
-  return { runs: records, trials, maskShare: maskShareOf(context) };
+  return { runs, trials, maskShare: maskShareOf(context) };
+}
+
+/** One unit of the study; those that it needs were made before. @throws WeightsChanged if one of them has to be made again */
+export async function makeUnit(context: StudyContext, unit: StudyUnit): Promise<void> {
+  const { profile } = context;
+  if (unit.kind === 'source') {
+    const at = profile.sources.indexOf(unit.architecture);
+    return makeSource(context, await trainRun(context, sourceSpec(context, unit.architecture, SOURCE_SEED + at)));
+  }
+  const sources = await sourcesOf(context);
+  const row = profile.objectives.find(({ label }) => label === unit.label);
+  if (!row) throw new Error(`the study ${profile.name} has no row "${unit.label}"`);
+  if (unit.kind === 'trial') await tried(context, row, unit.candidate, sources);
+  else await runOf(context, sources, row, unit);
+}
+
+async function sourcesOf(context: StudyContext): Promise<TrainedRun[]> {
+  const sources: TrainedRun[] = [];
+  for (const [i, architecture] of context.profile.sources.entries())
+    sources.push(await trainRun(context, sourceSpec(context, architecture, SOURCE_SEED + i)));
+  return sources;
+}
+
+/** Its weights, and the examples that all others are shown. */
+async function makeSource(context: StudyContext, source: TrainedRun): Promise<void> {
+  const { profile } = context;
+  await source.model();
+  await craftedBy(context, source, testSamples(context, profile.samples.transferred));
+  if (profile.choice && source.record.spec.architecture !== profile.choice.architecture)
+    await craftedBy(context, source, heldOutSamples(context, profile.choice.seed), [largestOf(profile)]);
+}
+
+/** A model of the study with all its measurements. */
+async function runOf(
+  context: StudyContext,
+  sources: readonly TrainedRun[],
+  row: StudyObjective,
+  { architecture, seed }: { readonly architecture: string; readonly seed: number },
+): Promise<RunRecord> {
+  const { profile, store } = context;
+  const rowNamed = (label: string) => profile.objectives.find((each) => each.label === label) ?? row;
+  const recipeOf = async (label: string) => (await choose(context, rowNamed(label), sources)).recipe;
+  const recipe = await recipeOf(row.sameTime?.pace ?? row.label);
+  const done = new Map<string, RunRecord>();
+  for (const label of row.sameTime ? [row.sameTime.as, row.sameTime.pace] : []) {
+    const other = specOf(context, rowNamed(label), await recipeOf(label), { architecture, seed, done });
+    done.set(label, await store.read(other));
+  }
+  const run = await trainRun(context, specOf(context, row, recipe, { architecture, seed, done }));
+  if (run.weights) {
+    await measureAlone(context, run, sources);
+    await measureTransfer(context, run, sources);
+  }
+  return store.read(run.record.spec);
 }
 
 function maskShareOf(context: StudyContext): number | undefined {
@@ -152,29 +191,8 @@ async function classifiersOf(runs: readonly TrainedRun[]): Promise<Classifier[]>
   return classifiers;
 }
 
-/** The transferred examples of a source, made when they are first asked for. */
-type CraftedBy = (source: TrainedRun) => Promise<Crafted[]>;
-
-function craftedOnce(context: StudyContext): CraftedBy {
-  const samples = testSamples(context, context.profile.samples.transferred);
-  const made = new Map<TrainedRun, Promise<Crafted[]>>();
-  return (source) => {
-    const known = made.get(source);
-    if (known) return known;
-    context.log(`adversarial examples of ${source.record.spec.architecture}`);
-    const crafted = source.model().then((model) => craftExamples(context, model, samples));
-    made.set(source, crafted);
-    return crafted;
-  };
-}
-
 /** Every model is shown the same examples. */
-async function measureTransfer(
-  context: StudyContext,
-  { record, model }: TrainedRun,
-  sources: readonly TrainedRun[],
-  crafted: CraftedBy,
-) {
+async function measureTransfer(context: StudyContext, { record, model }: TrainedRun, sources: readonly TrainedRun[]) {
   const { profile } = context;
   const samples = testSamples(context, profile.samples.transferred);
   const parts = [sources.map(({ weights }) => weights), profile.balls, samples.indices.length, TRANSFER_RECIPE];
@@ -184,7 +202,7 @@ async function measureTransfer(
     for (const source of sources)
       found.push([
         source.record.spec.architecture,
-        await transferredTo(context, target, samples, await crafted(source)),
+        await transferredTo(context, target, samples, await craftedBy(context, source, samples)),
       ] as const);
     return { clean: await cleanOutcomes(context, target, samples), sources: Object.fromEntries(found) };
   });

@@ -100,8 +100,9 @@ async function trained(
   const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
   let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= (resume?.epoch ?? 0));
   let weights = resume ? digestOf(resume) : '';
-  const { engine: name, threads } = engine.info;
-  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, engine: `${name}, ${threads} threads` });
+  const { engine: name, device, threads } = engine.info;
+  const computed = `${name} on ${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, engine: computed });
   const options = {
     run: spec.id,
     datasetDigest: digest,
