@@ -40,6 +40,13 @@ export async function makeInParallel({ jobs, log, signal, ...start }: WorkersOpt
   const total = left.length;
   const made = new Set<string>();
   const isReady = ({ after }: Planned) => after.every((unit) => made.has(nameOfUnit(unit)));
+  /** The next unit for a worker: of an architecture for which it has compiled already, if there is one. */
+  const next = (architecture: string | undefined): StudyUnit | undefined => {
+    const ready = left.filter(isReady);
+    const found = ready.find(({ unit }) => architectureOf(unit) === architecture) ?? ready[0];
+    if (found) left.splice(left.indexOf(found), 1);
+    return found?.unit;
+  };
   const waiting = new Set<() => void>();
   const wake = () => {
     for (const each of waiting) each();
@@ -55,16 +62,16 @@ export async function makeInParallel({ jobs, log, signal, ...start }: WorkersOpt
     stopped.addEventListener('abort', kill);
     try {
       await worker.send(start);
+      let architecture: string | undefined;
       while (left.length > 0 && !stopped.aborted) {
-        const at = left.findIndex(isReady);
-        if (at < 0) {
+        const unit = next(architecture);
+        if (!unit) {
           await new Promise<void>((resolve) => waiting.add(resolve));
           continue;
         }
-        const [next] = left.splice(at, 1);
-        if (!next) break;
-        const name = nameOfUnit(next.unit);
-        await worker.send(next.unit).catch((error: Error) => {
+        architecture = architectureOf(unit);
+        const name = nameOfUnit(unit);
+        await worker.send(unit).catch((error: Error) => {
           throw new Error(`${name}: ${error.message}`, { cause: error });
         });
         made.add(name);
@@ -81,6 +88,10 @@ export async function makeInParallel({ jobs, log, signal, ...start }: WorkersOpt
 
   await Promise.all(Array.from({ length: Math.min(jobs, total) }, work));
   stopped.throwIfAborted();
+}
+
+function architectureOf(unit: StudyUnit): string | undefined {
+  return unit.kind === 'trial' ? undefined : unit.architecture;
 }
 
 class StudyWorker {
