@@ -23,6 +23,7 @@ function result(change: Partial<Result>): Result {
     samples: 200,
     batchSize: 100,
     threads: 2,
+    device: 'cpu',
     versions: 'v',
     seconds: 2,
     peakBytes: 200e6,
@@ -53,9 +54,22 @@ describe('our attack beside a peer', () => {
     expect([held(100), held(101), held(102)]).toEqual([true, true, false]);
   });
 
-  it('is not compared with another model, radius or batch', () => {
-    for (const change of [{ digest: 'e' }, { epsilon: 0.3 }, { batchSize: 50 }, { samples: 100 }])
+  it('is not compared with another model, radius or number of images', () => {
+    for (const change of [{ digest: 'e' }, { epsilon: 0.3 }, { samples: 100 }])
       expect(comparisons([result({}), result({ tool: 'art', ...change })])).toEqual([]);
+  });
+
+  it('is compared in strength wherever both ran, in seconds and memory only on the same processors', () => {
+    const ours = [result({}), result({ device: 'cuda', broken: range(0, 90) })];
+    const times = (page: string) => page.slice(page.indexOf('## Seconds'));
+    for (const change of [{ device: 'cuda' }, { batchSize: 50 }, { processor: 'q' }] as const) {
+      const page = attacksPage([result({}), result({ tool: 'art', ...change })]);
+      expect(page).toContain('| lenet-standard | d | 0.1 | pgd-40 | 200 | art |');
+      expect(times(page)).not.toContain('| art |');
+    }
+    const page = attacksPage([...ours, result({ tool: 'art', device: 'cuda' })]);
+    expect(page).toContain('| art | cuda | 50.0 | 45.0 | 0 | 10 |');
+    expect(times(page)).not.toContain('| art |');
   });
 
   it('has a table with bounds: speed against the fastest peer, memory against each', () => {
@@ -69,7 +83,7 @@ describe('our attack beside a peer', () => {
     );
     expect(page).toContain('| art | 2.0, 10.0 | 5.00 | 200 (100), 300 (100) | 0.67 (at most 0.5: **not held**) |');
     expect(page).toContain(
-      '| lenet-standard | 0.1 | pgd-40 | 200 | art | 45.0 | 45.0 (1 outside the ball) | 0 | 0 | 1.0 | held |',
+      '| lenet-standard | d | 0.1 | pgd-40 | 200 | art | cpu | 45.0 | 45.0 (1 outside the ball) | 0 | 0 | 1.0 | held |',
     );
   });
 });
@@ -81,8 +95,8 @@ describe('a raw result', () => {
   it('is found again only for what it was made with', () => {
     const kept = result({});
     keepResult(folder, kept);
-    const { model, digest, attack, tool, epsilon, samples, batchSize, threads } = kept;
-    const setup = { model, digest, attack, tool, epsilon, samples, batchSize, threads };
+    const { model, digest, attack, tool, epsilon, samples, batchSize, threads, device } = kept;
+    const setup = { model, digest, attack, tool, epsilon, samples, batchSize, threads, device };
     expect(findResult(folder, setup)).toEqual(kept);
     expect(findResult(folder, { ...setup, digest: 'other weights' })).toBeUndefined();
     expect(findResult(folder, { ...setup, threads: 1 })).toBeUndefined();
@@ -111,9 +125,17 @@ describe('a case', () => {
       epsilon: 0.3,
       samples: 12,
     } as const;
-    const setup = { folder, python: '', threads: 1, batchSize: 12, processor: 'p' };
+    const setup = {
+      folder,
+      results: join(folder, 'results'),
+      python: '',
+      threads: 1,
+      batchSize: 12,
+      device: 'cpu',
+      processor: 'p',
+    } as const;
     await runCase(engine, setup, each);
-    const [made] = readResults(folder);
+    const [made] = readResults(setup.results);
     // An untrained network falls to anything.
     expect(made).toMatchObject({ correct: range(0, 10), broken: range(0, 10), outside: [] });
     expect(made?.deviation).toBeLessThan(1e-6);
@@ -122,7 +144,7 @@ describe('a case', () => {
     // The first look is at all ten and nothing falls before it: at least so many images went through the model.
     expect(made?.backwards).toBeGreaterThanOrEqual(10);
     await runCase(engine, setup, each);
-    expect(readResults(folder)).toEqual([made]);
+    expect(readResults(setup.results)).toEqual([made]);
     await engine.dispose();
   });
 });

@@ -7,7 +7,7 @@ const TICKS = 100;
 export interface Reading {
   /** Milliseconds of a steady clock. */
   readonly at: number;
-  /** Processor seconds that all processes of the machine have used, other guests of the host included. */
+  /** Processor seconds that all processes have used on the cores that this one may run on, other guests of the host included. */
   readonly all: number;
   /** Those of the processes asked for. */
   readonly own: number;
@@ -15,10 +15,25 @@ export interface Reading {
 
 /** What the machine and these processes have used so far. Needs /proc (Linux). */
 export function readMachine(pids: readonly number[]): Reading {
-  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n');
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(/\s+/).slice(1).map(Number);
+  const granted = new Set(grantedCores().map((core) => `cpu${core}`));
+  const lines = readFileSync('/proc/stat', 'utf8').split('\n');
+  const all = lines.reduce((sum, line) => {
+    const [name = '', ...fields] = line.split(/\s+/);
+    if (!granted.has(name)) return sum;
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = fields.map(Number);
+    return sum + (user + nice + system + irq + softirq + steal) / TICKS;
+  }, 0);
   const own = pids.reduce((sum, pid) => sum + processSeconds(pid), 0);
-  return { at: performance.now(), all: (user + nice + system + irq + softirq + steal) / TICKS, own };
+  return { at: performance.now(), all, own };
+}
+
+/** Numbers of the cores that this process (and what it starts) may run on: `taskset` may have left it a few. */
+function grantedCores(): number[] {
+  const [, list = ''] = /Cpus_allowed_list:\s+(\S+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return list.split(',').flatMap((range) => {
+    const [from = 0, to = from] = range.split('-').map(Number);
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  });
 }
 
 function processSeconds(pid: number): number {

@@ -69,6 +69,10 @@ export const MODELS: readonly ModelCase[] = Object.keys(TASKS).flatMap((network)
 export const TOOLS = ['ours', 'torchattacks', 'foolbox', 'art'] as const;
 export type Tool = (typeof TOOLS)[number];
 
+/** `cuda` tells who breaks more, in minutes; seconds and memory are compared on `cpu` alone. */
+export const BENCH_DEVICES = ['cpu', 'cuda'] as const;
+export type BenchDevice = (typeof BENCH_DEVICES)[number];
+
 /** An attack with the same steps, restarts and step sizes for everyone. */
 export interface AttackCase {
   readonly name: string;
@@ -85,11 +89,18 @@ export const ATTACKS: readonly AttackCase[] = [
   { name: 'apgd-ce', samples: 1000, tools: ['ours', 'torchattacks', 'art'], ours: { attack: 'apgd' } },
   { name: 'apgd-t', samples: 200, tools: ['ours', 'torchattacks'], ours: { attack: 'apgd-t' } },
   { name: 'fab-t', samples: 200, tools: ['ours', 'torchattacks'], ours: { attack: 'fab-t' } },
+  // As AutoAttack runs it, squares shrink as for 10,000 queries whatever their number; ART's shrink by the part of the queries that was made.
   {
     name: 'square',
     samples: 200,
-    tools: ['ours', 'torchattacks', 'art'],
+    tools: ['ours', 'torchattacks'],
     ours: { attack: 'square', settings: { stretch: false } },
+  },
+  {
+    name: 'square-stretched',
+    samples: 200,
+    tools: ['ours', 'art'],
+    ours: { attack: 'square', settings: { stretch: true } },
   },
   { name: 'autoattack', samples: 200, tools: ['ours', 'torchattacks'], ours: {} },
 ];
@@ -104,6 +115,7 @@ export interface Job {
   readonly samples: number;
   readonly batchSize: number;
   readonly threads: number;
+  readonly device: BenchDevice;
   readonly seed: number;
   /** Safetensors: `images`, `labels`, `logits` (ours) and `parameters/...`. */
   readonly input: string;

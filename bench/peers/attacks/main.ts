@@ -6,7 +6,7 @@ import { createEngine } from '@jsigr/engine';
 import { CommandLine } from '../../command-line.ts';
 import { grantedThreads } from '../fresh.ts';
 import { processorName } from '../machine.ts';
-import { ATTACKS, MODELS, TASKS, TOOLS } from './cases.ts';
+import { ATTACKS, BENCH_DEVICES, MODELS, TASKS, TOOLS } from './cases.ts';
 import { trainedModel } from './models.ts';
 import { readResults } from './results.ts';
 import { runCase } from './run.ts';
@@ -20,7 +20,8 @@ const USAGE = `npm run bench:attacks -- [run | train | table] [options]
   table              only makes the table again from the raw files
   --python PATH      a Python with torch, torchattacks, foolbox, adversarial-robustness-toolbox, numpy and safetensors; without it only ours runs
   --data DIRECTORY   the folder with mnist/ (IDX files) and cifar10/ (binary batches)
-  --folder FOLDER    models, inputs and results (default .jsigr/attacks)
+  --folder FOLDER    models and inputs (default .jsigr/attacks)
+  --results FOLDER   the raw results, a file each (default FOLDER/results; those of the page are in docs/results/attacks-beside-peers)
   --train            train models that are not there
   --models LIST      of ${names(MODELS).join(',')} (default: all)
   --attacks LIST     of ${names(ATTACKS).join(',')} (default: all)
@@ -28,6 +29,7 @@ const USAGE = `npm run bench:attacks -- [run | train | table] [options]
   --samples N        test images at most (default: 1000, or 200 for the dear attacks)
   --batch-size N     images a batch, for everyone (default 64, as in our evaluations)
   --threads N        for everyone (default: the cores of this process)
+  --device DEVICE    cpu (default) or cuda, for everyone: on cuda it is soon seen who breaks more; seconds and memory are compared on cpu alone
   --page FILE        writes the table there too`;
 
 const line: CommandLine = new CommandLine(USAGE);
@@ -37,6 +39,7 @@ const { values, positionals } = parseArgs({
     python: { type: 'string' },
     data: { type: 'string' },
     folder: { type: 'string', default: '.jsigr/attacks' },
+    results: { type: 'string' },
     train: { type: 'boolean', default: false },
     models: { type: 'string', default: names(MODELS).join() },
     attacks: { type: 'string', default: names(ATTACKS).join() },
@@ -44,6 +47,7 @@ const { values, positionals } = parseArgs({
     samples: { type: 'string', default: '10000' },
     'batch-size': { type: 'string', default: '64' },
     threads: { type: 'string', default: String(grantedThreads()) },
+    device: { type: 'string', default: 'cpu' },
     page: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -52,7 +56,7 @@ const { values, positionals } = parseArgs({
 // Ends by `exit`, so that the worker is ended too.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-const { folder } = values;
+const { folder, results = join(folder, 'results') } = values;
 const [command = 'run'] = positionals;
 const commands: Readonly<Record<string, () => Promise<void>>> = { run, train, table };
 if (values.help) console.log(USAGE);
@@ -60,7 +64,7 @@ else if (commands[command]) await commands[command]();
 else line.refuse(`there is no command "${command}"`);
 
 async function train(): Promise<void> {
-  const engine = await createEngine({ threads: threads() });
+  const engine = await createEngine({ threads: threads(), device: deviceAsked() });
   for (const model of chosen('models', MODELS))
     await trainedModel(engine, model, { folder, data: dataDirectory(), train: true });
   await engine.dispose();
@@ -76,12 +80,15 @@ async function run(): Promise<void> {
   const data = dataDirectory();
   const setup = {
     folder,
+    results,
     python: python ?? '',
     threads: threads(),
     batchSize: line.integerOf('batch-size', values['batch-size'], 1, 1000),
+    device: deviceAsked(),
     processor: processorName(),
   };
-  const engine = await createEngine({ threads: setup.threads });
+  // Judges and input files are the processor's, whatever attacks.
+  const engine = await createEngine({ threads: setup.threads, device: 'cpu' });
   for (const model of chosen('models', MODELS)) {
     const trained = await trainedModel(engine, model, { folder, data, train: values.train });
     for (const attack of attacks)
@@ -101,11 +108,16 @@ async function run(): Promise<void> {
 }
 
 async function table(): Promise<void> {
-  const page = attacksPage(readResults(folder));
+  const page = attacksPage(readResults(results));
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'table.md'), page);
   if (values.page) writeFileSync(values.page, page);
   console.log(page);
+}
+
+function deviceAsked() {
+  const [device = 'cpu'] = line.listOf('--device', values.device, BENCH_DEVICES);
+  return device;
 }
 
 function threads(): number {

@@ -15,7 +15,7 @@ const parameters = Object.fromEntries(
 );
 const [count = 0, classes = 0] = logits.shape;
 const target = createClassifier({ architecture: job.network, input, classes }, parameters, job.network);
-const engine = await createEngine({ threads: job.threads });
+const engine = await createEngine({ threads: job.threads, device: job.device });
 const scores = logits.data as Float32Array;
 const indices = Array.from({ length: Math.min(job.samples, count) }, (_, i) => i).filter(
   (i) => argmax(scores.subarray(i * classes, (i + 1) * classes)) === labels.data[i],

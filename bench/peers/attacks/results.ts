@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Answer, Tool } from './cases.ts';
+import type { Answer, BenchDevice, Tool } from './cases.ts';
 
 /** What a result was made with: one that was made otherwise is made again. */
 export interface ResultSetup {
@@ -13,6 +13,7 @@ export interface ResultSetup {
   readonly samples: number;
   readonly batchSize: number;
   readonly threads: number;
+  readonly device: BenchDevice;
 }
 
 /** One attack on one model by one tool, as it is kept. */
@@ -28,27 +29,26 @@ export interface Result extends ResultSetup, Omit<Answer, 'processorSeconds'> {
   readonly outside: readonly number[];
 }
 
-const fileOf = ({ model, epsilon, attack, samples, tool }: ResultSetup) =>
-  `${model}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.json`;
+const fileOf = ({ model, epsilon, attack, samples, tool, device }: ResultSetup) =>
+  `${model}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.${device}.json`;
 
-/** @returns undefined if there is none that was made with this. */
-export function findResult(folder: string, setup: ResultSetup): Result | undefined {
-  const file = join(folder, 'results', fileOf(setup));
+/** @returns undefined if the folder of results has none that was made with this. */
+export function findResult(results: string, setup: ResultSetup): Result | undefined {
+  const file = join(results, fileOf(setup));
   if (!existsSync(file)) return undefined;
   const found = JSON.parse(readFileSync(file, 'utf8')) as Result;
   const same = (Object.keys(setup) as (keyof ResultSetup)[]).every((name) => found[name] === setup[name]);
   return same ? found : undefined;
 }
 
-export function keepResult(folder: string, result: Result): void {
-  mkdirSync(join(folder, 'results'), { recursive: true });
-  const file = join(folder, 'results', fileOf(result));
+export function keepResult(results: string, result: Result): void {
+  mkdirSync(results, { recursive: true });
+  const file = join(results, fileOf(result));
   writeFileSync(`${file}.tmp`, `${JSON.stringify(result)}\n`);
   renameSync(`${file}.tmp`, file);
 }
 
-export function readResults(folder: string): Result[] {
-  const results = join(folder, 'results');
+export function readResults(results: string): Result[] {
   if (!existsSync(results)) return [];
   return readdirSync(results)
     .filter((name) => name.endsWith('.json'))

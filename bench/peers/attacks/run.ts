@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Engine, readSafetensors, writeSafetensors } from '@jsigr/engine';
 import { argmax, predict } from '@jsigr/models';
 import { between, readMachine } from '../machine.ts';
-import type { Answer, Job, ModelCase, Tool } from './cases.ts';
+import type { Answer, BenchDevice, Job, ModelCase, Tool } from './cases.ts';
 import { judged } from './judge.ts';
 import type { Trained } from './models.ts';
 import { findResult, keepResult } from './results.ts';
@@ -18,9 +18,12 @@ const SEED = 1;
 
 export interface RunSetup {
   readonly folder: string;
+  /** Folder of the raw results. */
+  readonly results: string;
   readonly python: string;
   readonly threads: number;
   readonly batchSize: number;
+  readonly device: BenchDevice;
   readonly processor: string;
 }
 
@@ -35,10 +38,20 @@ export interface RunCase {
 
 /** Attacks in a process of its own, has our model judge what comes back, and keeps the result; nothing if it is there already. */
 export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): Promise<void> {
-  const { folder, threads, batchSize, processor } = setup;
+  const { folder, results, threads, batchSize, device, processor } = setup;
   const { model, trained, attack, tool, epsilon, samples } = each;
-  const made = { model: model.name, digest: trained.digest, attack, tool, epsilon, samples, batchSize, threads };
-  if (findResult(folder, made)) return;
+  const made = {
+    model: model.name,
+    digest: trained.digest,
+    attack,
+    tool,
+    epsilon,
+    samples,
+    batchSize,
+    threads,
+    device,
+  };
+  if (findResult(results, made)) return;
   const { input, correct } = await inputOf(engine, folder, model, trained);
   // A worker that outlived a killed run must not write into this one.
   const output = join(folder, `adversarial.${process.pid}.safetensors`);
@@ -50,6 +63,7 @@ export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): P
     samples,
     batchSize,
     threads,
+    device,
     seed: SEED,
     input,
     output,
@@ -62,7 +76,7 @@ export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): P
   const attacked = correct.filter((index) => index < samples);
   const verdicts = await judged(engine, trained, { indices: attacked, epsilon, images: adversarialOf(output) });
   rmSync(output);
-  keepResult(folder, {
+  keepResult(results, {
     ...made,
     ...answer,
     ...verdicts,
@@ -90,8 +104,9 @@ async function inputOf(engine: Engine, folder: string, model: ModelCase, { class
     const { logits } = await predict(engine, classifier, pixels);
     const parameters = Object.entries(classifier.parameters).map(([name, array]) => [`parameters/${name}`, array]);
     mkdirSync(join(folder, 'inputs'), { recursive: true });
+    const fresh = `${input}.${process.pid}.tmp`; // other runs may share the folder
     writeFileSync(
-      `${input}.tmp`,
+      fresh,
       writeSafetensors({
         images: { dtype: 'uint8', shape: pixels.shape, data: images },
         labels: { dtype: 'uint8', shape: [count], data: test.labels.subarray(0, count) },
@@ -99,7 +114,7 @@ async function inputOf(engine: Engine, folder: string, model: ModelCase, { class
         ...Object.fromEntries(parameters),
       }),
     );
-    renameSync(`${input}.tmp`, input);
+    renameSync(fresh, input);
   }
   const { logits } = readSafetensors(readFileSync(input)).tensors;
   const scores = (logits?.data ?? new Float32Array()) as Float32Array;

@@ -38,15 +38,23 @@ export function comparisons(results: readonly Result[]): Comparison[] {
   return sorted
     .filter(({ tool }) => tool !== 'ours')
     .flatMap((peer) => {
-      const ours = sorted.find((each) => each.tool === 'ours' && keyOf(each) === keyOf(peer));
+      const own = sorted.filter((each) => each.tool === 'ours' && keyOf(each) === keyOf(peer));
+      const ours = own.find((each) => placeOf(each) === placeOf(peer)) ?? own[0];
       return ours ? [compared(ours, peer)] : [];
     });
 }
 
 /** What must be equal for two results to be compared. */
-function keyOf({ model, digest, epsilon, attack, samples, batchSize, threads, processor }: Result): string {
-  return JSON.stringify([model, digest, epsilon, attack, samples, batchSize, threads, processor]);
+function keyOf({ model, digest, epsilon, attack, samples }: Result): string {
+  return JSON.stringify([model, digest, epsilon, attack, samples]);
 }
+
+/** What must be equal besides for their seconds and memory to be compared. */
+function placeOf({ batchSize, threads, device, processor }: Result): string {
+  return JSON.stringify([batchSize, threads, device, processor]);
+}
+
+const areTimesComparable = ({ ours, peer }: Comparison) => ours.device === 'cpu' && placeOf(ours) === placeOf(peer);
 
 function firstDifference(a: readonly number[], b: readonly number[]): number {
   return a.map((value, i) => value - (b[i] ?? 0)).find((difference) => difference !== 0) ?? 0;
@@ -70,35 +78,36 @@ function compared(ours: Result, peer: Result): Comparison {
 /** The tables, in Markdown. */
 export function attacksPage(results: readonly Result[]): string {
   const all = comparisons(results);
+  const timed = all.filter(areTimesComparable);
   const one = (of: (result: Result) => string | number) => [...new Set(results.map(of))].join('; ');
   return `# Our attacks beside torchattacks, foolbox and ART
 
 Made by \`npm run bench:attacks\` ([how](../../bench/peers/README.md)). ${one(({ processor }) => processor)}; threads: ${one(({ threads }) => threads)}; images a batch:
 ${one(({ batchSize }) => batchSize)}. ${one(({ versions }) => versions)}.
-Largest difference of logits between the networks: ${Math.max(...results.map(({ deviation }) => deviation), 0).toExponential(1)} of the largest logit.
+Raw results, image by image: [attacks-beside-peers/](attacks-beside-peers). Largest difference of logits between the networks: ${Math.max(...results.map(({ deviation }) => deviation), 0).toExponential(1)} of the largest logit.
 
 ## Who breaks more
 
 Robust accuracy in percent of all images, those that the model misclassifies anyway counted as not robust. *Only ours* and *only theirs*: images that one side breaks and the other does not; p: exact McNemar test.
-Held: ours breaks at least as many, less one image in 200.
+Held: ours breaks at least as many, less one image in 200. *On*: the device of both, or of ours and theirs. **Held: ${all.filter(({ isHeld }) => isHeld).length} of ${all.length}.**
 
-| model | linf | attack | images | tool | ours | theirs | only ours | only theirs | p | at least as strong |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| model | weights | linf | attack | images | tool | on | ours | theirs | only ours | only theirs | p | at least as strong |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${all.map(strengthRow).join('\n')}
 
 ## Seconds, memory, passes
-
-Seconds of the attack alone, what we compile for it included; memory: the most that the process ever held, of which in brackets before the attack; passes: images forwards / backwards through the model, those that only fill a batch included. *disturbed*: other processes kept more
+${timed.length === 0 ? '\nNothing was timed on the same processors yet.\n' : ''}
+Where both ran on the same processors. Seconds of the attack alone, what we compile for it included; memory: the most that the process ever held, of which in brackets before the attack; passes: images forwards / backwards through the model, those that only fill a batch included. *disturbed*: other processes kept more
 than a tenth of a core busy meanwhile, so the seconds mean little.
 
-| model | linf | attack | images | tool | seconds: ours, theirs | times as fast | MB: ours, theirs | part of the memory | passes: ours | passes: theirs |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
-${all.map((each) => costRow(each, all)).join('\n')}
+| model | weights | linf | attack | images | tool | seconds: ours, theirs | times as fast | MB: ours, theirs | part of the memory | passes: ours | passes: theirs |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${timed.map((each) => costRow(each, timed)).join('\n')}
 `;
 }
 
-const headOf = ({ model, epsilon, attack, samples, tool }: Result) =>
-  `| ${model} | ${radius(epsilon)} | ${attack} | ${samples} | ${tool}`;
+const headOf = ({ model, digest, epsilon, attack, samples, tool }: Result) =>
+  `| ${model} | ${digest.slice(0, 6)} | ${radius(epsilon)} | ${attack} | ${samples} | ${tool}`;
 
 function radius(epsilon: number): string {
   return Number.isInteger(epsilon * 255) ? `${epsilon * 255}/255` : String(epsilon);
@@ -108,7 +117,8 @@ function strengthRow({ ours, peer, onlyOurs, onlyPeer, p, isHeld }: Comparison):
   const robust = ({ correct, broken, samples }: Result) =>
     ((100 * (correct.length - broken.length)) / samples).toFixed(1);
   const outside = peer.outside.length > 0 ? ` (${peer.outside.length} outside the ball)` : '';
-  return `${headOf(peer)} | ${robust(ours)} | ${robust(peer)}${outside} | ${onlyOurs} | ${onlyPeer} | ${p.toPrecision(2)} | ${isHeld ? 'held' : '**not held**'} |`;
+  const on = [...new Set([ours.device, peer.device])].join(', ');
+  return `${headOf(peer)} | ${on} | ${robust(ours)} | ${robust(peer)}${outside} | ${onlyOurs} | ${onlyPeer} | ${p.toPrecision(2)} | ${isHeld ? 'held' : '**not held**'} |`;
 }
 
 function costRow({ ours, peer, speed, memory }: Comparison, all: readonly Comparison[]): string {

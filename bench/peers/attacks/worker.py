@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import networks_torch
 
 JOB = json.loads(sys.argv[1])
-EPSILON, BATCH = JOB["epsilon"], JOB["batchSize"]
+EPSILON, BATCH, DEVICE = JOB["epsilon"], JOB["batchSize"], JOB["device"]
 PGD_STEPS = 40
 PGD_STEP = 2.5 * EPSILON / PGD_STEPS
 STEPS, QUERIES = 100, 5000
@@ -33,7 +33,7 @@ class Network(torch.nn.Module):
         self.name = name
         self.weights = parameters
         # The tools ask the parameters for the device. No gradients of weights: nobody needs them here.
-        self.device = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+        self.device = torch.nn.Parameter(torch.zeros(1, device=DEVICE), requires_grad=False)
         self.forwards = 0
         self.backwards = 0
 
@@ -87,7 +87,7 @@ def torchattacks_tool(network):
 def foolbox_tool(network):
     import foolbox
 
-    model = foolbox.PyTorchModel(network.eval(), bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(network.eval(), bounds=(0, 1), device=DEVICE)
     attack = {"pgd-40": foolbox.attacks.LinfPGD(abs_stepsize=PGD_STEP, steps=PGD_STEPS, random_start=True)}[JOB["attack"]]
 
     def run(images, labels):
@@ -108,7 +108,7 @@ def art_tool(network):
             input_shape=tuple(images.shape[1:]),
             nb_classes=10,
             clip_values=(0, 1),
-            device_type="cpu",
+            device_type="gpu" if DEVICE == "cuda" else "cpu",
         )
         common = {"norm": np.inf, "eps": EPSILON, "batch_size": BATCH, "verbose": False}
         attack = {
@@ -118,9 +118,9 @@ def art_tool(network):
             "apgd-ce": lambda: AutoProjectedGradientDescent(
                 model, eps_step=2 * EPSILON, max_iter=STEPS, nb_random_init=1, **common
             ),
-            "square": lambda: SquareAttack(model, max_iter=QUERIES, p_init=0.8, nb_restarts=1, **common),
+            "square-stretched": lambda: SquareAttack(model, max_iter=QUERIES, p_init=0.8, nb_restarts=1, **common),
         }[JOB["attack"]]()
-        return torch.from_numpy(attack.generate(images.numpy(), labels.numpy()))
+        return torch.from_numpy(attack.generate(images.cpu().numpy(), labels.cpu().numpy()))
 
     return run
 
@@ -135,17 +135,18 @@ def memory(field):
 
 def main():
     torch.set_num_threads(JOB["threads"])
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(JOB["seed"])
     np.random.seed(JOB["seed"])
     tensors = load_file(JOB["input"])
     prefix = "parameters/"
     parameters = {
-        name[len(prefix) :]: networks_torch.to_torch(array)
+        name[len(prefix) :]: networks_torch.to_torch(array).to(DEVICE)
         for name, array in tensors.items()
         if name.startswith(prefix)
     }
-    images = (tensors["images"].float() / 255).permute(0, 3, 1, 2).contiguous()
-    labels, logits = tensors["labels"].long(), tensors["logits"]
+    images = (tensors["images"].float() / 255).permute(0, 3, 1, 2).contiguous().to(DEVICE)
+    labels, logits = tensors["labels"].long().to(DEVICE), tensors["logits"].to(DEVICE)
     network = Network(JOB["network"], parameters)
     with torch.no_grad():  # batch by batch: the peak of memory is to be the attack's
         found = torch.cat([network(part) for part in images.split(BATCH)])
@@ -161,7 +162,7 @@ def main():
     seconds = time.perf_counter() - started
     peak_bytes = memory("VmHWM")
 
-    save_file({"adversarial": adversarial.detach().permute(0, 2, 3, 1).contiguous()}, JOB["output"])
+    save_file({"adversarial": adversarial.detach().cpu().permute(0, 2, 3, 1).contiguous()}, JOB["output"])
     used = os.times()
     package = PACKAGES[JOB["tool"]]
     answer = {
