@@ -31,7 +31,8 @@ const leftOut = {
 const radii = ['8/255'];
 const attack = { name: 'pgd', norm: 'l2', epsilons: radii, settings: { steps: 3 }, keepExamples: 2 } as const;
 const plan = { samples: 10, seed: 3, epsilons: radii, surrogates: ['models/0123'], attacks: [attack] };
-const more = { profile: 'rapid', cascade: true, assessMasking: true, keepAdversarial: 4 };
+const limits = { maxForwards: 1000, maxBackwards: 500, maxSeconds: '2.5' };
+const more = { ...limits, profile: 'rapid', cascade: true, assessMasking: true, keepAdversarial: 4 };
 
 /** Resources in which every field is something else than its default. */
 const training: Required<TrainingRunSpec> = {

@@ -225,6 +225,18 @@ const bad: readonly (readonly [
     'spec.shards: Invalid value: "object": must be 1 beside maxQueries, keepAdversarial and resumeLedger, which are one attacker\'s',
   ],
   [
+    'a limit of seconds that is none',
+    'RobustnessEvaluation',
+    { ...evaluation, maxSeconds: '0' },
+    'spec.maxSeconds: Invalid value: "string": must be a number above 0, as a string such as "600"',
+  ],
+  [
+    'a limit of no passes',
+    'RobustnessEvaluation',
+    { ...evaluation, maxForwards: 0 },
+    'spec.maxForwards: Invalid value: 0: spec.maxForwards in body should be greater than or equal to 1',
+  ],
+  [
     'a ledger by a prefix',
     'RobustnessEvaluation',
     { ...evaluation, resumeLedger: '01234567' },
@@ -320,6 +332,9 @@ describe.skipIf(skipped('api'))('the custom resources, at a real API server', ()
       cascade: true,
       assessMasking: true,
       keepAdversarial: 7,
+      maxForwards: 100,
+      maxBackwards: 100,
+      maxSeconds: '5',
     };
     expect(Object.keys(loopChanges).sort()).toEqual(Object.keys(loop.properties).sort());
     const all = [

@@ -205,10 +205,26 @@ describe('evaluate', () => {
     expect(json.evaluation.report.attacks[1].settings).toEqual({ recipe: 'mi+bsr' });
   });
 
+  it('says which attacks a limit ended, and nothing where it ended none', async () => {
+    const attacks = [{ attack: 'pgd' }, { attack: 'square', unattempted: 40, cutShort: 12 }];
+    const show = async (shown: Evaluation) => {
+      const { out } = await run('runs show evaluations/e1', {
+        evaluations: { getEvaluation: answers(() => ({ evaluation: shown })) },
+      });
+      gateway?.close();
+      return out;
+    };
+    const out = await show(Evaluation.fromPartial({ ...evaluation, report: { ...report, attacks } }));
+    expect(out).toMatch(/^ATTACK .* NOT DONE +FORWARDS/m);
+    expect(out).toMatch(/^square .* 40 not met, 12 cut short /m);
+    expect(await show(evaluation)).not.toContain('NOT DONE');
+  });
+
   it('asks for what needs no gradients of a model that can only be asked, and for a budget', async () => {
     let created: CreateEvaluationRequest | undefined;
     const ledger = 'cd'.repeat(32);
-    await run(`evaluate abababab --max-queries 500 --resume ${ledger}`, {
+    const limits = '--max-forwards 9000 --max-backwards 80 --max-seconds 0.5';
+    await run(`evaluate abababab --max-queries 500 ${limits} --resume ${ledger}`, {
       models: { getModel: answers(() => ({ model: { ...model, blackBox: 'it is a live endpoint' } })) },
       datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
       evaluations: {
@@ -220,7 +236,10 @@ describe('evaluate', () => {
         watchEvaluation: streams(() => [done]),
       },
     });
-    const plan = { profile: 'black-box', attacks: [], maxQueries: 500, resumeLedger: ledger };
+    const plan = {
+      ...{ profile: 'black-box', attacks: [], maxQueries: 500, resumeLedger: ledger },
+      ...{ maxForwards: 9000, maxBackwards: 80, maxSeconds: 0.5 },
+    };
     expect(created?.spec?.plan).toMatchObject(plan);
   });
 

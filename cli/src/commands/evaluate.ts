@@ -82,6 +82,7 @@ export const evaluateCommand: CommandGroup = (context) =>
       examples(
         'jsigr evaluate trainingRuns/ID',
         'jsigr evaluate trainingRuns/ID --profile autoattack --epsilon 8/255 --samples 200',
+        'jsigr evaluate trainingRuns/ID --profile autoattack --max-forwards 500000',
         'jsigr evaluate 3f9a1c20be --attack pgd:8/255:steps=40,restarts=5 --samples 0',
         'jsigr evaluate trainingRuns/ID --attack pgd:0.1,0.2,0.3 --report report.html --export adversarial',
         'jsigr evaluate 3f9a1c20be --epsilon 0.1,0.2,0.3 --surrogate 77aa01c9d2 -o json',

@@ -15,6 +15,7 @@ import {
   decimal,
   instant,
   maskingName,
+  notDone,
   proportion,
   shortName,
   stateName,
@@ -116,6 +117,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     ['surrogates', report.surrogates.map(shortName).join(', ')],
     ['seed', String(report.seed)],
   ]);
+  const isCut = report.attacks.some((one) => notDone(one) !== '');
   const attacks = table(
     [
       left('ATTACK'),
@@ -123,10 +125,11 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
       right('EPSILON'),
       right('ROBUST ACCURACY'),
       right('ATTACK SUCCESS'),
+      ...(isCut ? [right('NOT DONE')] : []),
       right('FORWARDS'),
       right('SECONDS'),
     ],
-    report.attacks.map(attackRow),
+    report.attacks.map((one) => attackRow(one, isCut)),
     paint,
   );
   const worst = table(
@@ -235,23 +238,16 @@ export function datasetsText(datasets: readonly Dataset[], paint?: Paint): strin
   );
 }
 
-function attackRow({
-  attack,
-  norm,
-  settings,
-  access,
-  epsilon,
-  robustAccuracy,
-  attackSuccess,
-  forwards,
-  seconds,
-}: AttackResult): string[] {
+/** @param isCut a limit ended an attack of the report: a column says which */
+function attackRow(one: AttackResult, isCut: boolean): string[] {
+  const { access, epsilon, robustAccuracy, attackSuccess, forwards, seconds } = one;
   return [
-    attackName({ attack, norm, settings }),
+    attackName(one),
     accessName(access),
     decimal(epsilon),
     proportion(robustAccuracy),
     proportion(attackSuccess),
+    ...(isCut ? [notDone(one) || '-'] : []),
     count(forwards),
     seconds.toFixed(1),
   ];

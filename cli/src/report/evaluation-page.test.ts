@@ -70,6 +70,14 @@ describe('the page of an evaluation', () => {
     expect(told).toContain('Sample 3: pgd linf ni+si, distance 0.0625');
   });
 
+  it('says which attacks a limit ended, and what their figures are then', () => {
+    const attacks = report.attacks.map((one, i) => (i === 0 ? { ...one, unattempted: 40, cutShort: 12 } : one));
+    const told = textOf(pageOf({ report: { ...report, attacks } }));
+    expect(told).toContain('40 not met, 12 cut short');
+    expect(told).toContain('an upper bound of what the whole plan leaves');
+    expect(text).not.toMatch(/Not done|upper bound of what the whole plan/);
+  });
+
   it('shows the evidence of a verdict on masking, and the flags', () => {
     const suspected = textOf(
       pageOf({

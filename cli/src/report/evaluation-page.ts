@@ -7,6 +7,7 @@ import {
   decimal,
   instant,
   maskingName,
+  notDone,
   proportion,
   shortName,
 } from '../terminal/format.ts';
@@ -125,6 +126,7 @@ function pointAt(x: number, share: Proportion | undefined): ChartPoint[] {
 }
 
 function attacks({ attacks: all, masking }: RobustnessReport): Markup {
+  const isCut = all.some((one) => notDone(one) !== '');
   const rows = all.map((one) => [
     attackName(one),
     accessName(one.access),
@@ -132,11 +134,14 @@ function attacks({ attacks: all, masking }: RobustnessReport): Markup {
     proportion(one.robustAccuracy),
     proportion(one.attackSuccess),
     count(one.attempts),
+    ...(isCut ? [notDone(one) || '-'] : []),
     maskingName(masking),
   ]);
-  const titles = ['Attack', 'Access', 'Epsilon', 'Robust accuracy', 'Attack success', 'Attempts', 'Masking'];
+  const titles = ['Attack', 'Access', 'Epsilon', 'Robust accuracy', 'Attack success', 'Attempts'];
+  titles.push(...(isCut ? ['Not done'] : []), 'Masking');
   return html`<section><h2>Every attack</h2>
 <p>Robust accuracy is the share of all images that stay right; attack success the share of those that the attack met (the model had them right) and turned.</p>
+${isCut && html`<p class="warn">A limit of the plan was reached: some attacks stopped early on samples that still stood, or never met them. Those count as robust, so that robust accuracy is an upper bound of what the whole plan leaves.</p>`}
 ${htmlTable('95 % intervals: they cover the choice of samples, not the weakness of an attack', titles, rows)}
 </section>`;
 }

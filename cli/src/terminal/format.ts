@@ -1,4 +1,4 @@
-import { AttackAccess, MaskingVerdict, type Metric, type Proportion, RunState } from '@jsigr/proto';
+import { AttackAccess, type AttackResult, MaskingVerdict, type Metric, type Proportion, RunState } from '@jsigr/proto';
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
@@ -83,6 +83,13 @@ export function attackName({
   readonly settings: Readonly<Record<string, string>>;
 }): string {
   return [attack, norm, settingsName(settings)].filter(Boolean).join(' ');
+}
+
+/** What a limit left undone of an attack: `40 not met, 12 cut short`; empty where it was done to its end. */
+export function notDone({ unattempted, cutShort }: Pick<AttackResult, 'unattempted' | 'cutShort'>): string {
+  return [unattempted > 0 && `${count(unattempted)} not met`, cutShort > 0 && `${count(cutShort)} cut short`]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /** The recipe, which is a name by itself, and then the others: `ni+si steps=20`. */

@@ -120,7 +120,7 @@ export function checkSharing(plan: EvaluationPlan, field: string, shards: number
 /** What a plan may hold, but not that of a transfer matrix. */
 export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations: Violations): void {
   const { part, surrogates, profile, cascade, assessMasking, keepAdversarial, attacks: planned } = plan;
-  const { maxQueries, resumeLedger } = plan;
+  const { maxQueries, maxForwards, maxBackwards, maxSeconds, resumeLedger } = plan;
   const foreign = {
     profile: profile !== '',
     surrogates: surrogates.length > 0,
@@ -128,6 +128,9 @@ export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations:
     assessMasking,
     keepAdversarial: keepAdversarial > 0,
     maxQueries: maxQueries > 0,
+    maxForwards: maxForwards !== 0,
+    maxBackwards: maxBackwards !== 0,
+    maxSeconds: maxSeconds !== 0,
     resumeLedger: resumeLedger !== '',
     'attacks.keepExamples': planned.some(({ keepExamples }) => keepExamples > 0),
   };
@@ -159,7 +162,9 @@ export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset 
   violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
   violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);
   violations.integer(`${field}.keepAdversarial`, plan.keepAdversarial, 0, MAX_SAMPLES);
-  violations.integer(`${field}.maxQueries`, plan.maxQueries, 0, Number.MAX_SAFE_INTEGER);
+  for (const name of ['maxQueries', 'maxForwards', 'maxBackwards'] as const)
+    violations.integer(`${field}.${name}`, plan[name], 0, Number.MAX_SAFE_INTEGER);
+  violations.number(`${field}.maxSeconds`, plan.maxSeconds, 'a number from 0', (value) => value >= 0);
   if (!/^([0-9a-f]{64})?$/.test(plan.resumeLedger))
     violations.add(`${field}.resumeLedger`, 'is no digest of 64 digits');
   if ((planned.length < 1 && !profile) || planned.length > MOST_ATTACKS)

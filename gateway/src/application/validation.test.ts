@@ -355,6 +355,24 @@ describe('an evaluation is refused for', () => {
       /one attacker/,
     ],
     [
+      'a limit that is no whole number of passes',
+      () => ({ plan: { maxForwards: 1.5 } }),
+      'spec.plan.maxForwards',
+      /^1.5 given, an integer from 0/,
+    ],
+    [
+      'a limit of less than no seconds',
+      () => ({ plan: { maxSeconds: -1 } }),
+      'spec.plan.maxSeconds',
+      /^-1 given, a number from 0 allowed/,
+    ],
+    [
+      'a matrix with a limit',
+      () => ({ model: '', models: [model, model], plan: { maxBackwards: 9 } }),
+      'spec.plan.maxBackwards',
+      /not for a transfer matrix/,
+    ],
+    [
       'a matrix by a profile',
       () => ({ model: '', models: [model, model], plan: { profile: 'smoke' } }),
       'spec.plan.profile',

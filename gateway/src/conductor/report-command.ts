@@ -27,6 +27,9 @@ export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin
     ...(plan.assessMasking ? ['--assess-masking'] : []),
     ...surrogates.map((name) => `--surrogate ${name}`),
     ...(plan.maxQueries > 0 ? [`--max-queries ${plan.maxQueries}`] : []),
+    ...(plan.maxForwards > 0 ? [`--max-forwards ${plan.maxForwards}`] : []),
+    ...(plan.maxBackwards > 0 ? [`--max-backwards ${plan.maxBackwards}`] : []),
+    ...(plan.maxSeconds > 0 ? [`--max-seconds ${plan.maxSeconds}`] : []),
     `--samples ${plan.samples}`,
     `--seed ${plan.seed}`,
   ].join(' ');

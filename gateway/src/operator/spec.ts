@@ -70,6 +70,7 @@ type Plan = Omit<
 
 function plan(given: Plan): EvaluationPlan {
   const { attacks, epsilons, surrogates, profile, samples, seed, cascade, assessMasking, keepAdversarial } = given;
+  const { maxForwards = 0, maxBackwards = 0, maxSeconds = 0 } = given;
   return EvaluationPlan.fromPartial({
     attacks: attacks.map(({ name, norm, epsilons, settings, keepExamples }) =>
       AttackPlan.fromPartial({
@@ -81,6 +82,7 @@ function plan(given: Plan): EvaluationPlan {
       }),
     ),
     ...{ profile, samples, seed, cascade, assessMasking, keepAdversarial },
+    ...{ maxForwards, maxBackwards, maxSeconds: Number(maxSeconds) },
     epsilons: epsilons.map(radius),
     surrogates: [...surrogates],
   });

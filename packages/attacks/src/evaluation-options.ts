@@ -34,7 +34,7 @@ export interface EvaluationOptions {
    * there are fewer than 8, nothing is assessed and a flag says so). It costs about 200 passes a sample and 500 queries.
    */
   readonly assessMasking?: boolean;
-  /** No new work is begun once it is spent; what was not attempted is counted and said. */
+  /** No step is begun once it is spent; what was not attempted, or not to the end, is counted and said. */
   readonly budget?: Budget;
   /**
    * Attack only every `count`-th block, from block `index` on. What counts is the ledger: those of all shards, merged (`mergeLedgers`) and given to
@@ -43,6 +43,8 @@ export interface EvaluationOptions {
   readonly shard?: { readonly index: number; readonly count: number };
   /** An earlier evaluation of the same that was interrupted: what it holds is not done again. */
   readonly resume?: Ledger;
+  /** Nothing is attempted beyond what `resume` holds: so the ledgers of shards make the report of what they found, whatever a budget left them undone. */
+  readonly reportOnly?: boolean;
   /** Called after each unit of work with all that is known, to be kept for `resume`. */
   readonly onLedger?: (ledger: Ledger) => void | Promise<void>;
   /** Where the first attempt on a sample starts: the adversarial image that fooled an earlier checkpoint, `[height * width * channels]`. */
@@ -55,10 +57,16 @@ export interface EvaluationOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Limits of an evaluation, in images through the models, and seconds. */
+/**
+ * Limits of what the attacks of a plan spend together. What is looked at besides (clean images, masking) does not count. It is spent in the plan's order,
+ * epsilon by epsilon and block by block, and overrun by one step of one block at most, and the judge's look at that block. With a limit of passes alone the
+ * result is the same every time, resumed or not; a limit of seconds depends on the machine.
+ */
 export interface Budget {
+  /** Images through a model; the judge's look at each attempt is one of them. */
   readonly forwards?: number;
   readonly backwards?: number;
+  /** Of the attacks' own time; those of a ledger that is resumed count too, where it knows them. */
   readonly seconds?: number;
 }
 
@@ -105,8 +113,11 @@ export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[
   checkIndices(options);
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
     throw new AttackError('INVALID_INPUT', 'batchSize', `${batchSize} is not an integer in 1..4096`);
-  for (const [name, limit] of Object.entries(budget))
-    if (!(limit > 0)) throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive number`);
+  for (const [name, limit] of Object.entries(budget)) {
+    const [fits, kind] = name === 'seconds' ? [true, 'number'] : [Number.isInteger(limit), 'integer'];
+    if (!(limit > 0 && fits))
+      throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive ${kind}`);
+  }
   if (!mayAsk(target, indices.length))
     throw new AttackError(
       'INVALID_BUDGET',

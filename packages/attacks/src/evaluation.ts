@@ -1,10 +1,10 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, isQueried, mayAsk } from '@jsigr/models';
+import { argmax, type Classifier, isQueried } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { deadGradients } from './dead-gradients.ts';
 import { AttackError } from './errors.ts';
-import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
+import { BATCH_SIZE, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
@@ -15,7 +15,8 @@ import type { PlannedAttack } from './plan.ts';
 import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
 import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
-import { LEAST_QUESTIONS, runAttack } from './runner.ts';
+import { runAttack } from './runner.ts';
+import { type Resolved, type UnitMeans, Work } from './work.ts';
 
 /**
  * Attacks a classifier by a plan. Every attack meets every sample that the target classifies correctly, whatever other attacks achieved (unless the
@@ -124,53 +125,6 @@ async function classifyAll(
   };
 }
 
-type Resolved = EvaluationOptions & { readonly batchSize: number };
-
-/** The units of work: those of the ledger first, then new ones until the budget is spent. */
-class Work {
-  readonly options: Resolved;
-  readonly #head: Omit<Ledger, 'units'>;
-  readonly #known: ReadonlyMap<string, Unit>;
-  readonly #units: Unit[] = [];
-
-  constructor(options: Resolved, { units, ...head }: Ledger) {
-    this.options = options;
-    this.#head = head;
-    this.#known = new Map(units.map((unit) => [`${unit.cell} ${unit.block}`, unit]));
-  }
-
-  get ledger(): Ledger {
-    return { ...this.#head, units: [...this.#units] };
-  }
-
-  /** @returns undefined once the budget is spent. */
-  async unit(
-    cell: number,
-    block: number,
-    samples: number,
-    make: () => Promise<Unit['rows']>,
-  ): Promise<Unit | undefined> {
-    const known = this.#known.get(`${cell} ${block}`);
-    const { budget = {}, target } = this.options;
-    const least = LEAST_QUESTIONS * Math.min(samples, this.options.batchSize);
-    if (!known && (isSpent(budget, this.#units) || !mayAsk(target, least))) return undefined;
-    const began = performance.now();
-    const unit = known ?? { cell, block, rows: await make(), seconds: (performance.now() - began) / 1000 };
-    this.#units.push(unit);
-    if (!known) await this.options.onLedger?.(this.ledger);
-    return unit;
-  }
-}
-
-function isSpent({ forwards, backwards, seconds }: Budget, units: readonly Unit[]): boolean {
-  const rows = units.flatMap((unit) => unit.rows);
-  return (
-    (forwards !== undefined && sum(rows.map((row) => row.forwards)) >= forwards) ||
-    (backwards !== undefined && sum(rows.map((row) => row.backwards)) >= backwards) ||
-    (seconds !== undefined && sum(units.map((unit) => unit.seconds)) >= seconds)
-  );
-}
-
 async function attackAll(
   engine: Engine,
   work: Work,
@@ -185,23 +139,37 @@ async function attackAll(
     const before = work.options.cascade ? fallenBefore(cell, results) : new Set<number>();
     const facing = correct.map((block) => block.filter((sample) => !fooled.has(sample) && !before.has(sample)));
     const units: Unit[] = [];
-    let unattempted = 0;
+    const wanted: number[] = [];
     for (const [block, samples] of facing.entries()) {
       if (samples.length === 0 || cell.epsilon === 0 || !isOfShard(block, work.options)) continue;
-      const unit = await work.unit(index, block, samples.length, () =>
-        attackBlock(engine, work.options, cell, samples, { cell: index, cells: cells.length, facing, block }),
+      wanted.push(...samples);
+      const unit = await work.unit(index, block, samples.length, (means) =>
+        attackBlock(engine, work.options, cell, samples, means, { cell: index, cells: cells.length, facing, block }),
       );
       if (unit) units.push(unit);
-      else unattempted += samples.length;
     }
     for (const { success, sample } of units.flatMap(({ rows }) => rows))
       if (success && isCorrect.has(sample)) fooled.add(sample);
+    const met = samplesOf(units);
+    const cut = samplesOf(units.filter(({ short }) => short));
     const faced = sum(
       correct.map((block) => block.filter((sample) => !before.has(sample) || fooled.has(sample)).length),
     );
-    results.push({ ...cell, units, faced, unattempted, fooled, fallen: new Set([...before, ...fooled]) });
+    results.push({
+      ...cell,
+      units,
+      faced,
+      unattempted: wanted.filter((sample) => !met.has(sample)).length,
+      cutShort: wanted.filter((sample) => cut.has(sample) && !fooled.has(sample)).length,
+      fooled,
+      fallen: new Set([...before, ...fooled]),
+    });
   }
   return results;
+}
+
+function samplesOf(units: readonly Unit[]): Set<number> {
+  return new Set(units.flatMap(({ rows }) => rows.map(({ sample }) => sample)));
 }
 
 function isOfShard(block: number, { shard }: EvaluationOptions): boolean {
@@ -233,6 +201,7 @@ function attackBlock(
   { onExample, onProgress, ...options }: Resolved,
   { planned, epsilon }: PlannedCell,
   indices: readonly number[],
+  means: UnitMeans,
   { cell, cells, facing, block }: Place,
 ): Promise<Unit['rows']> {
   const { attack, norm, settings } = planned;
@@ -243,6 +212,7 @@ function attackBlock(
   const all = sum(facing.map(({ length }) => length));
   return runAttack({
     ...options,
+    ...means,
     engine,
     source: fused ?? target,
     members: fused ? surrogates : [target],

@@ -22,8 +22,10 @@ export interface AttackResult {
   readonly robustAccuracy: Proportion;
   /** Misclassified ones of those that the attack met: all that are correctly classified without attack, or in a cascade what the others left. */
   readonly successRate: Proportion;
-  /** Samples that the budget did not reach; they count as robust. */
+  /** Samples that a budget did not reach; they count as robust. */
   readonly unattempted: number;
+  /** Samples that still stood when a budget ended the attack before all its steps and attempts; they count as robust. */
+  readonly cutShort: number;
   readonly seconds: number;
   readonly forwards: number;
   readonly backwards: number;
@@ -110,7 +112,7 @@ export function reportOf(findings: Findings): EvaluationReport {
 }
 
 function resultOf(result: CellResult, correct: number, samples: number, classes: number): AttackResult {
-  const { planned, epsilon, units, faced, unattempted, fooled, fallen } = result;
+  const { planned, epsilon, units, faced, unattempted, cutShort, fooled, fallen } = result;
   const { attack, source, norm, settings } = planned;
   const rows = units.flatMap((unit) => unit.rows);
   return {
@@ -124,6 +126,7 @@ function resultOf(result: CellResult, correct: number, samples: number, classes:
     robustAccuracy: proportion(correct - fallen.size, samples),
     successRate: proportion(fooled.size, faced),
     unattempted,
+    cutShort,
     seconds: sum(units.map((unit) => unit.seconds)),
     forwards: sum(rows.map((row) => row.forwards)),
     backwards: sum(rows.map((row) => row.backwards)),

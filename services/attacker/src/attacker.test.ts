@@ -267,6 +267,32 @@ describe('an evaluation', () => {
     }
   });
 
+  test('ends at a limit of its plan, of one attacker or of shards together, and says what was left undone', async () => {
+    // So small a radius turns nothing: 3 steps for 24 samples, then 24 more.
+    const attacks = [
+      AttackPlan.fromPartial({ attack: 'pgd', epsilons: [1e-5], settings: { steps: '3' } }),
+      AttackPlan.fromPartial({ attack: 'fgsm', epsilons: [1e-5] }),
+    ];
+    const limited = { ...plan, attacks, maxBackwards: 30 };
+    const { report } = await evaluate({ plan: limited });
+    expect(report.attacks).toMatchObject([
+      { attack: 'pgd', unattempted: 0, cutShort: 24, backwards: 48 },
+      { attack: 'fgsm', unattempted: 24, cutShort: 0, backwards: 0 },
+    ]);
+    expect(report.flags.join()).toContain(
+      'the budget was spent before the plan was done: pgd (linf, 0.00001) stopped early on 24 samples; fgsm (linf, 0.00001) never began on 24.',
+    );
+    expect((await evaluate({ plan: limited })).report.ledger).toBe(report.ledger);
+    const whole = await evaluate({ plan: { ...plan, attacks } });
+    expect(whole.report.attacks).toMatchObject([{ backwards: 72, cutShort: 0 }, { unattempted: 0 }]);
+
+    const shard = { index: 0, count: 2 };
+    const { report: part } = await evaluate({ plan: limited, shard });
+    const { report: merged } = await evaluate({ plan: limited, ledgerDigests: [part.ledger] });
+    // Half of the limit: one step is over it, and nothing is made up for in the end.
+    expect(merged.attacks.map(({ backwards }) => backwards)).toEqual([24, 0]);
+  });
+
   test('leaves a ledger of every attempt, the same bytes for the same seed', async () => {
     const [first, second] = [await evaluate(), await evaluate()];
     expect(second.report.ledger).toBe(first.report.ledger);

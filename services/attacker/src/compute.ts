@@ -70,7 +70,7 @@ async function evaluateLoaded(
   { emit, signal }: ComputeContext<Progress | PartialLedger | FailedLedger>,
 ): Promise<EvaluateResult> {
   const { plan, cascade, assessMasking, keepExamples, keepAdversarial, seed, samples, resume, stateMs } = argument;
-  const { shard, ledgers = [] } = argument;
+  const { shard, ledgers = [], budget } = argument;
   engine ??= createAnnouncedEngine(workerData as AttackerThreadData);
   const { checkpoint, classifier: opened, remarks } = loaded(models, argument.model);
   const classifier = isQueried(opened) && argument.maxQueries > 0 ? budgeted(opened, argument.maxQueries) : opened;
@@ -101,8 +101,9 @@ async function evaluateLoaded(
     cascade,
     assessMasking,
     seed,
+    ...(Object.keys(budget).length > 0 && { budget }),
     ...(shard ? { shard } : {}),
-    ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)) } : {}),
+    ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)), reportOnly: true } : {}),
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ type: 'progress', attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
     onExample: (row, image, settings) => {
@@ -113,7 +114,8 @@ async function evaluateLoaded(
     ...(resume ? { resume: decodeLedger(resume) } : {}),
     signal,
   }).catch((error) => {
-    if (known && !signal.aborted) emit({ type: 'failed', attempts: attemptsOf(known), files: storedLedger(known) });
+    // With its seconds, which a budget of seconds goes on from.
+    if (known && !signal.aborted) emit({ type: 'failed', attempts: attemptsOf(known), files: encodeLedger(known) });
     throw error;
   });
   const adversarial = await nearest.rounded(await engine, classifier, split, {

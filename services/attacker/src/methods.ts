@@ -1,4 +1,4 @@
-import type { EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
+import type { Budget, EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
 import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export type LoadedKind = 'models' | 'datasets';
@@ -20,6 +20,8 @@ export interface EvaluateArgument {
   readonly keepAdversarial: number;
   /** Images that a target that can only be asked is asked about at most; 0: no limit. */
   readonly maxQueries: number;
+  /** Limits of what the attacks spend together; one that is absent is none. */
+  readonly budget: Budget;
   readonly seed: number;
   /** What an interrupted evaluation of the same found out. */
   readonly resume?: Files;

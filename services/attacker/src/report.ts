@@ -108,6 +108,7 @@ export function matrixReport(
 function attackResult(result: Result): AttackResult {
   const { attack, norm, epsilon, settings, robustAccuracy, successRate, forwards, backwards, seconds, attempts } =
     result;
+  const { unattempted, cutShort } = result;
   return AttackResult.fromPartial({
     attack,
     norm,
@@ -119,6 +120,8 @@ function attackResult(result: Result): AttackResult {
     backwards,
     seconds,
     attempts,
+    unattempted,
+    cutShort,
     settings: chosenSettings(attackNamed(attack), settings),
   });
 }
