@@ -257,7 +257,8 @@ describe('an evaluation', () => {
       ['pgd', 0.2, 0],
       ['pgd', 0.2, 1],
     ]);
-    for (const { index, epsilon, image, label } of report.examples) {
+    for (const { index, epsilon, image, label, settings } of report.examples) {
+      expect(settings).toEqual({ steps: '3' });
       const values = new Float32Array(Uint8Array.from(image?.data ?? []).buffer);
       const distances = Array.from(values, (value, i) =>
         Math.abs(value - (dataset.test.images[index * 784 + i] ?? 0) / 255),

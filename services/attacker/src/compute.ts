@@ -107,7 +107,7 @@ async function evaluateLoaded(
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ type: 'progress', attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
     onExample: (row, image, settings) => {
-      keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image);
+      keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image, settings);
       nearest.add(row, image, settings);
     },
     onLedger,

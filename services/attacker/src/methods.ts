@@ -49,6 +49,8 @@ export interface CraftArgument {
 /** One perturbed image. */
 export interface Example {
   readonly row: LedgerRow;
+  /** What tells its attack from the same one set otherwise. */
+  readonly settings: Readonly<Record<string, string>>;
   /** [height, width, channels] */
   readonly image: Float32Array;
 }

@@ -147,10 +147,11 @@ function proportion({ count, total, low, high }: Share): Proportion {
   });
 }
 
-function adversarialExample({ row, image }: Example, input: readonly number[]): AdversarialExample {
+function adversarialExample({ row, image, settings }: Example, input: readonly number[]): AdversarialExample {
   return AdversarialExample.fromPartial({
     attack: row.attack,
     norm: row.norm,
+    settings,
     epsilon: row.epsilon,
     index: row.sample,
     label: row.labelBefore,
