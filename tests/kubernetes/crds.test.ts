@@ -237,6 +237,24 @@ const bad: readonly (readonly [
     'spec.maxForwards: Invalid value: 0: spec.maxForwards in body should be greater than or equal to 1',
   ],
   [
+    'smoothing without noise',
+    'RobustnessEvaluation',
+    { ...evaluation, certification: { sigma: '0' } },
+    'spec.certification.sigma: Invalid value: "string": must be a number above 0, up to 10, as a string such as "0.25"',
+  ],
+  [
+    'certificates that are as often wrong as right',
+    'RobustnessEvaluation',
+    { ...evaluation, certification: { sigma: '0.25', alpha: '0.5' } },
+    'spec.certification.alpha: Invalid value: "string": must be a number above 0, below 0.5, as a string such as "0.001"',
+  ],
+  [
+    'too many samples to search',
+    'RobustnessEvaluation',
+    { ...evaluation, smallestEpsilons: 100001 },
+    'spec.smallestEpsilons: Invalid value: 100001: spec.smallestEpsilons in body should be less than or equal to 100000',
+  ],
+  [
     'a ledger by a prefix',
     'RobustnessEvaluation',
     { ...evaluation, resumeLedger: '01234567' },

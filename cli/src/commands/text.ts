@@ -22,6 +22,7 @@ import {
 } from '../terminal/format.ts';
 import { reportLine } from '../terminal/progress.ts';
 import { type Column, type Paint, properties, table } from '../terminal/table.ts';
+import { beyondText } from './beyond-text.ts';
 import { matrixText, shortLabels } from './matrix-text.ts';
 
 // What responses look like as text. Everything here is pure.
@@ -154,7 +155,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     ...report.flags.map((flag): [string, string] => ['note', flag]),
     ['again', report.command],
   ]);
-  return [head, attacks, worst, tail].join('\n');
+  return [head, attacks, worst, ...beyondText(report, paint), tail].join('\n');
 }
 
 export function modelText(model: Model, paint?: Paint): string {

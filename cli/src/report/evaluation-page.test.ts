@@ -1,8 +1,8 @@
-import { Evaluation, MaskingVerdict, type RobustnessReport } from '@jsigr/proto';
+import { Evaluation, MaskingVerdict, RobustnessReport } from '@jsigr/proto';
 import { describe, expect, it } from 'vitest';
 import { nearestMisses } from '../adversarial.ts';
 import { madeUpAdversarial } from '../testing/adversarial.ts';
-import { madeUpReport } from '../testing/report-data.ts';
+import { madeUpReport, shareOf } from '../testing/report-data.ts';
 import { type EvaluationPage, renderEvaluation } from './evaluation-page.ts';
 
 const [first] = madeUpReport().models;
@@ -76,6 +76,34 @@ describe('the page of an evaluation', () => {
     expect(told).toContain('40 not met, 12 cut short');
     expect(told).toContain('an upper bound of what the whole plan leaves');
     expect(text).not.toMatch(/Not done|upper bound of what the whole plan/);
+  });
+
+  it('shows how little it takes and what is certain, where somebody looked', () => {
+    const told = pageOf({
+      report: RobustnessReport.fromPartial({
+        ...report,
+        smallestEpsilons: [
+          {
+            ...{ attack: 'pgd', norm: 'l2', largestEpsilon: 0.5, turned: shareOf(0.9, 100) },
+            quantiles: [{ share: 0.25, epsilon: 0.1, lower: 0.05, upper: 0.2 }, { share: 0.5 }, { share: 0.75 }],
+          },
+        ],
+        certifiedAccuracy: {
+          sigma: 0.25,
+          shares: [0, 0.25].map((radius) => ({ radius, accuracy: shareOf(0.5, 100) })),
+        },
+      }),
+    });
+    for (const words of [
+      'How little it takes',
+      '0.1 [0.05, 0.2]',
+      '> 0.5',
+      'What is certain',
+      'Gaussian noise of 0.25',
+    ])
+      expect(textOf(told)).toContain(words.replaceAll('>', '&gt;'));
+    expect(told).toContain('Certified accuracy over radius, l2');
+    expect(text).not.toMatch(/How little|What is certain/);
   });
 
   it('shows the evidence of a verdict on masking, and the flags', () => {

@@ -11,6 +11,7 @@ import {
   proportion,
   shortName,
 } from '../terminal/format.ts';
+import { certifiedSection, smallestSection } from './beyond-sections.ts';
 import type { TileGrid } from './data.ts';
 import { html, type Markup } from './html.ts';
 import { type ChartPoint, type ChartSeries, lineChart } from './line-chart.ts';
@@ -44,6 +45,8 @@ export function renderEvaluation(data: EvaluationPage): string {
     content: html`${verdict(data)}
 ${curves(report)}
 ${attacks(report)}
+${smallestSection(report)}
+${certifiedSection(report)}
 ${gallery(data)}
 ${cost(report)}
 ${origin(data)}

@@ -57,9 +57,17 @@ const feedbacks = {
 
 /** @param model models/{digest}, which the resource names or which comes from its TrainingRun */
 export function evaluationSpec(spec: RobustnessEvaluationSpec, model: string): EvaluationSpec {
-  const { part, maxQueries = 0, resumeLedger = '' } = spec;
-  const complete = { ...plan(spec), part, maxQueries, resumeLedger };
+  const { part, maxQueries = 0, resumeLedger = '', smallestEpsilons = 0, certification } = spec;
+  const complete = {
+    ...plan(spec),
+    ...{ part, maxQueries, resumeLedger, smallestEpsilons },
+    ...(certification && { certification: certificationOf(certification) }),
+  };
   return EvaluationSpec.fromPartial({ model, dataset: spec.dataset ?? '', plan: complete, shards: spec.shards });
+}
+
+function certificationOf({ sigma, samples, draws, alpha }: NonNullable<RobustnessEvaluationSpec['certification']>) {
+  return { sigma: Number(sigma), samples, draws, alpha: Number(alpha) };
 }
 
 /** What a loop's plan and an evaluation's have in common. */

@@ -1,5 +1,6 @@
 import type { Split } from '@jsigr/datasets';
-import { type Classifier, type ImageShape, mayAsk } from '@jsigr/models';
+import { type Classifier, type ImageShape, isQueried, mayAsk } from '@jsigr/models';
+import { type Certification, checkCertification } from './certified.ts';
 import { AttackError } from './errors.ts';
 import type { Ledger } from './ledger.ts';
 import type { AttackLoss } from './losses.ts';
@@ -34,6 +35,13 @@ export interface EvaluationOptions {
    * there are fewer than 8, nothing is assessed and a flag says so). It costs about 200 passes a sample and 500 queries.
    */
   readonly assessMasking?: boolean;
+  /**
+   * Also look for the smallest radius at which each attack but controls turns a sample, up to the attack's largest one, on the first so many samples that are
+   * correctly classified. It costs about eleven times as much as the attack at one radius, outside the budget. Not in a shard, whose report says nothing.
+   */
+  readonly smallestEpsilons?: number;
+  /** Also certify the smoothed classifier, outside the budget. Not in a shard. */
+  readonly certification?: Certification;
   /** No step is begun once it is spent; what was not attempted, or not to the end, is counted and said. */
   readonly budget?: Budget;
   /**
@@ -82,7 +90,10 @@ export interface EvaluationProgress {
 }
 
 /** What must fit together before anything is attacked. */
-type Checked = Pick<EvaluationOptions, 'target' | 'surrogates' | 'split' | 'indices' | 'input' | 'plan' | 'budget'>;
+type Checked = Pick<
+  EvaluationOptions,
+  'target' | 'surrogates' | 'split' | 'indices' | 'input' | 'plan' | 'budget' | 'smallestEpsilons' | 'certification'
+>;
 
 /** @throws AttackError naming what does not fit. @returns the plan with everything filled in. */
 export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[] {
@@ -118,6 +129,16 @@ export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[
     if (!(limit > 0 && fits))
       throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive ${kind}`);
   }
+  const { smallestEpsilons, certification } = options;
+  if (smallestEpsilons !== undefined && !(Number.isInteger(smallestEpsilons) && smallestEpsilons > 0))
+    throw new AttackError('INVALID_INPUT', 'smallestEpsilons', `${smallestEpsilons} is not a positive integer`);
+  if (smallestEpsilons !== undefined && isQueried(target) && target.budget)
+    throw new AttackError(
+      'INVALID_INPUT',
+      'smallestEpsilons',
+      `${target.id} is asked within a budget, and how many questions a search takes is not known beforehand`,
+    );
+  if (certification) checkCertification(certification, target);
   if (!mayAsk(target, indices.length))
     throw new AttackError(
       'INVALID_BUDGET',

@@ -1,6 +1,7 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, isQueried } from '@jsigr/models';
+import { argmax, isQueried } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
+import { type Beyond, lookBeyond, partsBeyond } from './beyond.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { deadGradients } from './dead-gradients.ts';
 import { AttackError } from './errors.ts';
@@ -13,22 +14,22 @@ import { assessMasking, type MaskingAssessment } from './masking.ts';
 import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
-import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
 import { runAttack } from './runner.ts';
+import { sourceOf } from './source.ts';
 import { type Resolved, type UnitMeans, Work } from './work.ts';
 
 /**
  * Attacks a classifier by a plan. Every attack meets every sample that the target classifies correctly, whatever other attacks achieved (unless the
  * plan is a cascade). An attack's epsilons are taken in ascending order, and a larger one is tried only where the smaller ones failed: an example in a
  * smaller ball lies in the larger one too, so robust accuracy never rises with epsilon, by construction. Epsilon 0 is the clean image and is not attacked.
- * @returns the report, and beside it the ledger: a row for each attempt.
+ * @returns the report, and beside it the ledger (a row for each attempt) and what was found of single samples beyond the plan.
  * @throws AttackError if the plan or the samples are not valid, or the ledger to resume from is another evaluation's; the signal's reason once it is aborted.
  */
 export async function evaluate(
   engine: Engine,
   options: EvaluationOptions,
-): Promise<{ readonly report: EvaluationReport; readonly ledger: Ledger }> {
+): Promise<{ readonly report: EvaluationReport; readonly ledger: Ledger; readonly beyond: Beyond }> {
   const batchSize = options.batchSize ?? BATCH_SIZE;
   const plan = checkedPlan(options, batchSize);
   const cells = plan.flatMap((planned) => planned.epsilons.map((epsilon): PlannedCell => ({ planned, epsilon })));
@@ -53,7 +54,9 @@ export async function evaluate(
     { fingerprint, seed: options.seed, cells: cells.map(cellOf), clean: clean.rows, units: resume?.units ?? [] },
   );
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
-  const results = await attackAll(engine, progress, cells, correct);
+  const parts = cells.length + partsBeyond(options, plan);
+  const results = await attackAll(engine, progress, cells, correct, parts);
+  const beyond = await lookBeyond(engine, progress.options, plan, correct.flat(), { from: cells.length, parts });
   const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
   // The report of one shard says nothing.
   const gradients = options.shard ? undefined : await deadGradients(engine, progress.options, plan, correct.flat());
@@ -71,10 +74,12 @@ export async function evaluate(
       flags: flagsOf(options, plan, sights, results),
       results,
       assessment,
+      beyond,
       correct: clean.correct.size,
       looks: gradients?.looks ?? 0,
     }),
     ledger: progress.ledger,
+    beyond,
   };
 }
 
@@ -130,6 +135,7 @@ async function attackAll(
   work: Work,
   cells: readonly PlannedCell[],
   correct: readonly (readonly number[])[],
+  parts: number,
 ): Promise<CellResult[]> {
   const results: CellResult[] = [];
   const isCorrect = new Set(correct.flat());
@@ -144,7 +150,7 @@ async function attackAll(
       if (samples.length === 0 || cell.epsilon === 0 || !isOfShard(block, work.options)) continue;
       wanted.push(...samples);
       const unit = await work.unit(index, block, samples.length, (means) =>
-        attackBlock(engine, work.options, cell, samples, means, { cell: index, cells: cells.length, facing, block }),
+        attackBlock(engine, work.options, cell, samples, means, { cell: index, cells: parts, facing, block }),
       );
       if (unit) units.push(unit);
     }
@@ -205,8 +211,6 @@ function attackBlock(
   { cell, cells, facing, block }: Place,
 ): Promise<Unit['rows']> {
   const { attack, norm, settings } = planned;
-  const { target, surrogates } = options;
-  const fused = planned.source === 'surrogates' ? surrogateOf(surrogates) : undefined;
   const place = { attack: attack.name, norm: norm.name, epsilon, cell, cells };
   const before = sum(facing.slice(0, block).map(({ length }) => length));
   const all = sum(facing.map(({ length }) => length));
@@ -214,8 +218,7 @@ function attackBlock(
     ...options,
     ...means,
     engine,
-    source: fused ?? target,
-    members: fused ? surrogates : [target],
+    ...sourceOf(planned.source, options),
     attack,
     settings,
     norm,
@@ -230,8 +233,4 @@ function attackBlock(
         attemptsAtMost: all,
       }),
   });
-}
-
-function surrogateOf(surrogates: readonly Classifier[]): Classifier | undefined {
-  return surrogates.length < 2 ? surrogates[0] : ensembleOf(surrogates, surrogates.map(({ id }) => id).join('+'));
 }

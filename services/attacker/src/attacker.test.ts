@@ -294,6 +294,32 @@ describe('an evaluation', () => {
     expect(merged.attacks.map(({ backwards }) => backwards)).toEqual([24, 0]);
   });
 
+  test('finds the smallest radii and certifies where its plan asks for it, of shards in the end', async () => {
+    const certification = { sigma: 0.1, samples: 5, draws: 200, alpha: 0.01 };
+    const asked = EvaluationPlan.fromPartial({ ...plan, smallestEpsilons: 10, certification });
+    const { report, progress } = await evaluate({ plan: asked });
+    const [pgd, transferred] = report.smallestEpsilons;
+    expect(pgd).toMatchObject({ attack: 'pgd', norm: 'linf', largestEpsilon: 0.2, settings: { steps: '3' } });
+    expect(pgd?.turned?.trials).toBe(10);
+    expect(pgd?.quantiles.map(({ share }) => share)).toEqual([0.25, 0.5, 0.75]);
+    // An untrained network has no margin to speak of: far less than the radii of the plan turns half of the samples.
+    expect(pgd?.quantiles[1]?.epsilon).toBeLessThan(0.05);
+    expect(transferred).toMatchObject({ attack: 'mi-fgsm', access: AttackAccess.ATTACK_ACCESS_TRANSFER });
+    expect(report.certifiedAccuracy).toMatchObject({ sigma: 0.1, draws: 200, alpha: 0.01, samples: 5, forwards: 1500 });
+    expect(report.certifiedAccuracy?.shares[0]).toMatchObject({ radius: 0, accuracy: { trials: 5 } });
+    expect(progress.map(({ attack }) => attack)).toContain('smoothing');
+    const files = Object.keys(await artefacts.get('ledgers', report.ledger));
+    expect(files).toEqual(expect.arrayContaining(['certificates.safetensors', 'smallest-epsilons.safetensors']));
+
+    const { report: part } = await evaluate({ plan: asked, shard: { index: 0, count: 1 } });
+    expect([part.smallestEpsilons, part.certifiedAccuracy]).toEqual([[], undefined]);
+    const { report: merged } = await evaluate({ plan: asked, ledgerDigests: [part.ledger] });
+    expect(merged.ledger).toBe(report.ledger);
+
+    const failure = await failureOf(evaluate({ plan: { ...asked, certification: { ...certification, sigma: -1 } } }));
+    expect(failure.message).toBe('plan.certification.sigma: -1 is not a positive number');
+  });
+
   test('leaves a ledger of every attempt, the same bytes for the same seed', async () => {
     const [first, second] = [await evaluate(), await evaluate()];
     expect(second.report.ledger).toBe(first.report.ledger);

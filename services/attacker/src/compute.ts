@@ -4,6 +4,7 @@ import {
   AdversarialKeeper,
   decodeLedger,
   encodeAdversarial,
+  encodeBeyond,
   encodeLedger,
   evaluate,
   type Ledger,
@@ -70,7 +71,7 @@ async function evaluateLoaded(
   { emit, signal }: ComputeContext<Progress | PartialLedger | FailedLedger>,
 ): Promise<EvaluateResult> {
   const { plan, cascade, assessMasking, keepExamples, keepAdversarial, seed, samples, resume, stateMs } = argument;
-  const { shard, ledgers = [], budget } = argument;
+  const { shard, ledgers = [], budget, smallestEpsilons, certification } = argument;
   engine ??= createAnnouncedEngine(workerData as AttackerThreadData);
   const { checkpoint, classifier: opened, remarks } = loaded(models, argument.model);
   const classifier = isQueried(opened) && argument.maxQueries > 0 ? budgeted(opened, argument.maxQueries) : opened;
@@ -91,7 +92,7 @@ async function evaluateLoaded(
     const { files, buffers } = movable({ ...encodeLedger(ledger), ...keeper.save() });
     emit({ type: 'partial', units: ledger.units.length, files }, buffers);
   };
-  const { report, ledger } = await evaluate(await engine, {
+  const { report, ledger, beyond } = await evaluate(await engine, {
     target: classifier,
     surrogates: argument.surrogates.map((digest) => loaded(models, digest).classifier),
     split,
@@ -102,6 +103,8 @@ async function evaluateLoaded(
     assessMasking,
     seed,
     ...(Object.keys(budget).length > 0 && { budget }),
+    ...(smallestEpsilons > 0 && { smallestEpsilons }),
+    ...(certification && { certification }),
     ...(shard ? { shard } : {}),
     ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)), reportOnly: true } : {}),
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
@@ -125,6 +128,7 @@ async function evaluateLoaded(
   });
   const { files, buffers } = movable({
     ...storedLedger(ledger),
+    ...encodeBeyond(beyond),
     ...(keepAdversarial > 0 && { 'adversarial.safetensors': encodeAdversarial(adversarial, dataset.input) }),
   });
   return transferring(

@@ -1,4 +1,4 @@
-import type { Budget, EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
+import type { Budget, Certification, EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
 import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export type LoadedKind = 'models' | 'datasets';
@@ -22,6 +22,9 @@ export interface EvaluateArgument {
   readonly maxQueries: number;
   /** Limits of what the attacks spend together; one that is absent is none. */
   readonly budget: Budget;
+  /** Look for the smallest radii on so many correctly classified samples; 0: not at all. */
+  readonly smallestEpsilons: number;
+  readonly certification?: Certification;
   readonly seed: number;
   /** What an interrupted evaluation of the same found out. */
   readonly resume?: Files;

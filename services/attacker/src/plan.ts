@@ -1,5 +1,5 @@
-import { attackNamed, type Budget, type PlanEntry } from '@jsigr/attacks';
-import type { EvaluationPlan } from '@jsigr/proto';
+import { attackNamed, type Budget, type Certification, type PlanEntry } from '@jsigr/attacks';
+import type { Certification as Asked, EvaluationPlan } from '@jsigr/proto';
 import { invalidArgument, JsigrError, settingsFromText } from '@jsigr/service';
 import type { CraftArgument, EvaluateArgument } from './methods.ts';
 
@@ -28,6 +28,8 @@ export function evaluateArgument(
     keepAdversarial: plan.keepAdversarial,
     maxQueries: plan.maxQueries,
     budget: budgetOf(plan),
+    smallestEpsilons: plan.smallestEpsilons,
+    ...(plan.certification && { certification: certificationOf(plan.certification) }),
     // Names are checked where the registries are: by the attacks, in the thread.
     plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {
       return { attack, norm: (norm || 'linf') as PlanEntry['norm'], epsilons, settings: settingsFromText(settings) };
@@ -41,6 +43,18 @@ function budgetOf({ maxForwards, maxBackwards, maxSeconds }: EvaluationPlan): Bu
     ...(maxForwards !== 0 && { forwards: maxForwards }),
     ...(maxBackwards !== 0 && { backwards: maxBackwards }),
     ...(maxSeconds !== 0 && { seconds: maxSeconds }),
+  };
+}
+
+/** Samples that are certified unless told. */
+const CERTIFIED = 100;
+
+function certificationOf({ sigma, samples, draws, alpha }: Asked): Certification {
+  return {
+    sigma,
+    samples: samples || CERTIFIED,
+    ...(draws !== 0 && { estimation: draws }),
+    ...(alpha !== 0 && { alpha }),
   };
 }
 
@@ -82,7 +96,10 @@ function inContract(field: string): string {
   return field
     .replace(/^plan(?=\[|$)/, 'plan.attacks')
     .replace(/^surrogates/, 'surrogateDigests')
-    .replace(/^(maxQueries|assessMasking)$/, 'plan.$1')
+    .replace(/^(maxQueries|assessMasking|smallestEpsilons)$/, 'plan.$1')
+    .replace(/^certification\./, 'plan.certification.')
+    .replace(/\.estimation$/, '.draws')
+    .replace(/^classifier$/, 'plan.certification')
     .replace(/^budget\.(.)/, (_, first) => `plan.max${first.toUpperCase()}`)
     .replace(/^resume$/, 'plan.resumeLedger');
 }
