@@ -84,7 +84,7 @@ describe('the page of an evaluation', () => {
         ...report,
         smallestEpsilons: [
           {
-            ...{ attack: 'pgd', norm: 'l2', largestEpsilon: 0.5, turned: shareOf(0.9, 100) },
+            ...{ attack: 'pgd', norm: 'l2', largestEpsilon: 0.5, turned: shareOf(0.9, 100), forwards: 4321 },
             quantiles: [{ share: 0.25, epsilon: 0.1, lower: 0.05, upper: 0.2 }, { share: 0.5 }, { share: 0.75 }],
           },
         ],
@@ -94,6 +94,7 @@ describe('the page of an evaluation', () => {
         },
       }),
     });
+    expect(textOf(told)).toMatch(/pgd l2, smallest radii\s+4,321/);
     for (const words of [
       'How little it takes',
       '0.1 [0.05, 0.2]',

@@ -180,7 +180,7 @@ function missGrid(one: KeptAdversarial, input: readonly number[], nameOf: (label
   return { title, columns: ['as it is', 'perturbation', 'attacked'], rows: [{ label: '', tiles }] };
 }
 
-function cost({ attacks: all, seconds }: RobustnessReport): Markup {
+function cost({ attacks: all, seconds, smallestEpsilons, certifiedAccuracy }: RobustnessReport): Markup {
   const sum = (of: (one: RobustnessReport['attacks'][number]) => number) =>
     all.reduce((total, one) => total + of(one), 0);
   const rows = [
@@ -196,6 +196,15 @@ function cost({ attacks: all, seconds }: RobustnessReport): Markup {
       count(sum(({ backwards }) => backwards)),
       seconds.toFixed(1),
     ],
+    ...smallestEpsilons.map((one) => [
+      `${attackName(one)}, smallest radii`,
+      count(one.forwards),
+      count(one.backwards),
+      one.seconds.toFixed(1),
+    ]),
+    ...(certifiedAccuracy
+      ? [['certificates', count(certifiedAccuracy.forwards), '0', certifiedAccuracy.seconds.toFixed(1)]]
+      : []),
   ];
   return html`<section><h2>What it cost</h2>
 ${htmlTable('Passes through the models, in images', ['Attack', 'Forward passes', 'Backward passes', 'Seconds'], rows)}
