@@ -7,12 +7,19 @@ import type { RobustnessEvaluationSpec, TrainingRunSpec } from '../gateway/src/o
 import { evaluationSpec, trainingSpec } from '../gateway/src/operator/spec.ts';
 import { loadContract } from './fuzz/messages.ts';
 
+const FINISHED = 'is for finished models: it is too much for every checkpoint';
+
 /** What a resource does not carry, and why; everything else of the contract it must. */
 const leftOut = {
   TrainingSpec: {
     'loop.plan.part': 'a loop attacks held-out samples: what is selected on the test set says nothing about it',
     'loop.plan.maxQueries': 'is for live endpoints, and what is trained is none',
     'loop.plan.resumeLedger': 'a loop begins again with the next checkpoint',
+    'loop.plan.smallestEpsilons': FINISHED,
+    'loop.plan.certification.sigma': FINISHED,
+    'loop.plan.certification.samples': FINISHED,
+    'loop.plan.certification.draws': FINISHED,
+    'loop.plan.certification.alpha': FINISHED,
   },
   EvaluationSpec: {
     models: 'a transfer matrix is a table, which a status of a few figures cannot hold: it comes by gRPC and the CLI',
@@ -31,7 +38,8 @@ const leftOut = {
 const radii = ['8/255'];
 const attack = { name: 'pgd', norm: 'l2', epsilons: radii, settings: { steps: 3 }, keepExamples: 2 } as const;
 const plan = { samples: 10, seed: 3, epsilons: radii, surrogates: ['models/0123'], attacks: [attack] };
-const more = { profile: 'rapid', cascade: true, assessMasking: true, keepAdversarial: 4 };
+const limits = { maxForwards: 1000, maxBackwards: 500, maxSeconds: '2.5' };
+const more = { ...limits, profile: 'rapid', cascade: true, assessMasking: true, keepAdversarial: 4 };
 
 /** Resources in which every field is something else than its default. */
 const training: Required<TrainingRunSpec> = {
@@ -59,6 +67,7 @@ const training: Required<TrainingRunSpec> = {
 };
 const evaluation: Required<RobustnessEvaluationSpec> = {
   ...{ ...plan, ...more, model: 'models/0123', modelFrom: { trainingRun: 'a' }, dataset: 'datasets/a' },
+  ...{ smallestEpsilons: 20, certification: { sigma: '0.25', samples: 50, draws: 500, alpha: '0.01' } },
   ...{ part: 'held-out', shards: 4, maxQueries: 100, resumeLedger: 'ab', suspend: true },
 };
 

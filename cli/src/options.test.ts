@@ -1,6 +1,18 @@
 import { InvalidArgumentError } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { attack, augmentation, integer, number, numbers, port, rawFile, resource, sample, setting } from './options.ts';
+import {
+  attack,
+  augmentation,
+  certification,
+  integer,
+  number,
+  numbers,
+  port,
+  rawFile,
+  resource,
+  sample,
+  setting,
+} from './options.ts';
 
 describe('numbers of the command line', () => {
   it.each([
@@ -82,5 +94,18 @@ describe('other values of the command line', () => {
   it('people may leave the collection out of a name', () => {
     expect(resource('datasets', 'glyphs')).toBe('datasets/glyphs');
     expect(resource('trainingRuns', 'evaluations/7')).toBe('evaluations/7');
+  });
+});
+
+describe('what is to be certified', () => {
+  it('is the noise, and what differs from the defaults', () => {
+    expect(certification('0.25')).toEqual({ sigma: 0.25, samples: 0, draws: 0, alpha: 0 });
+    expect(certification('64/255:samples=500,draws=1000,alpha=0.01')).toEqual({
+      ...{ sigma: 64 / 255, samples: 500, draws: 1000, alpha: 0.01 },
+    });
+  });
+
+  it.each(['', '0.25:steps=3', '0.25:samples=x', '0.25:samples=1:draws=2', 'much'])('"%s" is refused', (text) => {
+    expect(() => certification(text)).toThrow();
   });
 });

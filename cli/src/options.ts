@@ -1,4 +1,11 @@
-import { AttackPlan, type AugmentationSpec, type DatasetSample, Feedback, ModelFormat } from '@jsigr/proto';
+import {
+  AttackPlan,
+  type AugmentationSpec,
+  Certification,
+  type DatasetSample,
+  Feedback,
+  ModelFormat,
+} from '@jsigr/proto';
 import { InvalidArgumentError } from 'commander';
 
 // Parsers of option values. What they throw becomes "option '--x' argument 'y' is invalid. <message>"; ranges are the gateway's business.
@@ -75,6 +82,24 @@ export function attack(text: string): AttackPlan {
     norm: match[2] ?? '',
     epsilons: epsilons[0] === undefined ? [] : numbers(epsilons[0]),
     settings: settings[0]?.split(',').reduce<Record<string, string>>((all, pair) => setting(pair, all), {}) ?? {},
+  });
+}
+
+/** `0.25` or `0.25:samples=500,draws=1000,alpha=0.01`; ranges are the gateway's business. */
+export function certification(text: string): Certification {
+  const [head = '', pairs, ...rest] = text.split(':');
+  const given = pairs?.split(',').reduce<Record<string, string>>((all, pair) => setting(pair, all), {}) ?? {};
+  const { samples = '0', draws = '0', alpha = '0', ...unknown } = given;
+  const [other] = Object.keys(unknown);
+  if (other !== undefined || rest.length > 0)
+    throw new InvalidArgumentError(
+      `write SIGMA[:key=value,...] with keys of samples, draws and alpha, such as 0.25:samples=500.`,
+    );
+  return Certification.fromPartial({
+    sigma: number(head),
+    samples: integer(0)(samples),
+    draws: integer(0)(draws),
+    alpha: number(alpha),
   });
 }
 

@@ -1,6 +1,6 @@
 import { type AttackPlan, type Dataset, EvaluationPlan } from '@jsigr/proto';
 import { type Command, Option } from 'commander';
-import { attack, integer, numbers, profile, repeated, resource } from './options.ts';
+import { attack, integer, number, numbers, profile, repeated, resource } from './options.ts';
 
 /** Options of a command that attacks something. */
 export interface PlanOptions {
@@ -11,9 +11,12 @@ export interface PlanOptions {
   readonly epsilon?: readonly number[];
   readonly samples: number;
   readonly surrogate?: readonly string[];
+  readonly maxForwards?: number;
+  readonly maxBackwards?: number;
+  readonly maxSeconds?: number;
 }
 
-/** Adds --attack, --cascade, --epsilon, --samples and --surrogate. */
+/** Adds --attack, --cascade, --epsilon, --samples, --surrogate and the limits of what the attacks spend. */
 export function withPlanOptions(command: Command, samples: number): Command {
   return command
     .addOption(
@@ -39,6 +42,21 @@ export function withPlanOptions(command: Command, samples: number): Command {
         '--surrogate <model>',
         'model that transferred examples are crafted on; repeat for more (default: two standard models of other architectures)',
       ).argParser(repeated((name) => resource('models', name))),
+    )
+    .addOption(
+      new Option(
+        '--max-forwards <count>',
+        'forward passes (images) that the attacks spend together; what is left then counts as robust, and is said',
+      ).argParser(integer(1)),
+    )
+    .addOption(
+      new Option('--max-backwards <count>', 'the same of backward passes: gradients of images').argParser(integer(1)),
+    )
+    .addOption(
+      new Option(
+        '--max-seconds <number>',
+        'the same of seconds; unlike a limit of passes it makes results depend on the machine',
+      ).argParser(number),
     );
 }
 
@@ -63,6 +81,9 @@ export function planOf(
     surrogates: [...(options.surrogate ?? [])],
     seed: rest.seed,
     assessMasking: options.assessMasking ?? false,
+    maxForwards: options.maxForwards ?? 0,
+    maxBackwards: options.maxBackwards ?? 0,
+    maxSeconds: options.maxSeconds ?? 0,
   };
   if (options.profile) {
     const own = options.attack ? { attacks: [...options.attack] } : {}; // for the gateway to refuse

@@ -225,6 +225,36 @@ const bad: readonly (readonly [
     'spec.shards: Invalid value: "object": must be 1 beside maxQueries, keepAdversarial and resumeLedger, which are one attacker\'s',
   ],
   [
+    'a limit of seconds that is none',
+    'RobustnessEvaluation',
+    { ...evaluation, maxSeconds: '0' },
+    'spec.maxSeconds: Invalid value: "string": must be a number above 0, as a string such as "600"',
+  ],
+  [
+    'a limit of no passes',
+    'RobustnessEvaluation',
+    { ...evaluation, maxForwards: 0 },
+    'spec.maxForwards: Invalid value: 0: spec.maxForwards in body should be greater than or equal to 1',
+  ],
+  [
+    'smoothing without noise',
+    'RobustnessEvaluation',
+    { ...evaluation, certification: { sigma: '0' } },
+    'spec.certification.sigma: Invalid value: "string": must be a number above 0, up to 10, as a string such as "0.25"',
+  ],
+  [
+    'certificates that are as often wrong as right',
+    'RobustnessEvaluation',
+    { ...evaluation, certification: { sigma: '0.25', alpha: '0.5' } },
+    'spec.certification.alpha: Invalid value: "string": must be a number above 0, below 0.5, as a string such as "0.001"',
+  ],
+  [
+    'too many samples to search',
+    'RobustnessEvaluation',
+    { ...evaluation, smallestEpsilons: 100001 },
+    'spec.smallestEpsilons: Invalid value: 100001: spec.smallestEpsilons in body should be less than or equal to 100000',
+  ],
+  [
     'a ledger by a prefix',
     'RobustnessEvaluation',
     { ...evaluation, resumeLedger: '01234567' },
@@ -320,6 +350,9 @@ describe.skipIf(skipped('api'))('the custom resources, at a real API server', ()
       cascade: true,
       assessMasking: true,
       keepAdversarial: 7,
+      maxForwards: 100,
+      maxBackwards: 100,
+      maxSeconds: '5',
     };
     expect(Object.keys(loopChanges).sort()).toEqual(Object.keys(loop.properties).sort());
     const all = [

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  AttackAccess,
   CreateEvaluationRequest,
   Dataset,
   Evaluation,
@@ -23,7 +24,7 @@ import { adversarialFile } from '../testing/adversarial.ts';
 import { jsigr, type Outcome } from '../testing/command.ts';
 import { answers, type FakeGateway, type FakeServices, startFakeGateway, streams } from '../testing/fake-gateway.ts';
 import { fakeTerminal } from '../testing/fake-terminal.ts';
-import { madeUpReport } from '../testing/report-data.ts';
+import { madeUpReport, shareOf } from '../testing/report-data.ts';
 
 const DIGEST = 'ab'.repeat(32);
 const WEIGHTS = Buffer.from('weights, byte for byte');
@@ -205,10 +206,71 @@ describe('evaluate', () => {
     expect(json.evaluation.report.attacks[1].settings).toEqual({ recipe: 'mi+bsr' });
   });
 
+  it('says how little it takes and what is certain, where that was asked for', async () => {
+    let created: CreateEvaluationRequest | undefined;
+    const half = shareOf(0.5, 200);
+    const shown = Evaluation.fromPartial({
+      ...evaluation,
+      report: {
+        ...report,
+        smallestEpsilons: [
+          {
+            ...{ attack: 'pgd', norm: 'linf', settings: { steps: '40' }, largestEpsilon: 0.1 },
+            ...{ access: AttackAccess.ATTACK_ACCESS_WHITE_BOX, turned: half },
+            quantiles: [
+              { share: 0.25, epsilon: 0.03125, lower: 0.02, upper: 0.04 },
+              { share: 0.5, epsilon: 0.0998, lower: 0.08 },
+              { share: 0.75 },
+            ],
+          },
+        ],
+        certifiedAccuracy: {
+          ...{ sigma: 0.25, draws: 1000, alpha: 0.001, samples: 200, abstained: 7 },
+          shares: [{ radius: 0.125, accuracy: half }],
+        },
+      },
+    });
+    const { out } = await run('evaluate abababab --smallest-epsilons 200 --certify 0.25:draws=1000,samples=200', {
+      models,
+      datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
+      evaluations: {
+        createEvaluation: answers((request: CreateEvaluationRequest) => {
+          created = request;
+          return { evaluation: shown };
+        }),
+        getEvaluation: answers(() => ({ evaluation: shown })),
+        watchEvaluation: streams(() => [done]),
+      },
+    });
+    const certification = { sigma: 0.25, draws: 1000, samples: 200, alpha: 0 };
+    expect(created?.spec?.plan).toMatchObject({ smallestEpsilons: 200, certification });
+    expect(out).toMatch(
+      /^pgd linf steps=40 +white-box +50\.0 % \[.*\] +0\.1 +0\.03125 \[0\.02, 0\.04\] +0\.0998 \[0\.08, > 0\.1\] +> 0\.1$/m,
+    );
+    expect(out).toMatch(/^0\.125 +50\.0 % /m);
+    expect(out).toMatch(/noise of 0\.25: 200 samples, 7 without an answer, 1,000 draws each/);
+  });
+
+  it('says which attacks a limit ended, and nothing where it ended none', async () => {
+    const attacks = [{ attack: 'pgd' }, { attack: 'square', unattempted: 40, cutShort: 12 }];
+    const show = async (shown: Evaluation) => {
+      const { out } = await run('runs show evaluations/e1', {
+        evaluations: { getEvaluation: answers(() => ({ evaluation: shown })) },
+      });
+      gateway?.close();
+      return out;
+    };
+    const out = await show(Evaluation.fromPartial({ ...evaluation, report: { ...report, attacks } }));
+    expect(out).toMatch(/^ATTACK .* NOT DONE +FORWARDS/m);
+    expect(out).toMatch(/^square .* 40 not met, 12 cut short /m);
+    expect(await show(evaluation)).not.toContain('NOT DONE');
+  });
+
   it('asks for what needs no gradients of a model that can only be asked, and for a budget', async () => {
     let created: CreateEvaluationRequest | undefined;
     const ledger = 'cd'.repeat(32);
-    await run(`evaluate abababab --max-queries 500 --resume ${ledger}`, {
+    const limits = '--max-forwards 9000 --max-backwards 80 --max-seconds 0.5';
+    await run(`evaluate abababab --max-queries 500 ${limits} --resume ${ledger}`, {
       models: { getModel: answers(() => ({ model: { ...model, blackBox: 'it is a live endpoint' } })) },
       datasets: { getDataset: answers(() => ({ dataset: Dataset.fromPartial({ input: [32, 32, 3] }) })) },
       evaluations: {
@@ -220,7 +282,10 @@ describe('evaluate', () => {
         watchEvaluation: streams(() => [done]),
       },
     });
-    const plan = { profile: 'black-box', attacks: [], maxQueries: 500, resumeLedger: ledger };
+    const plan = {
+      ...{ profile: 'black-box', attacks: [], maxQueries: 500, resumeLedger: ledger },
+      ...{ maxForwards: 9000, maxBackwards: 80, maxSeconds: 0.5 },
+    };
     expect(created?.spec?.plan).toMatchObject(plan);
   });
 

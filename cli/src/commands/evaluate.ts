@@ -1,4 +1,5 @@
 import {
+  type Certification,
   CreateEvaluationResponse,
   type Dataset,
   type Evaluation,
@@ -14,7 +15,7 @@ import { exportAdversarial, nearestMisses, readAdversarial } from '../adversaria
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { once, saveStream } from '../files.ts';
 import { checkEnd, follow } from '../follow.ts';
-import { integer, resource } from '../options.ts';
+import { certification, integer, resource } from '../options.ts';
 import { fleeting, type Output, outputOf } from '../output.ts';
 import { type PlanOptions, planOf, withPlanOptions, withProfileOption } from '../plan.ts';
 import { renderEvaluation } from '../report/evaluation-page.ts';
@@ -33,6 +34,8 @@ interface EvaluateOptions extends GlobalOptions, PlanOptions {
   readonly export?: string;
   readonly maxQueries: number;
   readonly resume?: string;
+  readonly smallestEpsilons: number;
+  readonly certify?: Certification;
 }
 
 /** Pictures in a report, and images that they are chosen from: several attacks turn the same sample. */
@@ -68,6 +71,20 @@ export const evaluateCommand: CommandGroup = (context) =>
             .argParser(integer(1))
             .default(0, '100000'),
         )
+        .addOption(
+          new Option(
+            '--smallest-epsilons <count>',
+            'also find the smallest radius at which each attack turns a sample, on so many samples',
+          )
+            .argParser(integer(1))
+            .default(0, 'none'),
+        )
+        .addOption(
+          new Option(
+            '--certify <plan>',
+            'SIGMA[:key=value,...]: also certify the model smoothed with Gaussian noise; samples (100), draws (10000), alpha (0.001)',
+          ).argParser(certification),
+        )
         .option('--resume <ledger>', 'go on from the ledger of the same evaluation that failed, by its digest')
         .option('--report <file.html>', 'write a page: verdict, curves, every attack, the nearest misses, what it cost')
         .option(
@@ -82,6 +99,8 @@ export const evaluateCommand: CommandGroup = (context) =>
       examples(
         'jsigr evaluate trainingRuns/ID',
         'jsigr evaluate trainingRuns/ID --profile autoattack --epsilon 8/255 --samples 200',
+        'jsigr evaluate trainingRuns/ID --profile autoattack --max-forwards 500000',
+        'jsigr evaluate trainingRuns/ID --attack pgd:0.3 --smallest-epsilons 200 --certify 0.25:samples=200',
         'jsigr evaluate 3f9a1c20be --attack pgd:8/255:steps=40,restarts=5 --samples 0',
         'jsigr evaluate trainingRuns/ID --attack pgd:0.1,0.2,0.3 --report report.html --export adversarial',
         'jsigr evaluate 3f9a1c20be --epsilon 0.1,0.2,0.3 --surrogate 77aa01c9d2 -o json',
@@ -102,6 +121,8 @@ async function evaluate(name: string, options: EvaluateOptions, context: Context
       ...planOf(withDefaults(options, model), dataset, { attacks: ATTACKS, part: options.part, seed: options.seed }),
       maxQueries: options.maxQueries,
       resumeLedger: options.resume ?? '',
+      smallestEpsilons: options.smallestEpsilons,
+      certification: options.certify,
       keepAdversarial: options.export ? ALL : options.report && options.shards === 1 ? CHOICE : 0,
     };
     const { evaluation, end } = await runEvaluation(

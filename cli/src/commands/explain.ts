@@ -52,7 +52,7 @@ export const explainCommand: CommandGroup = (context) =>
     )
     .option(
       '--method <name>',
-      'gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation or sarfa',
+      'gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation, sarfa, occlusion, shapley or grad-cam',
       'gradient',
     )
     .addOption(new Option('--set <key=value>', 'a setting of the method; repeat for more').argParser(setting))

@@ -48,7 +48,8 @@ The file (YAML or JSON):
     seed: [1, 2]
   evaluation:                  attacks on every finished model; leave it out to train only
     attacks: [pgd:0.1:steps=20, mi-fgsm:0.1]
-    samples: 200`;
+    samples: 200
+    maxForwards: 500000        of each; maxBackwards and maxSeconds too`;
 
 export const sweepCommand: CommandGroup = (context) =>
   new Command('sweep')

@@ -15,12 +15,14 @@ import {
   decimal,
   instant,
   maskingName,
+  notDone,
   proportion,
   shortName,
   stateName,
 } from '../terminal/format.ts';
 import { reportLine } from '../terminal/progress.ts';
 import { type Column, type Paint, properties, table } from '../terminal/table.ts';
+import { beyondText } from './beyond-text.ts';
 import { matrixText, shortLabels } from './matrix-text.ts';
 
 // What responses look like as text. Everything here is pure.
@@ -116,6 +118,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     ['surrogates', report.surrogates.map(shortName).join(', ')],
     ['seed', String(report.seed)],
   ]);
+  const isCut = report.attacks.some((one) => notDone(one) !== '');
   const attacks = table(
     [
       left('ATTACK'),
@@ -123,10 +126,11 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
       right('EPSILON'),
       right('ROBUST ACCURACY'),
       right('ATTACK SUCCESS'),
+      ...(isCut ? [right('NOT DONE')] : []),
       right('FORWARDS'),
       right('SECONDS'),
     ],
-    report.attacks.map(attackRow),
+    report.attacks.map((one) => attackRow(one, isCut)),
     paint,
   );
   const worst = table(
@@ -151,7 +155,7 @@ export function reportText(report: RobustnessReport, paint?: Paint): string {
     ...report.flags.map((flag): [string, string] => ['note', flag]),
     ['again', report.command],
   ]);
-  return [head, attacks, worst, tail].join('\n');
+  return [head, attacks, worst, ...beyondText(report, paint), tail].join('\n');
 }
 
 export function modelText(model: Model, paint?: Paint): string {
@@ -235,23 +239,16 @@ export function datasetsText(datasets: readonly Dataset[], paint?: Paint): strin
   );
 }
 
-function attackRow({
-  attack,
-  norm,
-  settings,
-  access,
-  epsilon,
-  robustAccuracy,
-  attackSuccess,
-  forwards,
-  seconds,
-}: AttackResult): string[] {
+/** @param isCut a limit ended an attack of the report: a column says which */
+function attackRow(one: AttackResult, isCut: boolean): string[] {
+  const { access, epsilon, robustAccuracy, attackSuccess, forwards, seconds } = one;
   return [
-    attackName({ attack, norm, settings }),
+    attackName(one),
     accessName(access),
     decimal(epsilon),
     proportion(robustAccuracy),
     proportion(attackSuccess),
+    ...(isCut ? [notDone(one) || '-'] : []),
     count(forwards),
     seconds.toFixed(1),
   ];

@@ -1,8 +1,8 @@
-import { Evaluation, MaskingVerdict, type RobustnessReport } from '@jsigr/proto';
+import { Evaluation, MaskingVerdict, RobustnessReport } from '@jsigr/proto';
 import { describe, expect, it } from 'vitest';
 import { nearestMisses } from '../adversarial.ts';
 import { madeUpAdversarial } from '../testing/adversarial.ts';
-import { madeUpReport } from '../testing/report-data.ts';
+import { madeUpReport, shareOf } from '../testing/report-data.ts';
 import { type EvaluationPage, renderEvaluation } from './evaluation-page.ts';
 
 const [first] = madeUpReport().models;
@@ -68,6 +68,43 @@ describe('the page of an evaluation', () => {
     const told = textOf(pageOf({ report: { ...report, attacks }, nearest }));
     expect(told.split('pgd linf loss=margin steps=40')).toHaveLength(3);
     expect(told).toContain('Sample 3: pgd linf ni+si, distance 0.0625');
+  });
+
+  it('says which attacks a limit ended, and what their figures are then', () => {
+    const attacks = report.attacks.map((one, i) => (i === 0 ? { ...one, unattempted: 40, cutShort: 12 } : one));
+    const told = textOf(pageOf({ report: { ...report, attacks } }));
+    expect(told).toContain('40 not met, 12 cut short');
+    expect(told).toContain('an upper bound of what the whole plan leaves');
+    expect(text).not.toMatch(/Not done|upper bound of what the whole plan/);
+  });
+
+  it('shows how little it takes and what is certain, where somebody looked', () => {
+    const told = pageOf({
+      report: RobustnessReport.fromPartial({
+        ...report,
+        smallestEpsilons: [
+          {
+            ...{ attack: 'pgd', norm: 'l2', largestEpsilon: 0.5, turned: shareOf(0.9, 100), forwards: 4321 },
+            quantiles: [{ share: 0.25, epsilon: 0.1, lower: 0.05, upper: 0.2 }, { share: 0.5 }, { share: 0.75 }],
+          },
+        ],
+        certifiedAccuracy: {
+          sigma: 0.25,
+          shares: [0, 0.25].map((radius) => ({ radius, accuracy: shareOf(0.5, 100) })),
+        },
+      }),
+    });
+    expect(textOf(told)).toMatch(/pgd l2, smallest radii\s+4,321/);
+    for (const words of [
+      'How little it takes',
+      '0.1 [0.05, 0.2]',
+      '> 0.5',
+      'What is certain',
+      'Gaussian noise of 0.25',
+    ])
+      expect(textOf(told)).toContain(words.replaceAll('>', '&gt;'));
+    expect(told).toContain('Certified accuracy over radius, l2');
+    expect(text).not.toMatch(/How little|What is certain/);
   });
 
   it('shows the evidence of a verdict on masking, and the flags', () => {

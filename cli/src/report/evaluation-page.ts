@@ -7,9 +7,11 @@ import {
   decimal,
   instant,
   maskingName,
+  notDone,
   proportion,
   shortName,
 } from '../terminal/format.ts';
+import { certifiedSection, smallestSection } from './beyond-sections.ts';
 import type { TileGrid } from './data.ts';
 import { html, type Markup } from './html.ts';
 import { type ChartPoint, type ChartSeries, lineChart } from './line-chart.ts';
@@ -43,6 +45,8 @@ export function renderEvaluation(data: EvaluationPage): string {
     content: html`${verdict(data)}
 ${curves(report)}
 ${attacks(report)}
+${smallestSection(report)}
+${certifiedSection(report)}
 ${gallery(data)}
 ${cost(report)}
 ${origin(data)}
@@ -125,6 +129,7 @@ function pointAt(x: number, share: Proportion | undefined): ChartPoint[] {
 }
 
 function attacks({ attacks: all, masking }: RobustnessReport): Markup {
+  const isCut = all.some((one) => notDone(one) !== '');
   const rows = all.map((one) => [
     attackName(one),
     accessName(one.access),
@@ -132,11 +137,14 @@ function attacks({ attacks: all, masking }: RobustnessReport): Markup {
     proportion(one.robustAccuracy),
     proportion(one.attackSuccess),
     count(one.attempts),
+    ...(isCut ? [notDone(one) || '-'] : []),
     maskingName(masking),
   ]);
-  const titles = ['Attack', 'Access', 'Epsilon', 'Robust accuracy', 'Attack success', 'Attempts', 'Masking'];
+  const titles = ['Attack', 'Access', 'Epsilon', 'Robust accuracy', 'Attack success', 'Attempts'];
+  titles.push(...(isCut ? ['Not done'] : []), 'Masking');
   return html`<section><h2>Every attack</h2>
 <p>Robust accuracy is the share of all images that stay right; attack success the share of those that the attack met (the model had them right) and turned.</p>
+${isCut && html`<p class="warn">A limit of the plan was reached: some attacks stopped early on samples that still stood, or never met them. Those count as robust, so that robust accuracy is an upper bound of what the whole plan leaves.</p>`}
 ${htmlTable('95 % intervals: they cover the choice of samples, not the weakness of an attack', titles, rows)}
 </section>`;
 }
@@ -172,7 +180,7 @@ function missGrid(one: KeptAdversarial, input: readonly number[], nameOf: (label
   return { title, columns: ['as it is', 'perturbation', 'attacked'], rows: [{ label: '', tiles }] };
 }
 
-function cost({ attacks: all, seconds }: RobustnessReport): Markup {
+function cost({ attacks: all, seconds, smallestEpsilons, certifiedAccuracy }: RobustnessReport): Markup {
   const sum = (of: (one: RobustnessReport['attacks'][number]) => number) =>
     all.reduce((total, one) => total + of(one), 0);
   const rows = [
@@ -188,6 +196,15 @@ function cost({ attacks: all, seconds }: RobustnessReport): Markup {
       count(sum(({ backwards }) => backwards)),
       seconds.toFixed(1),
     ],
+    ...smallestEpsilons.map((one) => [
+      `${attackName(one)}, smallest radii`,
+      count(one.forwards),
+      count(one.backwards),
+      one.seconds.toFixed(1),
+    ]),
+    ...(certifiedAccuracy
+      ? [['certificates', count(certifiedAccuracy.forwards), '0', certifiedAccuracy.seconds.toFixed(1)]]
+      : []),
   ];
   return html`<section><h2>What it cost</h2>
 ${htmlTable('Passes through the models, in images', ['Attack', 'Forward passes', 'Backward passes', 'Seconds'], rows)}

@@ -8,6 +8,8 @@ matrix:
 evaluation:
   attacks: ["pgd:0.1:steps=5", mi-fgsm:0.2]
   samples: 50
+  maxBackwards: 20000
+  maxSeconds: 1.5
 `;
 
 describe('the file of a sweep', () => {
@@ -17,6 +19,8 @@ describe('the file of a sweep', () => {
     expect(plan).toMatchObject({
       part: 'held-out',
       samples: 50,
+      maxBackwards: 20_000,
+      maxSeconds: 1.5,
       attacks: [
         { attack: 'pgd', epsilons: [0.1], settings: { steps: '5' } },
         { attack: 'mi-fgsm', epsilons: [0.2] },

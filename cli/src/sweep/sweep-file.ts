@@ -10,7 +10,8 @@ export interface SweepFile extends Sweep {
 }
 
 const PARTS = ['training', 'matrix', 'evaluation'];
-const EVALUATION = ['attacks', 'samples', 'part', 'surrogates', 'seed'];
+const LIMITS = ['maxForwards', 'maxBackwards', 'maxSeconds'];
+const EVALUATION = ['attacks', 'samples', 'part', 'surrogates', 'seed', ...LIMITS];
 
 /**
  * A sweep from the text of its file (YAML or JSON).

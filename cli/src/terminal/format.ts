@@ -1,4 +1,12 @@
-import { AttackAccess, MaskingVerdict, type Metric, type Proportion, RunState } from '@jsigr/proto';
+import {
+  AttackAccess,
+  type AttackResult,
+  type EpsilonQuantile,
+  MaskingVerdict,
+  type Metric,
+  type Proportion,
+  RunState,
+} from '@jsigr/proto';
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
@@ -83,6 +91,20 @@ export function attackName({
   readonly settings: Readonly<Record<string, string>>;
 }): string {
   return [attack, norm, settingsName(settings)].filter(Boolean).join(' ');
+}
+
+/** A quantile of radii with its interval: `0.0312 [0.028, 0.035]`; what is beyond the largest radius tried as `> 0.1`. */
+export function quantile({ epsilon, lower, upper }: EpsilonQuantile, largest: number): string {
+  const beyond = `> ${decimal(largest)}`;
+  const said = (value: number | undefined) => (value === undefined ? beyond : decimal(value));
+  return lower === undefined ? beyond : `${said(epsilon)} [${said(lower)}, ${said(upper)}]`;
+}
+
+/** What a limit left undone of an attack: `40 not met, 12 cut short`; empty where it was done to its end. */
+export function notDone({ unattempted, cutShort }: Pick<AttackResult, 'unattempted' | 'cutShort'>): string {
+  return [unattempted > 0 && `${count(unattempted)} not met`, cutShort > 0 && `${count(cutShort)} cut short`]
+    .filter(Boolean)
+    .join(', ');
 }
 
 /** The recipe, which is a name by itself, and then the others: `ni+si steps=20`. */

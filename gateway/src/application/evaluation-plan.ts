@@ -8,7 +8,7 @@ import {
   profilePlan,
   profiles,
 } from '@jsigr/attacks';
-import { type AttackPlan, type Dataset, EvaluationPlan, type Model } from '@jsigr/proto';
+import { type AttackPlan, type Certification, type Dataset, EvaluationPlan, type Model } from '@jsigr/proto';
 import { idOf } from './names.ts';
 import { checkSettings } from './settings.ts';
 import type { Violations } from './violations.ts';
@@ -86,10 +86,14 @@ function isEndpoint({ architecture }: Model): boolean {
 /** Attacks that need what the model has not, each by name. */
 export function checkAccess(plan: EvaluationPlan, field: string, model: Model, violations: Violations): void {
   if (plan.maxQueries > 0 && !isEndpoint(model)) violations.add(`${field}.maxQueries`, 'is for live endpoints only');
+  if (plan.smallestEpsilons > 0 && isEndpoint(model))
+    violations.add(`${field}.smallestEpsilons`, 'is not for live endpoints: how many questions it takes is not known');
   const { blackBox } = model;
   if (!blackBox) return;
   if (plan.assessMasking)
     violations.add(`${field}.assessMasking`, `needs gradients, and the model has none: ${blackBox}`);
+  if (plan.certification)
+    violations.add(`${field}.certification`, `needs many answers, and the model can only be asked: ${blackBox}`);
   plan.attacks.forEach(({ attack }, i) => {
     if (Object.hasOwn(attacks, attack) && attacks[attack]?.access === 'white-box')
       violations.add(
@@ -120,7 +124,7 @@ export function checkSharing(plan: EvaluationPlan, field: string, shards: number
 /** What a plan may hold, but not that of a transfer matrix. */
 export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations: Violations): void {
   const { part, surrogates, profile, cascade, assessMasking, keepAdversarial, attacks: planned } = plan;
-  const { maxQueries, resumeLedger } = plan;
+  const { maxQueries, maxForwards, maxBackwards, maxSeconds, resumeLedger } = plan;
   const foreign = {
     profile: profile !== '',
     surrogates: surrogates.length > 0,
@@ -128,6 +132,10 @@ export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations:
     assessMasking,
     keepAdversarial: keepAdversarial > 0,
     maxQueries: maxQueries > 0,
+    maxForwards: maxForwards !== 0,
+    maxBackwards: maxBackwards !== 0,
+    maxSeconds: maxSeconds !== 0,
+    ...beyond(plan),
     resumeLedger: resumeLedger !== '',
     'attacks.keepExamples': planned.some(({ keepExamples }) => keepExamples > 0),
   };
@@ -135,6 +143,17 @@ export function checkMatrixPlan(plan: EvaluationPlan, field: string, violations:
     if (isGiven) violations.add(`${field}.${name}`, 'is not for a transfer matrix');
   if (part !== 'test')
     violations.add(`${field}.part`, `${part} given, test allowed: models hold out samples of their own`);
+}
+
+/** What only the evaluation of one finished model finds out, and whether a plan asks for it. */
+function beyond({ smallestEpsilons, certification }: EvaluationPlan) {
+  return { smallestEpsilons: smallestEpsilons !== 0, certification: certification !== undefined };
+}
+
+/** What a plan may hold, but not that of a loop: it is too much for every checkpoint. */
+export function checkLoopPlan(plan: EvaluationPlan, field: string, violations: Violations): void {
+  for (const [name, isGiven] of Object.entries(beyond(plan)))
+    if (isGiven) violations.add(`${field}.${name}`, 'is for finished models: evaluate one');
 }
 
 function attackPlan({ attack, norm, epsilons, settings = {} }: PlanEntry): AttackPlan {
@@ -159,7 +178,11 @@ export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset 
   violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
   violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);
   violations.integer(`${field}.keepAdversarial`, plan.keepAdversarial, 0, MAX_SAMPLES);
-  violations.integer(`${field}.maxQueries`, plan.maxQueries, 0, Number.MAX_SAFE_INTEGER);
+  for (const name of ['maxQueries', 'maxForwards', 'maxBackwards'] as const)
+    violations.integer(`${field}.${name}`, plan[name], 0, Number.MAX_SAFE_INTEGER);
+  violations.number(`${field}.maxSeconds`, plan.maxSeconds, 'a number from 0', (value) => value >= 0);
+  violations.integer(`${field}.smallestEpsilons`, plan.smallestEpsilons, 0, MOST_SEARCHED);
+  if (plan.certification) checkCertification(plan.certification, `${field}.certification`, violations);
   if (!/^([0-9a-f]{64})?$/.test(plan.resumeLedger))
     violations.add(`${field}.resumeLedger`, 'is no digest of 64 digits');
   if ((planned.length < 1 && !profile) || planned.length > MOST_ATTACKS)
@@ -172,6 +195,25 @@ export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset 
   surrogates.forEach((name, i) => {
     violations.try(`${field}.surrogates[${i}]`, () => idOf('models', name, `${field}.surrogates[${i}]`));
   });
+}
+
+const MOST_SEARCHED = 100_000;
+const MOST_CERTIFIED = 10_000;
+const MOST_DRAWS = 1_000_000;
+/** Fewer certify nothing that is worth the name. */
+const LEAST_DRAWS = 100;
+const MOST_NOISE = 10;
+
+function checkCertification(
+  { sigma, samples, draws, alpha }: Certification,
+  field: string,
+  violations: Violations,
+): void {
+  const allowed = `a number above 0, up to ${MOST_NOISE},`;
+  violations.number(`${field}.sigma`, sigma, allowed, (value) => value > 0 && value <= MOST_NOISE);
+  violations.integer(`${field}.samples`, samples, 0, MOST_CERTIFIED);
+  if (draws !== 0) violations.integer(`${field}.draws`, draws, LEAST_DRAWS, MOST_DRAWS);
+  violations.number(`${field}.alpha`, alpha, 'a number from 0 below 0.5', (value) => value >= 0 && value < 0.5);
 }
 
 function checkAttack(plan: AttackPlan, field: string, dataset: Dataset | undefined, violations: Violations): void {

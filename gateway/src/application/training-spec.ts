@@ -9,7 +9,7 @@ import {
   resolveModelSpec,
 } from '@jsigr/models';
 import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
-import { checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
+import { checkLoopPlan, checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
 import { checkSettings } from './settings.ts';
 import type { Violations } from './violations.ts';
 
@@ -155,6 +155,7 @@ function checkLoop(loop: LoopSpec, dataset: Dataset | undefined, violations: Vio
     return;
   }
   checkPlan(plan, `${field}.plan`, dataset, violations);
+  checkLoopPlan(plan, `${field}.plan`, violations);
   if (!SELECTING.includes(feedback)) return;
   if (plan.part === 'test')
     violations.add(

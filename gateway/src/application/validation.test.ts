@@ -181,6 +181,18 @@ describe('a training run is refused for', () => {
       /1000/,
     ],
     [
+      'certificates of every checkpoint',
+      loop({ attacks: [attack], certification: { sigma: 0.1 } }),
+      'spec.loop.plan.certification',
+      /^is for finished models/,
+    ],
+    [
+      'smallest radii of every checkpoint',
+      loop({ attacks: [attack], smallestEpsilons: 5 }),
+      'spec.loop.plan.smallestEpsilons',
+      /^is for finished models/,
+    ],
+    [
       'too many training examples',
       { loop: { enabled: true, feedback: Feedback.FEEDBACK_AUGMENT, trainingExamples: 5000 } },
       'spec.loop.trainingExamples',
@@ -353,6 +365,54 @@ describe('an evaluation is refused for', () => {
       () => ({ shards: 2, plan: { resumeLedger: 'a'.repeat(64) } }),
       'spec.plan.resumeLedger',
       /one attacker/,
+    ],
+    [
+      'a limit that is no whole number of passes',
+      () => ({ plan: { maxForwards: 1.5 } }),
+      'spec.plan.maxForwards',
+      /^1.5 given, an integer from 0/,
+    ],
+    [
+      'a limit of less than no seconds',
+      () => ({ plan: { maxSeconds: -1 } }),
+      'spec.plan.maxSeconds',
+      /^-1 given, a number from 0 allowed/,
+    ],
+    [
+      'too many samples to search',
+      () => ({ plan: { smallestEpsilons: 100_001 } }),
+      'spec.plan.smallestEpsilons',
+      /^100001 given, an integer from 0 to 100000 allowed/,
+    ],
+    [
+      'smoothing without noise',
+      () => ({ plan: { certification: { sigma: 0 } } }),
+      'spec.plan.certification.sigma',
+      /^0 given, a number above 0, up to 10, allowed/,
+    ],
+    [
+      'too few draws to certify anything',
+      () => ({ plan: { certification: { sigma: 0.1, draws: 99 } } }),
+      'spec.plan.certification.draws',
+      /^99 given, an integer from 100/,
+    ],
+    [
+      'certificates that are as often wrong as right',
+      () => ({ plan: { certification: { sigma: 0.1, alpha: 0.5 } } }),
+      'spec.plan.certification.alpha',
+      /^0.5 given, a number from 0 below 0.5 allowed/,
+    ],
+    [
+      'a matrix with certificates',
+      () => ({ model: '', models: [model, model], plan: { certification: { sigma: 0.1 } } }),
+      'spec.plan.certification',
+      /not for a transfer matrix/,
+    ],
+    [
+      'a matrix with a limit',
+      () => ({ model: '', models: [model, model], plan: { maxBackwards: 9 } }),
+      'spec.plan.maxBackwards',
+      /not for a transfer matrix/,
     ],
     [
       'a matrix by a profile',

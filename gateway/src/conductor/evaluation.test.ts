@@ -190,8 +190,13 @@ test('the command of a report names norm, radii and settings of every attack', (
     { attack: 'pgd', norm: 'l2', epsilons: [0.5], settings: { steps: '40', restarts: '2' } },
     { attack: 'noise', norm: 'linf', epsilons: [0.1, 0.2] },
   ];
-  const given = EvaluationPlan.fromPartial({ attacks, part: 'test', samples: 0, seed: 1, cascade: true });
+  const limits = { maxForwards: 5000, maxSeconds: 2.5 };
+  const more = { smallestEpsilons: 50, certification: { sigma: 0.25, draws: 1000, alpha: 0.01 } };
+  const given = EvaluationPlan.fromPartial({
+    ...{ attacks, part: 'test', samples: 0, seed: 1, cascade: true, ...limits },
+    ...more,
+  });
   expect(reportCommand({ model: 'models/ab', dataset: 'datasets/mnist', plan: given, surrogates: ['models/cd'] })).toBe(
-    'jsigr evaluate models/ab --dataset datasets/mnist --part test --attack pgd@l2:0.5:steps=40,restarts=2 --attack noise@linf:0.1,0.2 --cascade --surrogate models/cd --samples 0 --seed 1',
+    'jsigr evaluate models/ab --dataset datasets/mnist --part test --attack pgd@l2:0.5:steps=40,restarts=2 --attack noise@linf:0.1,0.2 --cascade --surrogate models/cd --max-forwards 5000 --max-seconds 2.5 --smallest-epsilons 50 --certify 0.25:draws=1000,alpha=0.01 --samples 0 --seed 1',
   );
 });

@@ -1,4 +1,4 @@
-import type { AttackPlan, EvaluationPlan } from '@jsigr/proto';
+import type { AttackPlan, Certification, EvaluationPlan } from '@jsigr/proto';
 
 export interface ReportOrigin {
   /** models/{digest} */
@@ -27,9 +27,19 @@ export function reportCommand({ model, dataset, plan, surrogates }: ReportOrigin
     ...(plan.assessMasking ? ['--assess-masking'] : []),
     ...surrogates.map((name) => `--surrogate ${name}`),
     ...(plan.maxQueries > 0 ? [`--max-queries ${plan.maxQueries}`] : []),
+    ...(plan.maxForwards > 0 ? [`--max-forwards ${plan.maxForwards}`] : []),
+    ...(plan.maxBackwards > 0 ? [`--max-backwards ${plan.maxBackwards}`] : []),
+    ...(plan.maxSeconds > 0 ? [`--max-seconds ${plan.maxSeconds}`] : []),
+    ...(plan.smallestEpsilons > 0 ? [`--smallest-epsilons ${plan.smallestEpsilons}`] : []),
+    ...(plan.certification ? [`--certify ${certificationText(plan.certification)}`] : []),
     `--samples ${plan.samples}`,
     `--seed ${plan.seed}`,
   ].join(' ');
+}
+
+function certificationText({ sigma, ...others }: Certification): string {
+  const pairs = Object.entries(others).filter(([, value]) => value !== 0);
+  return [sigma, ...(pairs.length > 0 ? [pairs.map(([name, value]) => `${name}=${value}`).join(',')] : [])].join(':');
 }
 
 /** The command that makes a transfer matrix again. */

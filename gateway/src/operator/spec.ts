@@ -57,9 +57,17 @@ const feedbacks = {
 
 /** @param model models/{digest}, which the resource names or which comes from its TrainingRun */
 export function evaluationSpec(spec: RobustnessEvaluationSpec, model: string): EvaluationSpec {
-  const { part, maxQueries = 0, resumeLedger = '' } = spec;
-  const complete = { ...plan(spec), part, maxQueries, resumeLedger };
+  const { part, maxQueries = 0, resumeLedger = '', smallestEpsilons = 0, certification } = spec;
+  const complete = {
+    ...plan(spec),
+    ...{ part, maxQueries, resumeLedger, smallestEpsilons },
+    ...(certification && { certification: certificationOf(certification) }),
+  };
   return EvaluationSpec.fromPartial({ model, dataset: spec.dataset ?? '', plan: complete, shards: spec.shards });
+}
+
+function certificationOf({ sigma, samples, draws, alpha }: NonNullable<RobustnessEvaluationSpec['certification']>) {
+  return { sigma: Number(sigma), samples, draws, alpha: Number(alpha) };
 }
 
 /** What a loop's plan and an evaluation's have in common. */
@@ -70,6 +78,7 @@ type Plan = Omit<
 
 function plan(given: Plan): EvaluationPlan {
   const { attacks, epsilons, surrogates, profile, samples, seed, cascade, assessMasking, keepAdversarial } = given;
+  const { maxForwards = 0, maxBackwards = 0, maxSeconds = 0 } = given;
   return EvaluationPlan.fromPartial({
     attacks: attacks.map(({ name, norm, epsilons, settings, keepExamples }) =>
       AttackPlan.fromPartial({
@@ -81,6 +90,7 @@ function plan(given: Plan): EvaluationPlan {
       }),
     ),
     ...{ profile, samples, seed, cascade, assessMasking, keepAdversarial },
+    ...{ maxForwards, maxBackwards, maxSeconds: Number(maxSeconds) },
     epsilons: epsilons.map(radius),
     surrogates: [...surrogates],
   });

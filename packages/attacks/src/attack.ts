@@ -44,6 +44,11 @@ export interface AttackContext {
   /** Other images and their labels, that some transfer attacks mix in. */
   readonly pool?: { readonly images: NdArray; readonly labels: NdArray };
   readonly signal?: AbortSignal;
+  /**
+   * Asked before every step, with the passes of all rows so far: is a budget spent? Then no further step is made, and the outcome is what was found until
+   * then. By default never.
+   */
+  readonly isSpent?: (passes: Cost) => boolean;
   /** Called with all rows after the random start (step 0) and after every step. */
   readonly onStep?: (points: NdArray, step: number) => void;
 }
@@ -61,6 +66,8 @@ export interface Outcome {
   /** Passes that were spent on each row, `[rows]`. */
   readonly forwards: readonly number[];
   readonly backwards: readonly number[];
+  /** A budget ended it before it had made all its steps. */
+  readonly short?: boolean;
 }
 
 /** Settings are parsed (and defaults filled in) wherever they are taken. @throws AttackError INVALID_SETTING */

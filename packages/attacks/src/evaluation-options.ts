@@ -1,5 +1,6 @@
 import type { Split } from '@jsigr/datasets';
-import { type Classifier, type ImageShape, mayAsk } from '@jsigr/models';
+import { type Classifier, type ImageShape, isQueried, mayAsk } from '@jsigr/models';
+import { type Certification, checkCertification } from './certified.ts';
 import { AttackError } from './errors.ts';
 import type { Ledger } from './ledger.ts';
 import type { AttackLoss } from './losses.ts';
@@ -34,7 +35,14 @@ export interface EvaluationOptions {
    * there are fewer than 8, nothing is assessed and a flag says so). It costs about 200 passes a sample and 500 queries.
    */
   readonly assessMasking?: boolean;
-  /** No new work is begun once it is spent; what was not attempted is counted and said. */
+  /**
+   * Also look for the smallest radius at which each attack but controls turns a sample, up to the attack's largest one, on the first so many samples that are
+   * correctly classified. It costs about eleven times as much as the attack at one radius, outside the budget. Not in a shard, whose report says nothing.
+   */
+  readonly smallestEpsilons?: number;
+  /** Also certify the smoothed classifier, outside the budget. Not in a shard. */
+  readonly certification?: Certification;
+  /** No step is begun once it is spent; what was not attempted, or not to the end, is counted and said. */
   readonly budget?: Budget;
   /**
    * Attack only every `count`-th block, from block `index` on. What counts is the ledger: those of all shards, merged (`mergeLedgers`) and given to
@@ -43,6 +51,8 @@ export interface EvaluationOptions {
   readonly shard?: { readonly index: number; readonly count: number };
   /** An earlier evaluation of the same that was interrupted: what it holds is not done again. */
   readonly resume?: Ledger;
+  /** Nothing is attempted beyond what `resume` holds: so the ledgers of shards make the report of what they found, whatever a budget left them undone. */
+  readonly reportOnly?: boolean;
   /** Called after each unit of work with all that is known, to be kept for `resume`. */
   readonly onLedger?: (ledger: Ledger) => void | Promise<void>;
   /** Where the first attempt on a sample starts: the adversarial image that fooled an earlier checkpoint, `[height * width * channels]`. */
@@ -55,10 +65,16 @@ export interface EvaluationOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Limits of an evaluation, in images through the models, and seconds. */
+/**
+ * Limits of what the attacks of a plan spend together. What is looked at besides (clean images, masking) does not count. It is spent in the plan's order,
+ * epsilon by epsilon and block by block, and overrun by one step of one block at most, and the judge's look at that block. With a limit of passes alone the
+ * result is the same every time, resumed or not; a limit of seconds depends on the machine.
+ */
 export interface Budget {
+  /** Images through a model; the judge's look at each attempt is one of them. */
   readonly forwards?: number;
   readonly backwards?: number;
+  /** Of the attacks' own time; those of a ledger that is resumed count too, where it knows them. */
   readonly seconds?: number;
 }
 
@@ -74,7 +90,10 @@ export interface EvaluationProgress {
 }
 
 /** What must fit together before anything is attacked. */
-type Checked = Pick<EvaluationOptions, 'target' | 'surrogates' | 'split' | 'indices' | 'input' | 'plan' | 'budget'>;
+type Checked = Pick<
+  EvaluationOptions,
+  'target' | 'surrogates' | 'split' | 'indices' | 'input' | 'plan' | 'budget' | 'smallestEpsilons' | 'certification'
+>;
 
 /** @throws AttackError naming what does not fit. @returns the plan with everything filled in. */
 export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[] {
@@ -105,8 +124,21 @@ export function checkedPlan(options: Checked, batchSize: number): PlannedAttack[
   checkIndices(options);
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
     throw new AttackError('INVALID_INPUT', 'batchSize', `${batchSize} is not an integer in 1..4096`);
-  for (const [name, limit] of Object.entries(budget))
-    if (!(limit > 0)) throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive number`);
+  for (const [name, limit] of Object.entries(budget)) {
+    const [fits, kind] = name === 'seconds' ? [true, 'number'] : [Number.isInteger(limit), 'integer'];
+    if (!(limit > 0 && fits))
+      throw new AttackError('INVALID_BUDGET', `budget.${name}`, `${limit} is not a positive ${kind}`);
+  }
+  const { smallestEpsilons, certification } = options;
+  if (smallestEpsilons !== undefined && !(Number.isInteger(smallestEpsilons) && smallestEpsilons > 0))
+    throw new AttackError('INVALID_INPUT', 'smallestEpsilons', `${smallestEpsilons} is not a positive integer`);
+  if (smallestEpsilons !== undefined && isQueried(target) && target.budget)
+    throw new AttackError(
+      'INVALID_INPUT',
+      'smallestEpsilons',
+      `${target.id} is asked within a budget, and how many questions a search takes is not known beforehand`,
+    );
+  if (certification) checkCertification(certification, target);
   if (!mayAsk(target, indices.length))
     throw new AttackError(
       'INVALID_BUDGET',

@@ -1,10 +1,11 @@
 import type { Engine } from '@jsigr/engine';
-import { argmax, type Classifier, isQueried, mayAsk } from '@jsigr/models';
+import { argmax, isQueried } from '@jsigr/models';
 import { piecesOf } from './batches.ts';
+import { type Beyond, lookBeyond, partsBeyond } from './beyond.ts';
 import { type CellResult, type PlannedCell, sum } from './cells.ts';
 import { deadGradients } from './dead-gradients.ts';
 import { AttackError } from './errors.ts';
-import { BATCH_SIZE, type Budget, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
+import { BATCH_SIZE, checkedPlan, type EvaluationOptions } from './evaluation-options.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
@@ -13,21 +14,22 @@ import { assessMasking, type MaskingAssessment } from './masking.ts';
 import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
-import { ensembleOf } from './randomised.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
-import { LEAST_QUESTIONS, runAttack } from './runner.ts';
+import { runAttack } from './runner.ts';
+import { sourceOf } from './source.ts';
+import { type Resolved, type UnitMeans, Work } from './work.ts';
 
 /**
  * Attacks a classifier by a plan. Every attack meets every sample that the target classifies correctly, whatever other attacks achieved (unless the
  * plan is a cascade). An attack's epsilons are taken in ascending order, and a larger one is tried only where the smaller ones failed: an example in a
  * smaller ball lies in the larger one too, so robust accuracy never rises with epsilon, by construction. Epsilon 0 is the clean image and is not attacked.
- * @returns the report, and beside it the ledger: a row for each attempt.
+ * @returns the report, and beside it the ledger (a row for each attempt) and what was found of single samples beyond the plan.
  * @throws AttackError if the plan or the samples are not valid, or the ledger to resume from is another evaluation's; the signal's reason once it is aborted.
  */
 export async function evaluate(
   engine: Engine,
   options: EvaluationOptions,
-): Promise<{ readonly report: EvaluationReport; readonly ledger: Ledger }> {
+): Promise<{ readonly report: EvaluationReport; readonly ledger: Ledger; readonly beyond: Beyond }> {
   const batchSize = options.batchSize ?? BATCH_SIZE;
   const plan = checkedPlan(options, batchSize);
   const cells = plan.flatMap((planned) => planned.epsilons.map((epsilon): PlannedCell => ({ planned, epsilon })));
@@ -52,7 +54,9 @@ export async function evaluate(
     { fingerprint, seed: options.seed, cells: cells.map(cellOf), clean: clean.rows, units: resume?.units ?? [] },
   );
   const correct = blocks.map((block) => block.filter((sample) => clean.correct.has(sample)));
-  const results = await attackAll(engine, progress, cells, correct);
+  const parts = cells.length + partsBeyond(options, plan);
+  const results = await attackAll(engine, progress, cells, correct, parts);
+  const beyond = await lookBeyond(engine, progress.options, plan, correct.flat(), { from: cells.length, parts });
   const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
   // The report of one shard says nothing.
   const gradients = options.shard ? undefined : await deadGradients(engine, progress.options, plan, correct.flat());
@@ -70,10 +74,12 @@ export async function evaluate(
       flags: flagsOf(options, plan, sights, results),
       results,
       assessment,
+      beyond,
       correct: clean.correct.size,
       looks: gradients?.looks ?? 0,
     }),
     ledger: progress.ledger,
+    beyond,
   };
 }
 
@@ -124,58 +130,12 @@ async function classifyAll(
   };
 }
 
-type Resolved = EvaluationOptions & { readonly batchSize: number };
-
-/** The units of work: those of the ledger first, then new ones until the budget is spent. */
-class Work {
-  readonly options: Resolved;
-  readonly #head: Omit<Ledger, 'units'>;
-  readonly #known: ReadonlyMap<string, Unit>;
-  readonly #units: Unit[] = [];
-
-  constructor(options: Resolved, { units, ...head }: Ledger) {
-    this.options = options;
-    this.#head = head;
-    this.#known = new Map(units.map((unit) => [`${unit.cell} ${unit.block}`, unit]));
-  }
-
-  get ledger(): Ledger {
-    return { ...this.#head, units: [...this.#units] };
-  }
-
-  /** @returns undefined once the budget is spent. */
-  async unit(
-    cell: number,
-    block: number,
-    samples: number,
-    make: () => Promise<Unit['rows']>,
-  ): Promise<Unit | undefined> {
-    const known = this.#known.get(`${cell} ${block}`);
-    const { budget = {}, target } = this.options;
-    const least = LEAST_QUESTIONS * Math.min(samples, this.options.batchSize);
-    if (!known && (isSpent(budget, this.#units) || !mayAsk(target, least))) return undefined;
-    const began = performance.now();
-    const unit = known ?? { cell, block, rows: await make(), seconds: (performance.now() - began) / 1000 };
-    this.#units.push(unit);
-    if (!known) await this.options.onLedger?.(this.ledger);
-    return unit;
-  }
-}
-
-function isSpent({ forwards, backwards, seconds }: Budget, units: readonly Unit[]): boolean {
-  const rows = units.flatMap((unit) => unit.rows);
-  return (
-    (forwards !== undefined && sum(rows.map((row) => row.forwards)) >= forwards) ||
-    (backwards !== undefined && sum(rows.map((row) => row.backwards)) >= backwards) ||
-    (seconds !== undefined && sum(units.map((unit) => unit.seconds)) >= seconds)
-  );
-}
-
 async function attackAll(
   engine: Engine,
   work: Work,
   cells: readonly PlannedCell[],
   correct: readonly (readonly number[])[],
+  parts: number,
 ): Promise<CellResult[]> {
   const results: CellResult[] = [];
   const isCorrect = new Set(correct.flat());
@@ -185,23 +145,37 @@ async function attackAll(
     const before = work.options.cascade ? fallenBefore(cell, results) : new Set<number>();
     const facing = correct.map((block) => block.filter((sample) => !fooled.has(sample) && !before.has(sample)));
     const units: Unit[] = [];
-    let unattempted = 0;
+    const wanted: number[] = [];
     for (const [block, samples] of facing.entries()) {
       if (samples.length === 0 || cell.epsilon === 0 || !isOfShard(block, work.options)) continue;
-      const unit = await work.unit(index, block, samples.length, () =>
-        attackBlock(engine, work.options, cell, samples, { cell: index, cells: cells.length, facing, block }),
+      wanted.push(...samples);
+      const unit = await work.unit(index, block, samples.length, (means) =>
+        attackBlock(engine, work.options, cell, samples, means, { cell: index, cells: parts, facing, block }),
       );
       if (unit) units.push(unit);
-      else unattempted += samples.length;
     }
     for (const { success, sample } of units.flatMap(({ rows }) => rows))
       if (success && isCorrect.has(sample)) fooled.add(sample);
+    const met = samplesOf(units);
+    const cut = samplesOf(units.filter(({ short }) => short));
     const faced = sum(
       correct.map((block) => block.filter((sample) => !before.has(sample) || fooled.has(sample)).length),
     );
-    results.push({ ...cell, units, faced, unattempted, fooled, fallen: new Set([...before, ...fooled]) });
+    results.push({
+      ...cell,
+      units,
+      faced,
+      unattempted: wanted.filter((sample) => !met.has(sample)).length,
+      cutShort: wanted.filter((sample) => cut.has(sample) && !fooled.has(sample)).length,
+      fooled,
+      fallen: new Set([...before, ...fooled]),
+    });
   }
   return results;
+}
+
+function samplesOf(units: readonly Unit[]): Set<number> {
+  return new Set(units.flatMap(({ rows }) => rows.map(({ sample }) => sample)));
 }
 
 function isOfShard(block: number, { shard }: EvaluationOptions): boolean {
@@ -233,19 +207,18 @@ function attackBlock(
   { onExample, onProgress, ...options }: Resolved,
   { planned, epsilon }: PlannedCell,
   indices: readonly number[],
+  means: UnitMeans,
   { cell, cells, facing, block }: Place,
 ): Promise<Unit['rows']> {
   const { attack, norm, settings } = planned;
-  const { target, surrogates } = options;
-  const fused = planned.source === 'surrogates' ? surrogateOf(surrogates) : undefined;
   const place = { attack: attack.name, norm: norm.name, epsilon, cell, cells };
   const before = sum(facing.slice(0, block).map(({ length }) => length));
   const all = sum(facing.map(({ length }) => length));
   return runAttack({
     ...options,
+    ...means,
     engine,
-    source: fused ?? target,
-    members: fused ? surrogates : [target],
+    ...sourceOf(planned.source, options),
     attack,
     settings,
     norm,
@@ -260,8 +233,4 @@ function attackBlock(
         attemptsAtMost: all,
       }),
   });
-}
-
-function surrogateOf(surrogates: readonly Classifier[]): Classifier | undefined {
-  return surrogates.length < 2 ? surrogates[0] : ensembleOf(surrogates, surrogates.map(({ id }) => id).join('+'));
 }

@@ -13,7 +13,7 @@ export function fingerprintOf(
   batchSize: number,
   plan: readonly PlannedAttack[],
 ): string {
-  const { target, surrogates, indices, cascade = false, seed, loss } = options;
+  const { target, surrogates, indices, cascade = false, seed, loss, budget } = options;
   const attacks = plan.map(({ attack, norm, epsilons, settings, source }) => [
     attack.name,
     norm.name,
@@ -24,7 +24,7 @@ export function fingerprintOf(
   const models = [target.id, ...surrogates.map(({ id }) => id)];
   const engine = [info.engine, info.device];
   const data = digestOf(options);
-  return JSON.stringify({ models, attacks, loss: loss?.name, cascade, seed, batchSize, engine, indices, data });
+  return JSON.stringify({ models, attacks, loss: loss?.name, budget, cascade, seed, batchSize, engine, indices, data });
 }
 
 /** Of the bytes and labels of the samples, in their order. */

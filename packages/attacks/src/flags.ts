@@ -65,9 +65,7 @@ export function flagsOf(
     randomised:
       isRandom(target) && 'the model draws random numbers: the figures hold for one draw; attack it with eot above 1',
     'zero-gradients': zeroGradients(sights.gradients),
-    budget:
-      (results.some(({ unattempted }) => unattempted > 0) || wasShort(target)) &&
-      'the budget was spent before the plan was done: what was not attempted, or not to the end, counts as robust',
+    budget: budgetSpent(results, target),
     'black-box-wins':
       blackBoxLead(results) > BLACK_BOX_LEAD * indices.length &&
       'queries fooled samples that withstood every gradient attack: gradients may be masked',
@@ -96,6 +94,24 @@ const LOSS_WORDS: Readonly<Record<string, string>> = { ce: 'the cross-entropy', 
 function labelledAsTarget(plan: readonly PlannedAttack[], labels: readonly number[]): number {
   const counts = plan.map(({ settings }) => labels.filter((label) => label === targetOf(settings)).length);
   return Math.max(0, ...counts);
+}
+
+/** Attacks that are named where a budget did not do. */
+const NAMED = 5;
+
+function budgetSpent(results: readonly CellResult[], target: Classifier): string | false {
+  const undone = results.filter(({ unattempted, cutShort }) => unattempted + cutShort > 0);
+  if (undone.length === 0 && !wasShort(target)) return false;
+  const named = undone.slice(0, NAMED).map(({ planned: { attack, norm }, epsilon, unattempted, cutShort }) => {
+    const parts = [
+      cutShort > 0 && `stopped early on ${cutShort} samples`,
+      unattempted > 0 && `never began on ${unattempted}`,
+    ];
+    return `${attack.name} (${norm.name}, ${epsilon}) ${parts.filter(Boolean).join(' and ')}`;
+  });
+  const more = undone.length > NAMED ? ` and ${undone.length - NAMED} more` : '';
+  const said = named.length > 0 ? `: ${named.join('; ')}${more}` : '';
+  return `the budget was spent before the plan was done${said}. What was not attempted, or not to the end, counts as robust: robust accuracy is an upper bound of that under the whole plan`;
 }
 
 function wasShort(target: Classifier): boolean {

@@ -86,11 +86,16 @@ async function searchAll(context: AttackContext, queries: number): Promise<Outco
       images.shape,
     );
   onStep?.(gathered(), 0);
+  let short = false;
   for (let step = 1; ; step++) {
     const open = rows.filter((row) => row.ask.length > 0 && row.used + row.ask.length <= queries);
     if (open.length === 0) break;
     const questions = open.reduce((sum, row) => sum + row.ask.length, 0);
-    if (!mayAsk(context.source, questions + rows.length)) break;
+    const used = rows.reduce((sum, row) => sum + row.used, 0);
+    if (!mayAsk(context.source, questions + rows.length) || context.isSpent?.({ forwards: used, backwards: 0 })) {
+      short = true;
+      break;
+    }
     signal?.throwIfAborted();
     const asked = open.flatMap((row) => row.ask.map((image) => ({ image, index: rows.indexOf(row) })));
     const batch = float32(
@@ -116,7 +121,12 @@ async function searchAll(context: AttackContext, queries: number): Promise<Outco
     }
     onStep?.(gathered(), step);
   }
-  return { adversarial: gathered(), forwards: rows.map(({ used }) => used), backwards: rows.map(() => 0) };
+  return {
+    adversarial: gathered(),
+    forwards: rows.map(({ used }) => used),
+    backwards: rows.map(() => 0),
+    ...(short && { short }),
+  };
 }
 
 /** Tries of a random image, and how many at a time. */

@@ -1,7 +1,9 @@
 export { AdversarialKeeper, decodeAdversarial, encodeAdversarial, type KeptAdversarial } from './adversarial.ts';
 export type { Access, Attack, AttackContext, Cost, Goal, Outcome } from './attack.ts';
+export { type Beyond, encodeBeyond } from './beyond.ts';
 export { toBytes } from './bytes.ts';
 export { type Capability, capabilities, type Setting } from './capabilities.ts';
+export type { Certification, CertifiedAccuracy } from './certified.ts';
 export { chosenSettings } from './chosen-settings.ts';
 export {
   type ComparedBall,
@@ -29,10 +31,12 @@ export {
 export { type AttackLoss, crossEntropy, dlr, type LossName, losses, margin, targetedDlr } from './losses.ts';
 export { assessMasking, type MaskingAssessment, type MaskingOptions } from './masking.ts';
 export type { MaskingSignal, MaskingVerdict } from './masking-signals.ts';
+export type { SmallestEpsilons } from './nearest-boundary.ts';
 export { l1, l2, linf, type Norm, type NormName, normNamed, norms } from './norms.ts';
 export { pgd } from './pgd.ts';
 export { defaultPlan, type PlanEntry, type Source } from './plan.ts';
 export { type Profile, profilePlan, profiles } from './profiles.ts';
+export type { EpsilonQuantile } from './quantiles.ts';
 export { type RandomisedClassifier, randomised } from './randomised.ts';
 export { attackNamed, attacks } from './registry.ts';
 export type { AttackResult, EvaluationReport, WorstCase } from './report.ts';

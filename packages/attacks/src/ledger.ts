@@ -19,6 +19,8 @@ export interface Unit {
   readonly block: number;
   readonly seconds: number;
   readonly rows: readonly LedgerRow[];
+  /** A budget ended it: samples that still stand were not attacked to the end. */
+  readonly short?: boolean;
 }
 
 /** Everything that an evaluation found out so far. With it an evaluation that was interrupted goes on where it stopped. */
@@ -48,6 +50,7 @@ const manifestSchema = z.object({
       block: z.number().int().min(0),
       /** Where the unit's rows lie in the tensors. */
       rows: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+      short: z.literal(true).optional(),
     }),
   ),
 });
@@ -62,10 +65,10 @@ export function encodeLedger({ units, clean, ...head }: Ledger): LedgerFiles {
   const manifest = {
     version: VERSION,
     ...head,
-    units: units.map(({ cell, block, rows: own }) => {
+    units: units.map(({ cell, block, rows: own, short }) => {
       const from = at;
       at += own.length;
-      return { cell, block, rows: [from, at] };
+      return { cell, block, rows: [from, at], ...(short && { short }) };
     }),
   };
   const column = (values: readonly number[]): StoredTensor => int32([...values], [values.length]);
@@ -116,7 +119,7 @@ export function decodeLedger(files: Readonly<Record<string, Uint8Array>>): Ledge
       prediction: clean.get('prediction')?.[row] ?? 0,
       label: clean.get('label')?.[row] ?? 0,
     })),
-    units: manifest.units.map(({ rows: [from, to], ...unit }, i) => {
+    units: manifest.units.map(({ rows: [from, to], short, ...unit }, i) => {
       const cell = manifest.cells[unit.cell];
       if (!cell || to < from || to > column('sample').length) throw damaged(`units[${i}]`, 'points outside the ledger');
       const rows = Array.from({ length: to - from }, (_, j): LedgerRow => {
@@ -136,7 +139,7 @@ export function decodeLedger(files: Readonly<Record<string, Uint8Array>>): Ledge
           success: labelBefore !== labelAfter,
         };
       });
-      return { ...unit, seconds: seconds[i] ?? 0, rows };
+      return { ...unit, ...(short && { short }), seconds: seconds[i] ?? 0, rows };
     }),
   };
 }

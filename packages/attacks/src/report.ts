@@ -1,9 +1,12 @@
 import type { Engine } from '@jsigr/engine';
 import type { Access } from './attack.ts';
+import type { Beyond } from './beyond.ts';
 import { type CellResult, sum } from './cells.ts';
+import type { CertifiedAccuracy } from './certified.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
 import type { Flag } from './flags.ts';
 import type { MaskingAssessment } from './masking.ts';
+import type { SmallestEpsilons } from './nearest-boundary.ts';
 import type { NormName } from './norms.ts';
 import type { Source } from './plan.ts';
 import { type Proportion, proportion } from './statistics.ts';
@@ -22,8 +25,10 @@ export interface AttackResult {
   readonly robustAccuracy: Proportion;
   /** Misclassified ones of those that the attack met: all that are correctly classified without attack, or in a cascade what the others left. */
   readonly successRate: Proportion;
-  /** Samples that the budget did not reach; they count as robust. */
+  /** Samples that a budget did not reach; they count as robust. */
   readonly unattempted: number;
+  /** Samples that still stood when a budget ended the attack before all its steps and attempts; they count as robust. */
+  readonly cutShort: number;
   readonly seconds: number;
   readonly forwards: number;
   readonly backwards: number;
@@ -58,6 +63,10 @@ export interface EvaluationReport {
   readonly seconds: number;
   readonly forwards: number;
   readonly backwards: number;
+  /** Of each attack of the plan but controls, where it was asked for. */
+  readonly smallestEpsilons: readonly SmallestEpsilons[];
+  /** Where it was asked for. */
+  readonly certified?: CertifiedAccuracy;
   /** A high robust accuracy may be due to masked gradients. Unless it was asked for, nobody has looked for them. */
   readonly masking: 'not assessed' | MaskingAssessment;
 }
@@ -68,6 +77,7 @@ interface Findings extends EvaluationOptions {
   readonly flags: readonly Flag[];
   readonly results: readonly CellResult[];
   readonly assessment: MaskingAssessment | undefined;
+  readonly beyond: Beyond;
   /** Samples that are correctly classified without attack. */
   readonly correct: number;
   /** Samples whose gradient was looked at beforehand. */
@@ -87,6 +97,7 @@ export function reportOf(findings: Findings): EvaluationReport {
     results,
     correct,
     looks,
+    beyond,
   } = findings;
   const samples = indices.length;
   const attacks = results.map((result) => resultOf(result, correct, samples, target.classes));
@@ -105,12 +116,14 @@ export function reportOf(findings: Findings): EvaluationReport {
     seconds: sum(attacks.map(({ seconds }) => seconds)),
     forwards: samples + looks + sum(attacks.map(({ forwards }) => forwards)),
     backwards: looks + sum(attacks.map(({ backwards }) => backwards)),
+    smallestEpsilons: beyond.smallest.map(({ summary }) => summary),
+    ...(beyond.certified && { certified: beyond.certified.summary }),
     masking: findings.assessment ?? 'not assessed',
   };
 }
 
 function resultOf(result: CellResult, correct: number, samples: number, classes: number): AttackResult {
-  const { planned, epsilon, units, faced, unattempted, fooled, fallen } = result;
+  const { planned, epsilon, units, faced, unattempted, cutShort, fooled, fallen } = result;
   const { attack, source, norm, settings } = planned;
   const rows = units.flatMap((unit) => unit.rows);
   return {
@@ -124,6 +137,7 @@ function resultOf(result: CellResult, correct: number, samples: number, classes:
     robustAccuracy: proportion(correct - fallen.size, samples),
     successRate: proportion(fooled.size, faced),
     unattempted,
+    cutShort,
     seconds: sum(units.map((unit) => unit.seconds)),
     forwards: sum(rows.map((row) => row.forwards)),
     backwards: sum(rows.map((row) => row.backwards)),

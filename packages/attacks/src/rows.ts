@@ -96,6 +96,7 @@ export async function walk<State extends RowState>(context: AttackContext, path:
   let view = viewOf(context, Array.from(sampleIndices.keys()));
   let { state, fallen, judged } = await path.start(view);
   found.spend(view, path.startCost ?? FREE);
+  let short = false;
   for (let step = 0; ; step++) {
     const places = found.take(view, fallen, judged ?? state.points, result(state));
     onStep?.(found.with(view, state.points), step);
@@ -111,14 +112,18 @@ export async function walk<State extends RowState>(context: AttackContext, path:
       view = smaller;
     }
     // What is asked next, and the judge's questions about all rows, must lie within the budget: what was found so far is to be judged.
-    if (!mayAsk(context.source, places.length * path.stepCost.forwards + sampleIndices.length)) break;
+    const mayGo = mayAsk(context.source, places.length * path.stepCost.forwards + sampleIndices.length);
+    if (!mayGo || context.isSpent?.(found.passes)) {
+      short = true;
+      break;
+    }
     await setImmediate(); // the engine holds the event loop: let an abort arrive
     signal?.throwIfAborted();
     found.spend(view, path.stepCost);
     ({ state, fallen, judged } = await path.advance(view, state, step + 1));
   }
   found.keep(view, result(state));
-  return found.outcome();
+  return { ...found.outcome(), ...(short && { short }) };
 }
 
 function shrink<State extends RowState>(state: State, places: readonly number[], size: number): State {
@@ -144,6 +149,12 @@ class Found {
     this.#done = samples.map(() => false);
     this.#forwards = samples.map(() => 0);
     this.#backwards = samples.map(() => 0);
+  }
+
+  /** Of all rows together. */
+  get passes(): Cost {
+    const total = (numbers: readonly number[]) => numbers.reduce((sum, each) => sum + each, 0);
+    return { forwards: total(this.#forwards), backwards: total(this.#backwards) };
   }
 
   spend(view: View, { forwards, backwards }: Cost): void {

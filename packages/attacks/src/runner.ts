@@ -1,7 +1,7 @@
 import type { Split } from '@jsigr/datasets';
 import { type Engine, float32 } from '@jsigr/engine';
 import { type Classifier, mayAsk } from '@jsigr/models';
-import type { Attack } from './attack.ts';
+import type { Attack, Cost } from './attack.ts';
 import { piecesOf, poolOf, samplesOf } from './batches.ts';
 import { judge } from './judge.ts';
 import type { AttackLoss } from './losses.ts';
@@ -50,6 +50,10 @@ export interface AttackJob {
   readonly startOf?: (sample: number) => Float32Array | undefined;
   readonly loss?: AttackLoss;
   readonly signal?: AbortSignal;
+  /** Asked before every step, with the passes of the job so far, the judge's among them: is a budget spent? */
+  readonly isSpent?: (passes: Cost) => boolean;
+  /** Called when a budget, or the target's own of questions, left steps or attempts undone. */
+  readonly onShort?: () => void;
   /** Attempts made and at most to be made. */
   readonly onProgress?: (done: number, atMost: number) => void;
   /** Every adversarial image (`[height, width, channels]`, a view that is not kept), successful or not. */
@@ -80,8 +84,11 @@ export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
     ).flat();
     for (const piece of piecesOf(tries, job.batchSize)) {
       job.signal?.throwIfAborted();
-      if (!mayAsk(job.target, LEAST_QUESTIONS * piece.length)) return rows;
-      rows.push(...(await attackTogether(job, piece)));
+      if (!mayAsk(job.target, LEAST_QUESTIONS * piece.length) || job.isSpent?.(passesOf(rows))) {
+        job.onShort?.();
+        return rows;
+      }
+      rows.push(...(await attackTogether(job, piece, passesOf(rows))));
       job.onProgress?.(rows.length, rows.length + resisting.length * (attempts - attempt));
     }
     attempt += together;
@@ -91,8 +98,17 @@ export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
   return rows;
 }
 
-async function attackTogether(job: AttackJob, tries: readonly Try[]): Promise<LedgerRow[]> {
+/** Of all rows together. */
+export function passesOf(rows: readonly LedgerRow[]): Cost {
+  return rows.reduce(
+    (sum, row) => ({ forwards: sum.forwards + row.forwards, backwards: sum.backwards + row.backwards }),
+    { forwards: 0, backwards: 0 },
+  );
+}
+
+async function attackTogether(job: AttackJob, tries: readonly Try[], before: Cost): Promise<LedgerRow[]> {
   const { attack, engine, source, target, norm, epsilon, seed, split, batchSize, members, signal, loss } = job;
+  const { isSpent } = job;
   const samples = samplesOf(
     split,
     target.input,
@@ -115,9 +131,14 @@ async function attackTogether(job: AttackJob, tries: readonly Try[]): Promise<Le
       ...(starts && { starts }),
       ...(loss && { loss }),
       ...(signal && { signal }),
+      ...(isSpent && {
+        isSpent: ({ forwards, backwards }) =>
+          isSpent({ forwards: before.forwards + forwards, backwards: before.backwards + backwards }),
+      }),
     },
     job.settings,
   );
+  if (outcome.short) job.onShort?.();
   const verdicts = await judge({ engine, target, norm, seed, batchSize }, samples, outcome.adversarial, epsilons);
   return verdicts.map(({ image, prediction, ...found }, i) => {
     const { sample, attempt } = tries[i] ?? { sample: 0, attempt: 0 };

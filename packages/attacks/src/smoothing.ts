@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type Engine, float32, normal, runCompiled } from '@jsigr/engine';
 import { argmax, type Classifier, isQueried } from '@jsigr/models';
 import { AttackError } from './errors.ts';
@@ -5,19 +6,27 @@ import { logitsOf } from './queries.ts';
 import { isRandom } from './randomised.ts';
 import { clopperPearson, normalQuantile } from './statistics.ts';
 
-export interface SmoothingOptions {
-  /** Standard deviation of the noise, in units of the images. */
+/** How a classifier is smoothed and certified. */
+export interface Smoothing {
+  /** Standard deviation of the noise, in units of the images; above 0. */
   readonly sigma: number;
   /** Draws that choose the class, and draws that count it. */
   readonly selection?: number;
   readonly estimation?: number;
   /** Probability that a certificate is wrong, at most; 0..0.5, both excluded. */
   readonly alpha?: number;
+}
+
+export interface SmoothingOptions extends Smoothing {
   readonly seed: number;
   /** Index of the image: part of the address of its noise. */
   readonly sample: number;
   readonly batchSize?: number;
+  readonly signal?: AbortSignal;
 }
+
+/** What is taken unless told otherwise. */
+export const SMOOTHING = { selection: 100, estimation: 10_000, alpha: 0.001 } as const;
 
 /** What the smoothed classifier says of an image, and how far that holds; no class: it abstains. */
 export interface Certificate {
@@ -41,15 +50,8 @@ export async function certify(
   image: Float32Array,
   options: SmoothingOptions,
 ): Promise<Certificate> {
-  const { sigma, selection = 100, estimation = 10_000, alpha = 0.001 } = options;
-  if (!(sigma > 0)) throw new AttackError('INVALID_SETTING', 'sigma', `${sigma} is not a positive number`);
-  if (!(alpha > 0 && alpha < 0.5))
-    throw new AttackError('INVALID_SETTING', 'alpha', `${alpha} is not between 0 and 0.5`);
-  const obstacle = isQueried(classifier)
-    ? `is a black box: ${classifier.blackBox}`
-    : isRandom(classifier) && 'draws random numbers of its own';
-  if (obstacle)
-    throw new AttackError('INVALID_INPUT', 'classifier', `${classifier.id} cannot be certified: it ${obstacle}`);
+  checkSmoothing(classifier, options);
+  const { sigma, selection, estimation, alpha } = { ...SMOOTHING, ...options };
   const guess = argmax(
     Float32Array.from(await counts(engine, classifier, image, options, 'smoothing.select', selection)),
   );
@@ -61,17 +63,39 @@ export async function certify(
   return { prediction: guess, radius: sigma * normalQuantile(probability), probability, forwards };
 }
 
+/**
+ * @param path of the settings, which errors begin with
+ * @throws AttackError INVALID_SETTING; INVALID_INPUT for a black box or a classifier that draws random numbers
+ */
+export function checkSmoothing(classifier: Classifier, smoothing: Smoothing, path = ''): void {
+  const { sigma, selection, estimation, alpha } = { ...SMOOTHING, ...smoothing };
+  if (!(sigma > 0 && Number.isFinite(sigma)))
+    throw new AttackError('INVALID_SETTING', `${path}sigma`, `${sigma} is not a positive number`);
+  for (const [name, draws] of Object.entries({ selection, estimation }))
+    if (!Number.isInteger(draws) || draws < 1)
+      throw new AttackError('INVALID_SETTING', `${path}${name}`, `${draws} is not a positive integer`);
+  if (!(alpha > 0 && alpha < 0.5))
+    throw new AttackError('INVALID_SETTING', `${path}alpha`, `${alpha} is not between 0 and 0.5`);
+  const obstacle = isQueried(classifier)
+    ? `is a black box: ${classifier.blackBox}`
+    : isRandom(classifier) && 'draws random numbers of its own';
+  if (obstacle)
+    throw new AttackError('INVALID_INPUT', 'classifier', `${classifier.id} cannot be certified: it ${obstacle}`);
+}
+
 /** How often each class wins under noise. */
 async function counts(
   engine: Engine,
   classifier: Classifier,
   image: Float32Array,
-  { sigma, seed, sample, batchSize = 100 }: SmoothingOptions,
+  { sigma, seed, sample, batchSize = 100, signal }: SmoothingOptions,
   stream: string,
   draws: number,
 ): Promise<number[]> {
   const votes = Array.from({ length: classifier.classes }, () => 0);
   for (let from = 0; from < draws; from += batchSize) {
+    await setImmediate(); // the engine holds the event loop: let an abort arrive
+    signal?.throwIfAborted();
     const data = new Float32Array(batchSize * image.length);
     for (let i = 0; i < batchSize; i++) {
       const noise = normal({ seed, stream, step: from + i, sample }, image.length);

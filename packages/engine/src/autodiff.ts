@@ -81,7 +81,7 @@ export function stopGradient<X extends tf.Tensor>(x: X): X {
   return trace.tensor(trace.add('Identity', [trace.node(x)], { stop: true })) as X;
 }
 
-function variable(trace: Trace, x: tf.Tensor, name: string): Node {
+export function variable(trace: Trace, x: tf.Tensor, name: string): Node {
   const node = trace.node(x);
   if (node.dtype !== 'float32')
     throw new EngineError(
@@ -92,7 +92,7 @@ function variable(trace: Trace, x: tf.Tensor, name: string): Node {
 }
 
 /** The reverse pass: cotangents flow from the output to the markers, each node adding to those of its inputs. */
-function reverse(trace: Trace, markers: readonly Node[], output: Node, cotangent: tf.Tensor): tf.Tensor[] {
+export function reverse(trace: Trace, markers: readonly Node[], output: Node, cotangent: tf.Tensor): tf.Tensor[] {
   const first = Math.min(...markers.map(({ id }) => id));
   const between = trace.builder.nodes.slice(first, output.id + 1);
   const depends = new Set<Node>(markers);

@@ -7,6 +7,7 @@ export { describeDevice } from './device-report.ts';
 export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';
 export { type ExplainOptions, explainGraph } from './explain.ts';
+export { type FeatureMaps, lastFeatureMaps, type MapsOf } from './feature-maps.ts';
 export { flopsOf, graphFlops } from './flops.ts';
 export type { Graph, NamedNode, Node } from './graph.ts';
 export type { ImportedInput, ImportedModel } from './imported.ts';

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { gaussianArray } from './gaussian.ts';
 import type { TracedInputs } from './input-gradient.ts';
-import { gridPositions, interpolations, maskTable } from './masks.ts';
+import { gridPositions, maskTable, upsample } from './masks.ts';
 import type { SaliencyContext } from './method.ts';
 import { repeatEach } from './rows.ts';
 
@@ -45,7 +45,8 @@ export async function blurredPlaceByPlace(
   const [batch = 1, height = 1, width = 1] = context.images.shape;
   const masks = maskTable(height, width, stride, maskSigma);
   const grid = await gridScores(context, comparison, masks, blurSigma);
-  return float32(upsample(grid, batch, height, width, stride), [batch, height, width, 1]);
+  const places = { rows: gridPositions(height, stride), columns: gridPositions(width, stride) };
+  return float32(upsample(grid, batch, [height, width], places), [batch, height, width, 1]);
 }
 
 /** The score of every place of the grid, `[batch, places]`; `masks` is `[places, height, width]`. */
@@ -119,24 +120,4 @@ function alongAxis(axis: 1 | 2, matrix: tf.Tensor, images: tf.Tensor): tf.Tensor
   const front = tf.transpose(images, order);
   const product = tf.matMul(matrix as tf.Tensor2D, tf.reshape(front, [matrix.shape[0] ?? 1, -1]));
   return tf.transpose(tf.reshape(product, front.shape), order);
-}
-
-/** Grid values `[batch, rows * columns]` to pixels. The grid's own places keep their values, so the maximum stays what it was. */
-function upsample(grid: Float32Array, batch: number, height: number, width: number, stride: number): Float32Array {
-  const rows = gridPositions(height, stride);
-  const columns = gridPositions(width, stride);
-  const down = interpolations(height, rows);
-  const across = interpolations(width, columns);
-  const map = new Float32Array(batch * height * width);
-  for (let image = 0; image < batch; image++) {
-    const at = (row: number, column: number) => grid[(image * rows.length + row) * columns.length + column] ?? 0;
-    down.forEach((y, row) => {
-      across.forEach((x, column) => {
-        const top = at(y.lower, x.lower) * (1 - x.weight) + at(y.lower, x.upper) * x.weight;
-        const bottom = at(y.upper, x.lower) * (1 - x.weight) + at(y.upper, x.upper) * x.weight;
-        map[(image * height + row) * width + column] = top * (1 - y.weight) + bottom * y.weight;
-      });
-    });
-  }
-  return map;
 }

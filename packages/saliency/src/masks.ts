@@ -62,3 +62,31 @@ export function interpolations(size: number, positions: readonly number[]): Inte
     return { lower, upper: Math.min(lower + 1, positions.length - 1), weight: at - lower };
   });
 }
+
+/** Where the centres of `cells` equal cells lie along an axis of `size` pixels. */
+export function cellCentres(size: number, cells: number): number[] {
+  return Array.from({ length: cells }, (_, i) => ((i + 0.5) * size) / cells - 0.5);
+}
+
+/** Grid values `[batch, rows * columns]` to pixels, bilinear: never more than the largest value of the grid. */
+export function upsample(
+  grid: Float32Array,
+  batch: number,
+  [height, width]: readonly [number, number],
+  { rows, columns }: { readonly rows: readonly number[]; readonly columns: readonly number[] },
+): Float32Array {
+  const down = interpolations(height, rows);
+  const across = interpolations(width, columns);
+  const map = new Float32Array(batch * height * width);
+  for (let image = 0; image < batch; image++) {
+    const at = (row: number, column: number) => grid[(image * rows.length + row) * columns.length + column] ?? 0;
+    down.forEach((y, row) => {
+      across.forEach((x, column) => {
+        const top = at(y.lower, x.lower) * (1 - x.weight) + at(y.lower, x.upper) * x.weight;
+        const bottom = at(y.upper, x.lower) * (1 - x.weight) + at(y.upper, x.upper) * x.weight;
+        map[(image * height + row) * width + column] = top * (1 - y.weight) + bottom * y.weight;
+      });
+    });
+  }
+  return map;
+}

@@ -11,7 +11,7 @@ import { perturbation } from './perturbation.ts';
 import { methodNamed, saliencyMethods } from './registry.ts';
 import { sarfa } from './sarfa.ts';
 import { smooth, smoothgrad } from './smoothgrad.ts';
-import { formula, linearClassifier } from './testing/models.ts';
+import { convolutional, formula, linearClassifier } from './testing/models.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -285,10 +285,21 @@ describe('sarfa', () => {
 });
 
 describe.each(Object.values(saliencyMethods))('$name', (method) => {
+  // A convolution of one pixel and two channels, for methods that need one.
+  const filters = [
+    [1, -1],
+    [0.5, 2],
+  ];
+  const rows = [
+    [1, 0, 0, 1, 0, 0, 1, 0],
+    [0, 1, 1, 0, -1, 0, 0, 1],
+  ];
+  const classifier = convolutional([2, 2, 2], 1, filters, [0.1, -0.2], rows);
+
   test('gives a finite map [batch, height, width, 1], the same every time, and leaves its input alone', async () => {
     const images = float32([...IMAGE, ...IMAGE.toReversed()], [2, 2, 2, 2]);
     const before = images.data.slice();
-    const context = contextOf({ images, targets: int32([1, 0], [2]) });
+    const context = contextOf({ classifier, images, targets: int32([1, 0], [2]) });
     const { map } = await method.explain(context);
     expect(map.shape).toEqual([2, 2, 2, 1]);
     expect(map.data.every(Number.isFinite)).toBe(true);
@@ -297,9 +308,9 @@ describe.each(Object.values(saliencyMethods))('$name', (method) => {
   });
 
   test('stops when it is told to', async () => {
-    await expect(method.explain(contextOf({ signal: AbortSignal.abort(new Error('enough')) }))).rejects.toThrow(
-      'enough',
-    );
+    await expect(
+      method.explain(contextOf({ classifier, signal: AbortSignal.abort(new Error('enough')) })),
+    ).rejects.toThrow('enough');
   });
 });
 
@@ -348,7 +359,7 @@ describe('what is refused', () => {
 
   test('an unknown method, with the known ones', () => {
     expect(() => methodNamed('lime')).toThrow(
-      'method: "lime" is none of gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation, sarfa',
+      'method: "lime" is none of gradient, input-x-gradient, smoothgrad, integrated-gradients, perturbation, sarfa, occlusion, shapley, grad-cam',
     );
   });
 });

@@ -1,10 +1,13 @@
 import { SaliencyError } from './errors.ts';
+import { gradCam } from './grad-cam.ts';
 import { gradient } from './gradient.ts';
 import { inputXGradient } from './input-x-gradient.ts';
 import { integratedGradients } from './integrated-gradients.ts';
 import type { SaliencyMethod } from './method.ts';
+import { occlusion } from './occlusion.ts';
 import { perturbation } from './perturbation.ts';
 import { sarfa } from './sarfa.ts';
+import { shapley } from './shapley.ts';
 import { smoothgrad } from './smoothgrad.ts';
 
 /** Every method by name. To add one: its file, and its line here. */
@@ -15,6 +18,9 @@ export const saliencyMethods: Readonly<Record<string, SaliencyMethod>> = {
   'integrated-gradients': integratedGradients,
   perturbation,
   sarfa,
+  occlusion,
+  shapley,
+  'grad-cam': gradCam,
 };
 
 /** @throws SaliencyError UNKNOWN_METHOD, with the known names. */

@@ -257,7 +257,8 @@ describe('an evaluation', () => {
       ['pgd', 0.2, 0],
       ['pgd', 0.2, 1],
     ]);
-    for (const { index, epsilon, image, label } of report.examples) {
+    for (const { index, epsilon, image, label, settings } of report.examples) {
+      expect(settings).toEqual({ steps: '3' });
       const values = new Float32Array(Uint8Array.from(image?.data ?? []).buffer);
       const distances = Array.from(values, (value, i) =>
         Math.abs(value - (dataset.test.images[index * 784 + i] ?? 0) / 255),
@@ -265,6 +266,58 @@ describe('an evaluation', () => {
       expect(Math.max(...distances)).toBeLessThanOrEqual(epsilon + 1e-6);
       expect(label).toBe(dataset.test.labels[index]);
     }
+  });
+
+  test('ends at a limit of its plan, of one attacker or of shards together, and says what was left undone', async () => {
+    // So small a radius turns nothing: 3 steps for 24 samples, then 24 more.
+    const attacks = [
+      AttackPlan.fromPartial({ attack: 'pgd', epsilons: [1e-5], settings: { steps: '3' } }),
+      AttackPlan.fromPartial({ attack: 'fgsm', epsilons: [1e-5] }),
+    ];
+    const limited = { ...plan, attacks, maxBackwards: 30 };
+    const { report } = await evaluate({ plan: limited });
+    expect(report.attacks).toMatchObject([
+      { attack: 'pgd', unattempted: 0, cutShort: 24, backwards: 48 },
+      { attack: 'fgsm', unattempted: 24, cutShort: 0, backwards: 0 },
+    ]);
+    expect(report.flags.join()).toContain(
+      'the budget was spent before the plan was done: pgd (linf, 0.00001) stopped early on 24 samples; fgsm (linf, 0.00001) never began on 24.',
+    );
+    expect((await evaluate({ plan: limited })).report.ledger).toBe(report.ledger);
+    const whole = await evaluate({ plan: { ...plan, attacks } });
+    expect(whole.report.attacks).toMatchObject([{ backwards: 72, cutShort: 0 }, { unattempted: 0 }]);
+
+    const shard = { index: 0, count: 2 };
+    const { report: part } = await evaluate({ plan: limited, shard });
+    const { report: merged } = await evaluate({ plan: limited, ledgerDigests: [part.ledger] });
+    // Half of the limit: one step is over it, and nothing is made up for in the end.
+    expect(merged.attacks.map(({ backwards }) => backwards)).toEqual([24, 0]);
+  });
+
+  test('finds the smallest radii and certifies where its plan asks for it, of shards in the end', async () => {
+    const certification = { sigma: 0.1, samples: 5, draws: 200, alpha: 0.01 };
+    const asked = EvaluationPlan.fromPartial({ ...plan, smallestEpsilons: 10, certification });
+    const { report, progress } = await evaluate({ plan: asked });
+    const [pgd, transferred] = report.smallestEpsilons;
+    expect(pgd).toMatchObject({ attack: 'pgd', norm: 'linf', largestEpsilon: 0.2, settings: { steps: '3' } });
+    expect(pgd?.turned?.trials).toBe(10);
+    expect(pgd?.quantiles.map(({ share }) => share)).toEqual([0.25, 0.5, 0.75]);
+    // An untrained network has no margin to speak of: far less than the radii of the plan turns half of the samples.
+    expect(pgd?.quantiles[1]?.epsilon).toBeLessThan(0.05);
+    expect(transferred).toMatchObject({ attack: 'mi-fgsm', access: AttackAccess.ATTACK_ACCESS_TRANSFER });
+    expect(report.certifiedAccuracy).toMatchObject({ sigma: 0.1, draws: 200, alpha: 0.01, samples: 5, forwards: 1500 });
+    expect(report.certifiedAccuracy?.shares[0]).toMatchObject({ radius: 0, accuracy: { trials: 5 } });
+    expect(progress.map(({ attack }) => attack)).toContain('smoothing');
+    const files = Object.keys(await artefacts.get('ledgers', report.ledger));
+    expect(files).toEqual(expect.arrayContaining(['certificates.safetensors', 'smallest-epsilons.safetensors']));
+
+    const { report: part } = await evaluate({ plan: asked, shard: { index: 0, count: 1 } });
+    expect([part.smallestEpsilons, part.certifiedAccuracy]).toEqual([[], undefined]);
+    const { report: merged } = await evaluate({ plan: asked, ledgerDigests: [part.ledger] });
+    expect(merged.ledger).toBe(report.ledger);
+
+    const failure = await failureOf(evaluate({ plan: { ...asked, certification: { ...certification, sigma: -1 } } }));
+    expect(failure.message).toBe('plan.certification.sigma: -1 is not a positive number');
   });
 
   test('leaves a ledger of every attempt, the same bytes for the same seed', async () => {

@@ -4,6 +4,7 @@ import {
   AdversarialKeeper,
   decodeLedger,
   encodeAdversarial,
+  encodeBeyond,
   encodeLedger,
   evaluate,
   type Ledger,
@@ -70,7 +71,7 @@ async function evaluateLoaded(
   { emit, signal }: ComputeContext<Progress | PartialLedger | FailedLedger>,
 ): Promise<EvaluateResult> {
   const { plan, cascade, assessMasking, keepExamples, keepAdversarial, seed, samples, resume, stateMs } = argument;
-  const { shard, ledgers = [] } = argument;
+  const { shard, ledgers = [], budget, smallestEpsilons, certification } = argument;
   engine ??= createAnnouncedEngine(workerData as AttackerThreadData);
   const { checkpoint, classifier: opened, remarks } = loaded(models, argument.model);
   const classifier = isQueried(opened) && argument.maxQueries > 0 ? budgeted(opened, argument.maxQueries) : opened;
@@ -91,7 +92,7 @@ async function evaluateLoaded(
     const { files, buffers } = movable({ ...encodeLedger(ledger), ...keeper.save() });
     emit({ type: 'partial', units: ledger.units.length, files }, buffers);
   };
-  const { report, ledger } = await evaluate(await engine, {
+  const { report, ledger, beyond } = await evaluate(await engine, {
     target: classifier,
     surrogates: argument.surrogates.map((digest) => loaded(models, digest).classifier),
     split,
@@ -101,19 +102,23 @@ async function evaluateLoaded(
     cascade,
     assessMasking,
     seed,
+    ...(Object.keys(budget).length > 0 && { budget }),
+    ...(smallestEpsilons > 0 && { smallestEpsilons }),
+    ...(certification && { certification }),
     ...(shard ? { shard } : {}),
-    ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)) } : {}),
+    ...(ledgers.length > 0 ? { resume: mergeLedgers(ledgers.map(decodeLedger)), reportOnly: true } : {}),
     onProgress: ({ attack, epsilon, cell, cells, attempts, attemptsAtMost }) =>
       emit({ type: 'progress', attack, epsilon, fraction: (cell + attempts / Math.max(attemptsAtMost, 1)) / cells }),
     onExample: (row, image, settings) => {
-      keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image);
+      keeper.add({ ...row, sample: positions.get(row.sample) ?? 0 }, image, settings);
       nearest.add(row, image, settings);
     },
     onLedger,
     ...(resume ? { resume: decodeLedger(resume) } : {}),
     signal,
   }).catch((error) => {
-    if (known && !signal.aborted) emit({ type: 'failed', attempts: attemptsOf(known), files: storedLedger(known) });
+    // With its seconds, which a budget of seconds goes on from.
+    if (known && !signal.aborted) emit({ type: 'failed', attempts: attemptsOf(known), files: encodeLedger(known) });
     throw error;
   });
   const adversarial = await nearest.rounded(await engine, classifier, split, {
@@ -123,6 +128,7 @@ async function evaluateLoaded(
   });
   const { files, buffers } = movable({
     ...storedLedger(ledger),
+    ...encodeBeyond(beyond),
     ...(keepAdversarial > 0 && { 'adversarial.safetensors': encodeAdversarial(adversarial, dataset.input) }),
   });
   return transferring(

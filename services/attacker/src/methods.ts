@@ -1,4 +1,4 @@
-import type { EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
+import type { Budget, Certification, EvaluationReport, LedgerRow, PlanEntry, TransferMatrix } from '@jsigr/attacks';
 import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
 export type LoadedKind = 'models' | 'datasets';
@@ -20,6 +20,11 @@ export interface EvaluateArgument {
   readonly keepAdversarial: number;
   /** Images that a target that can only be asked is asked about at most; 0: no limit. */
   readonly maxQueries: number;
+  /** Limits of what the attacks spend together; one that is absent is none. */
+  readonly budget: Budget;
+  /** Look for the smallest radii on so many correctly classified samples; 0: not at all. */
+  readonly smallestEpsilons: number;
+  readonly certification?: Certification;
   readonly seed: number;
   /** What an interrupted evaluation of the same found out. */
   readonly resume?: Files;
@@ -47,6 +52,8 @@ export interface CraftArgument {
 /** One perturbed image. */
 export interface Example {
   readonly row: LedgerRow;
+  /** What tells its attack from the same one set otherwise. */
+  readonly settings: Readonly<Record<string, string>>;
   /** [height, width, channels] */
   readonly image: Float32Array;
 }

@@ -1,5 +1,5 @@
-import { attackNamed, type PlanEntry } from '@jsigr/attacks';
-import type { EvaluationPlan } from '@jsigr/proto';
+import { attackNamed, type Budget, type Certification, type PlanEntry } from '@jsigr/attacks';
+import type { Certification as Asked, EvaluationPlan } from '@jsigr/proto';
 import { invalidArgument, JsigrError, settingsFromText } from '@jsigr/service';
 import type { CraftArgument, EvaluateArgument } from './methods.ts';
 
@@ -27,10 +27,34 @@ export function evaluateArgument(
     keepExamples: plan.attacks.map(({ keepExamples }) => keepExamples),
     keepAdversarial: plan.keepAdversarial,
     maxQueries: plan.maxQueries,
+    budget: budgetOf(plan),
+    smallestEpsilons: plan.smallestEpsilons,
+    ...(plan.certification && { certification: certificationOf(plan.certification) }),
     // Names are checked where the registries are: by the attacks, in the thread.
     plan: plan.attacks.map(({ attack, norm, epsilons, settings }): PlanEntry => {
       return { attack, norm: (norm || 'linf') as PlanEntry['norm'], epsilons, settings: settingsFromText(settings) };
     }),
+  };
+}
+
+/** 0 means no limit; anything else that is none the attacks refuse. */
+function budgetOf({ maxForwards, maxBackwards, maxSeconds }: EvaluationPlan): Budget {
+  return {
+    ...(maxForwards !== 0 && { forwards: maxForwards }),
+    ...(maxBackwards !== 0 && { backwards: maxBackwards }),
+    ...(maxSeconds !== 0 && { seconds: maxSeconds }),
+  };
+}
+
+/** Samples that are certified unless told. */
+const CERTIFIED = 100;
+
+function certificationOf({ sigma, samples, draws, alpha }: Asked): Certification {
+  return {
+    sigma,
+    samples: samples || CERTIFIED,
+    ...(draws !== 0 && { estimation: draws }),
+    ...(alpha !== 0 && { alpha }),
   };
 }
 
@@ -49,18 +73,33 @@ export function augmentingAttack(
   return { attack, dataset, surrogates, seed, count };
 }
 
-/** What the attacks say of their plan (`plan[1].epsilons[0]`), said of the contract's (`plan.attacks[1].epsilons[0]`). */
+/** What the attacks say of their plan (`plan[1].epsilons[0]`), said of the contract's (`plan.attacks[1].epsilons[0]`): in the field and in the words. */
 export function inTermsOfPlan(error: unknown): JsigrError {
   const ours = JsigrError.from(error);
   if (ours.violations.length === 0) return ours;
+  // Messages of the attacks begin with the field.
+  const reworded = (text: string) =>
+    ours.violations.reduce(
+      (words, { field }) => (words.startsWith(`${field}: `) ? inContract(field) + words.slice(field.length) : words),
+      text,
+    );
   const violations = ours.violations.map(({ field, description }) => ({
-    field: field
-      .replace(/^plan(?=\[|$)/, 'plan.attacks')
-      .replace(/^surrogates/, 'surrogateDigests')
-      .replace(/^(maxQueries|assessMasking)$/, 'plan.$1')
-      .replace(/^resume$/, 'plan.resumeLedger'),
-    description,
+    field: inContract(field),
+    description: reworded(description),
   }));
-  const { code, reason, message, hint } = ours;
+  const { code, reason, hint } = ours;
+  const message = reworded(ours.message);
   return new JsigrError({ code, reason, message, violations, ...(hint ? { hint } : {}), cause: error });
+}
+
+function inContract(field: string): string {
+  return field
+    .replace(/^plan(?=\[|$)/, 'plan.attacks')
+    .replace(/^surrogates/, 'surrogateDigests')
+    .replace(/^(maxQueries|assessMasking|smallestEpsilons)$/, 'plan.$1')
+    .replace(/^certification\./, 'plan.certification.')
+    .replace(/\.estimation$/, '.draws')
+    .replace(/^classifier$/, 'plan.certification')
+    .replace(/^budget\.(.)/, (_, first) => `plan.max${first.toUpperCase()}`)
+    .replace(/^resume$/, 'plan.resumeLedger');
 }

@@ -1,8 +1,11 @@
 import {
   attackNamed,
+  type CertifiedAccuracy as Certified,
   chosenSettings,
+  type EpsilonQuantile as Quantile,
   type AttackResult as Result,
   type Proportion as Share,
+  type SmallestEpsilons as Smallest,
   type MaskingVerdict as Verdict,
   type WorstCase,
 } from '@jsigr/attacks';
@@ -10,10 +13,13 @@ import {
   AdversarialExample,
   AttackAccess,
   AttackResult,
+  CertifiedAccuracy,
+  EpsilonQuantile,
   EpsilonSummary,
   MaskingVerdict,
   Proportion,
   RobustnessReport,
+  SmallestEpsilons,
   TransferMatrix,
 } from '@jsigr/proto';
 import type { EvaluateArgument, EvaluateResult, Example, MatrixArgument, MatrixResult } from './methods.ts';
@@ -70,6 +76,8 @@ export function robustnessReport(
     seconds: report.seconds,
     ledger,
     examples: examples.map((example) => adversarialExample(example, input)),
+    smallestEpsilons: report.smallestEpsilons.map(smallest),
+    ...(report.certified && { certifiedAccuracy: certified(report.certified) }),
     flags: [...report.flags.map(({ message }) => message), ...remarks],
   });
 }
@@ -108,6 +116,7 @@ export function matrixReport(
 function attackResult(result: Result): AttackResult {
   const { attack, norm, epsilon, settings, robustAccuracy, successRate, forwards, backwards, seconds, attempts } =
     result;
+  const { unattempted, cutShort } = result;
   return AttackResult.fromPartial({
     attack,
     norm,
@@ -119,8 +128,31 @@ function attackResult(result: Result): AttackResult {
     backwards,
     seconds,
     attempts,
+    unattempted,
+    cutShort,
     settings: chosenSettings(attackNamed(attack), settings),
   });
+}
+
+function smallest({ attack, norm, settings, largest, turned, quantiles, ...rest }: Smallest): SmallestEpsilons {
+  const { forwards, backwards, seconds } = rest;
+  return SmallestEpsilons.fromPartial({
+    ...{ attack, norm, forwards, backwards, seconds },
+    settings: chosenSettings(attackNamed(attack), settings),
+    access: access[rest.access],
+    largestEpsilon: largest,
+    turned: proportion(turned),
+    quantiles: quantiles.map(quantile),
+  });
+}
+
+function quantile({ share, epsilon, low, high }: Quantile): EpsilonQuantile {
+  return { share, epsilon, lower: low, upper: high };
+}
+
+function certified({ curve, ...rest }: Certified): CertifiedAccuracy {
+  const shares = curve.map(({ radius, accuracy }) => ({ radius, accuracy: proportion(accuracy) }));
+  return CertifiedAccuracy.fromPartial({ ...rest, shares });
 }
 
 function epsilonSummary({ norm, epsilon, whiteBox, transferred }: WorstCase): EpsilonSummary {
@@ -144,10 +176,11 @@ function proportion({ count, total, low, high }: Share): Proportion {
   });
 }
 
-function adversarialExample({ row, image }: Example, input: readonly number[]): AdversarialExample {
+function adversarialExample({ row, image, settings }: Example, input: readonly number[]): AdversarialExample {
   return AdversarialExample.fromPartial({
     attack: row.attack,
     norm: row.norm,
+    settings,
     epsilon: row.epsilon,
     index: row.sample,
     label: row.labelBefore,
