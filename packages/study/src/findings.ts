@@ -11,15 +11,18 @@ export interface Duel {
   readonly rival: string;
   readonly isStrongest: boolean;
   readonly comparison: Comparison;
+  /** Robust accuracy of J-SIGR and of the rival, 0..1. */
+  readonly robust: readonly [number, number];
   /** Clean accuracy of J-SIGR minus that of the rival, in shares. */
   readonly clean: number;
   /** Of J-SIGR and of the rival. */
   readonly masking: readonly [string, string];
 }
 
-/** J-SIGR against its halves, against adversarial training, and against whoever is best there. */
+/** J-SIGR against standard training, its halves and adversarial training, and against whoever is best there. */
 export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
-  const named: readonly string[] = [LABELS.jacobian, LABELS.selective, LABELS.adversarial, LABELS.equalTime];
+  const { standard, jacobian, selective, adversarial, equalTime } = LABELS;
+  const named: readonly string[] = [standard, jacobian, selective, adversarial, equalTime];
   return profile.architectures.flatMap((architecture) => {
     const own = cells.filter((cell) => cell.architecture === architecture);
     const ours = own.find(({ label }) => label === LABELS.jsigr);
@@ -41,6 +44,7 @@ export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
             rival: cell.label,
             isStrongest: cell === strongest,
             comparison: compare(of(ours), of(cell)),
+            robust: [share(ours), share(cell)] as const,
             clean: (ours.clean?.mean ?? 0) - (cell.clean?.mean ?? 0),
             masking: [ours.masking, cell.masking] as const,
           }));
