@@ -120,6 +120,27 @@ describe('a study', () => {
     expect(whole.page).not.toContain('NaN');
   });
 
+  test('says how every claim comes out, those too that nothing was measured of', () => {
+    expect(whole.page).toContain('## What the evidence says');
+    expect(whole.page).toMatch(
+      /### 1\. Better robustness against transferred .*: not measured\n\n.*\n.*\n\| more robust than PGD-AT-7 under transferred examples \| not measured \| - \| - \|/,
+    );
+    expect(whole.page).toMatch(
+      /\| more robust than standard under transferred examples \| .* \| mlp: J-SIGR not assessed, /,
+    );
+  });
+
+  test('transfers the plain attack too, in the main ball, apart from its own', () => {
+    const { sources } = whole.records['mlp-standard-1.json'].measures.transfer.value;
+    const cells: { attack?: string; epsilon: number }[] = sources.smallcnn;
+    expect(cells.map(({ attack, epsilon }) => [attack, epsilon])).toEqual([
+      [undefined, 0.02],
+      [undefined, 0.1],
+      ['fgsm', 0.02],
+      ['fgsm', 0.1],
+    ]);
+  });
+
   test('says what its white-box attacks are, and that they are weaker than AutoAttack', () => {
     expect(whole.page).toMatch(/White-box attacks are the profile `smoke` .*, weaker than AutoAttack: seconds: noise/);
   });

@@ -7,7 +7,15 @@ import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { type StudyContext, testSamples } from './study-context.ts';
 import { secondsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
-import { type Crafted, cleanOutcomes, craftExamples, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
+import {
+  type Crafted,
+  cleanOutcomes,
+  craftExamples,
+  craftPlain,
+  PLAIN_ATTACK,
+  TRANSFER_RECIPE,
+  transferredTo,
+} from './transfer.ts';
 import { attackWhiteBox } from './white-box.ts';
 
 /** All that the page is made from. */
@@ -162,7 +170,12 @@ function craftedOnce(context: StudyContext): CraftedBy {
     const known = made.get(source);
     if (known) return known;
     context.log(`adversarial examples of ${source.record.spec.architecture}`);
-    const crafted = source.model().then((model) => craftExamples(context, model, samples));
+    const crafted = source
+      .model()
+      .then(async (model) => [
+        ...(await craftExamples(context, model, samples)),
+        ...(await craftPlain(context, model, samples)),
+      ]);
     made.set(source, crafted);
     return crafted;
   };
@@ -177,7 +190,13 @@ async function measureTransfer(
 ) {
   const { profile } = context;
   const samples = testSamples(context, profile.samples.transferred);
-  const parts = [sources.map(({ weights }) => weights), profile.balls, samples.indices.length, TRANSFER_RECIPE];
+  const parts = [
+    sources.map(({ weights }) => weights),
+    profile.balls,
+    samples.indices.length,
+    TRANSFER_RECIPE,
+    PLAIN_ATTACK,
+  ];
   await measure(context, record, 'transfer', parts, async () => {
     const target = await model();
     const found = [];
