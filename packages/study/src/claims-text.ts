@@ -1,4 +1,5 @@
-import { type Claim, EQUAL_CLEAN } from './claims.ts';
+import { EQUAL_CLEAN } from './choice.ts';
+import type { Claim } from './claims.ts';
 import { markdownTable } from './text.ts';
 
 /** How a ruling is come to: belongs above every table of claims. */

@@ -1,4 +1,5 @@
 import { mainRadius, type StudyCell } from './cells.ts';
+import { EQUAL_CLEAN } from './choice.ts';
 import { compareIntervals, type Estimate, type Verdict } from './estimate.ts';
 import type { Duel } from './findings.ts';
 import { LABELS, type Profile } from './profile.ts';
@@ -23,9 +24,6 @@ export interface Claim {
   readonly ruling: Ruling;
   readonly tests: readonly ClaimTest[];
 }
-
-/** Clean accuracies that differ by no more count as equal, in shares. */
-export const EQUAL_CLEAN = 0.003;
 
 /** The most that an epoch of J-SIGR may take, in epochs of another objective. */
 export const COST_BOUNDS: readonly (readonly [rival: string, bound: number])[] = [

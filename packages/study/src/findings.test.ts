@@ -28,6 +28,15 @@ describe('findings are made from the numbers, for and against alike', () => {
     );
   });
 
+  test('of clean accuracy, and whether that of a half is the same', () => {
+    const clean = (sentences: readonly string[]) =>
+      sentences.filter((sentence) => sentence.includes('Jacobian norm alone') && sentence.startsWith('Clean'));
+    expect(clean(said())).toEqual([
+      'Clean accuracy, lenet: J-SIGR 90.0 ± 0.0 [76.9, 96.0] %, Jacobian norm alone 95.0 ± 0.0 [83.5, 98.6] %, a difference of -5.0 points. Equal to within 0.3 points: no.',
+    ]);
+    expect(clean(said({ 'Jacobian norm alone': { clean: 36 } }))[0]).toMatch(/0\.0 points\. .* 0\.3 points: yes\.$/);
+  });
+
   test('of cost: a bound holds or does not', () => {
     expect(said()).toContain(
       'Cost, lenet: an epoch of J-SIGR takes 0.50 times one of PGD-AT-7; the bound of 0.6 holds.',

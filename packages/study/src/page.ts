@@ -1,6 +1,6 @@
 import { profiles as attackProfiles } from '@jsigr/attacks';
 import { cellsOf, mainRadius, radiiOf, type StudyCell } from './cells.ts';
-import type { Trial } from './choice.ts';
+import { EQUAL_CLEAN, type Trial } from './choice.ts';
 import { claimsOf } from './claims.ts';
 import { claimsText, RULES } from './claims-text.ts';
 import { corruptionNotes } from './corruption.ts';
@@ -239,7 +239,17 @@ function settingsSection(
   const masking = 'masking: not assessed';
   return `${used}
 Chosen before the study on at most ${choice.samples} held-out training images (${choice.architecture}, ${choice.epochs} epochs, seed ${choice.seed}): the best under transferred examples at ${radiusText(mainRadius(profile))} among those whose clean
-accuracy is within ${(100 * choice.tolerance).toFixed(0)} point of the best of the objective. Test images decided nothing; ${masking}.
+accuracy is within ${(100 * choice.tolerance).toFixed(0)} point of the best of the objective.${matchedText(profile)} Test images decided nothing; ${masking}.
 
 ${markdownTable(['objective', 'settings', 'noise', 'held-out clean', 'held-out transferred', ''], tried)}`;
+}
+
+function matchedText({ objectives }: Profile): string {
+  return objectives
+    .filter(({ cleanOf }) => cleanOf !== undefined)
+    .map(
+      ({ label, cleanOf }) =>
+        ` Of ${label} the best whose held-out clean accuracy is that of ${cleanOf} to within ${100 * EQUAL_CLEAN} points, or the nearest.`,
+    )
+    .join('');
 }
