@@ -167,10 +167,11 @@ function penalisedPixels(
   for (let from = 0; from < penalised.length; from += pixels) {
     const map = (saliency.data as Float32Array).subarray(from, from + pixels);
     const threshold = maskQuantile === undefined ? maskThreshold : quantile(map, maskQuantile);
-    map.forEach((s, i) => {
+    for (let i = 0; i < pixels; i++) {
+      const s = map[i] ?? 0;
       // Where nothing matters nothing is spared, also if the threshold is that of many zeros.
       penalised[from + i] = 1 - (mask === 'soft' ? s : s > 0 && s >= threshold ? 1 : 0);
-    });
+    }
   }
   return float32(penalised, shape);
 }
