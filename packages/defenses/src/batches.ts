@@ -27,7 +27,7 @@ export interface BatchCompanions {
 
 /** The training images with these indices, augmented by random numbers of the seed, the epoch (from 0) and the sample. */
 export function makeBatch(
-  { dataset, model, plan }: TrainingRun,
+  { dataset, network: { model }, plan }: TrainingRun,
   { maps, examples }: BatchCompanions,
   indices: Uint32Array,
   epoch: number,

@@ -1,5 +1,5 @@
 import { type Compiled, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
-import { statisticNames, trainingForwardOf } from '@jsigr/models';
+import { statisticsOf } from '@jsigr/models';
 import { type BatchCompanions, makeBatch, type TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
@@ -41,7 +41,7 @@ export class Stepper {
   constructor(run: TrainingRun) {
     this.run = run;
     this.now = run.options.now ?? (() => performance.now());
-    const network = { forward: trainingForwardOf(run.model), statistics: statisticNames(run.model) };
+    const network = { forward: run.network.trainingForward, statistics: statisticsOf(run.network) };
     this.traced = trainingStep(network, run.plan.objective, run.plan.optimizer, run.techniques);
   }
 
@@ -162,9 +162,9 @@ export class Stepper {
   }
 
   private extra(batch: TrainingBatch, step: number): Readonly<Record<string, NdArray>> {
-    const { plan, model } = this.run;
+    const { plan, network } = this.run;
     const { seed, batchSize } = plan.config;
-    const { input, classes } = model;
+    const { input, classes } = network.model;
     return plan.objective.inputs({ seed, step, batchSize, input, classes, saliency: batch.saliency });
   }
 
