@@ -40,6 +40,11 @@ export interface TrainingOptions {
   readonly surrogates?: readonly FixedNetwork[];
   /** About how long the engine may work before it looks at the signal and at `shouldStop` (default 0.1 s); 0: after every step. */
   readonly turnSeconds?: number;
+  /**
+   * Batches are made ahead, by a thread of their own, once those to come would take longer than this to make (default 2 s); Infinity: never.
+   * The numbers do not depend on it.
+   */
+  readonly batchThreadSeconds?: number;
   /** Aborts between steps: the generator throws the signal's reason. */
   readonly signal?: AbortSignal;
   /** Asked between turns: training ends well, with a last checkpoint. */
