@@ -1,6 +1,6 @@
 import { createEngine, type Engine, type NdArray } from '@jsigr/engine';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { BatchSource } from './batch-source.ts';
+import { BatchSource, usualThreadSeconds } from './batch-source.ts';
 import { type BatchCompanions, type BatchOrder, type BatchRecipe, makeBatch } from './batches.ts';
 import type { TrainingConfig } from './config.ts';
 import { bands } from './testing.ts';
@@ -82,6 +82,11 @@ describe('batches that another thread makes ahead', () => {
     expect(await source.take(order(8, 0))).toEqual(blank);
     train.images.set(pixels);
   });
+});
+
+it('a thread is worth it where a core is free or another device computes', () => {
+  const seconds = (device: 'cpu' | 'cuda', threads: number) => usualThreadSeconds({ device, threads }, 4);
+  expect([seconds('cpu', 4), seconds('cpu', 3), seconds('cuda', 4)]).toEqual([Number.POSITIVE_INFINITY, 2, 2]);
 });
 
 describe('training', () => {

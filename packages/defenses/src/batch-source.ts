@@ -1,9 +1,18 @@
 import { Worker } from 'node:worker_threads';
+import type { Engine } from '@jsigr/engine';
 import type { BatchRequest } from './batch-thread.ts';
 import { type BatchCompanions, type BatchOrder, type BatchRecipe, makeBatch, type TrainingBatch } from './batches.ts';
 
-/** Starting a thread takes about half a second of a processor, and its memory holds the training images once more. */
+/** Starting a thread takes about half a second of a core, and its memory holds the training images once more. */
 const THREAD_SECONDS = 2;
+
+/** After how many seconds of batches to come a thread is worth it: never where the engine has all cores, with which it would only take turns. */
+export function usualThreadSeconds(
+  { device, threads }: Pick<Engine['info'], 'device' | 'threads'>,
+  cores: number,
+): number {
+  return device === 'cpu' && threads >= cores ? Number.POSITIVE_INFINITY : THREAD_SECONDS;
+}
 
 interface Ordered {
   readonly order: BatchOrder;
@@ -37,7 +46,7 @@ export class BatchSource {
    * @param threadSeconds a thread is started once the batches to come would take longer than this to make
    * @param now a clock in milliseconds
    */
-  constructor(recipe: BatchRecipe, now: () => number, threadSeconds = THREAD_SECONDS) {
+  constructor(recipe: BatchRecipe, now: () => number, threadSeconds: number) {
     this.#recipe = recipe;
     this.#now = now;
     this.#threadSeconds = threadSeconds;

@@ -41,8 +41,8 @@ export interface TrainingOptions {
   /** About how long the engine may work before it looks at the signal and at `shouldStop` (default 0.1 s); 0: after every step. */
   readonly turnSeconds?: number;
   /**
-   * Batches are made ahead, by a thread of their own, once those to come would take longer than this to make (default 2 s); Infinity: never.
-   * The numbers do not depend on it.
+   * Batches are made ahead, by a thread of their own, once those to come would take longer than this to make; Infinity: never. By default 2 s
+   * where the engine leaves a core free or computes on another device, else never. The numbers do not depend on it.
    */
   readonly batchThreadSeconds?: number;
   /** Aborts between steps: the generator throws the signal's reason. */

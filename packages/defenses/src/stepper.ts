@@ -1,6 +1,6 @@
-import { type Compiled, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
+import { type Compiled, grantedCores, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
 import { statisticsOf } from '@jsigr/models';
-import { BatchSource } from './batch-source.ts';
+import { BatchSource, usualThreadSeconds } from './batch-source.ts';
 import type { BatchCompanions, TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
@@ -46,7 +46,8 @@ export class Stepper {
     const { input, classes } = run.network.model;
     const { seed, augmentation } = run.plan.config;
     const recipe = { train: run.dataset.train, input, classes, seed, augmentation };
-    this.source = new BatchSource(recipe, this.now, run.options.batchThreadSeconds);
+    const { batchThreadSeconds = usualThreadSeconds(run.engine.info, grantedCores()) } = run.options;
+    this.source = new BatchSource(recipe, this.now, batchThreadSeconds);
     const network = { forward: run.network.trainingForward, statistics: statisticsOf(run.network) };
     this.traced = trainingStep(network, run.plan.objective, run.plan.optimizer, run.techniques);
   }
