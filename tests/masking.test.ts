@@ -10,7 +10,7 @@ import {
 import { type Dataset, glyphs } from '@jsigr/datasets';
 import { type TrainingConfig, trainToEnd } from '@jsigr/defenses';
 import { createEngine, type Engine, float32 } from '@jsigr/engine';
-import { type Checkpoint, type Classifier, createClassifier } from '@jsigr/models';
+import { type Checkpoint, type Classifier, createClassifier, zooNetwork } from '@jsigr/models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 // What the verdict on masked gradients says of networks that were really trained: two honest ones, and one whose training hid its gradients.
@@ -84,7 +84,7 @@ async function trainedToMask(): Promise<Classifier> {
     optimizer: { name: 'adam', settings: { learningRate: 1e-6 } },
     objective: { name: 'jacobian', settings: { jacobianOutput: 'probabilities', jacobianWeight: 1000 } },
   });
-  const initial = { id: 'blown up', model: standard.model, parameters };
+  const initial = { id: 'blown up', network: zooNetwork(standard.model), parameters };
   return classifierOf(await trainToEnd(engine, config, data, { initial }), 'masked');
 }
 

@@ -64,7 +64,7 @@ export const trainCommand: CommandGroup = (context) =>
       .option('--dataset <name>', 'what to train on (jsigr datasets list)', 'glyphs')
       .option(
         '--architecture <name>',
-        'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4, vgg7 or vgg11',
+        'mlp, lenet, smallcnn, resnet8, resnet20, resnet18, wrn-16-4, vgg7 or vgg11; onnx: the imported model of --initial',
         'smallcnn',
       )
       .addOption(

@@ -1,11 +1,11 @@
-import { findObjective, findOptimizer, findSchedule, techniquesSchema } from '@jsigr/defenses';
+import { findObjective, findOptimizer, findSchedule, type NetworkDescription, techniquesSchema } from '@jsigr/defenses';
 import {
   type Activation,
+  IMPORTED_ARCHITECTURE,
   listArchitectures,
   MAX_SEED,
   ModelError,
   type NormKind,
-  type ResolvedModelSpec,
   resolveModelSpec,
 } from '@jsigr/models';
 import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
@@ -98,21 +98,22 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
 }
 
 /**
- * The network that a spec asks for, for images of a dataset.
+ * The network that a spec asks for, for images of a dataset; of an imported one no more is known here.
  * @throws ModelError naming `architecture`, `activation`, `norm` or `denoise`
  */
 export function networkOf(
   { architecture, activation, norm, denoise }: TrainingSpec,
   dataset: Dataset,
-): ResolvedModelSpec {
+): Omit<NetworkDescription, 'id'> {
   const [height = 0, width = 0, channels = 0] = dataset.input;
+  const images = { input: [height, width, channels], classes: dataset.classNames.length } as const;
+  if (architecture === IMPORTED_ARCHITECTURE) return { architecture, ...images };
   return resolveModelSpec({
     architecture,
     ...(activation ? { activation: activation as Activation } : {}),
     ...(norm ? { norm: norm as NormKind } : {}),
     denoise,
-    input: [height, width, channels],
-    classes: dataset.classNames.length,
+    ...images,
   });
 }
 

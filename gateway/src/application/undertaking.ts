@@ -1,4 +1,5 @@
 import { type NetworkDescription, planTraining, problemsOf, type TrainingPlan } from '@jsigr/defenses';
+import type { Activation, NormKind } from '@jsigr/models';
 import { type Dataset, Feedback, type Model, type TrainingSpec } from '@jsigr/proto';
 import { settingsFromText } from '@jsigr/service';
 import type { ModelFinder } from './models.ts';
@@ -72,10 +73,15 @@ type Plan = Pick<TrainingPlan, 'config' | 'objective'>;
 
 /** The configuration as far as its parts depend on each other; undefined where one of them is wrong by itself. */
 function planOf(spec: TrainingSpec, dataset: Dataset | undefined): Plan | undefined {
+  const { architecture, activation, norm, denoise } = spec;
   const { objective, objectiveSettings, epochs, batchSize, augmentation, techniques } = spec;
   try {
     if (dataset) networkOf(spec, dataset);
     return planTraining({
+      architecture,
+      ...(activation ? { activation: activation as Activation } : {}),
+      ...(norm ? { norm: norm as NormKind } : {}),
+      denoise,
       objective: { name: objective, settings: settingsFromText(objectiveSettings) },
       epochs,
       batchSize,
@@ -110,10 +116,11 @@ function allFound({ initialModel, teacher, surrogates }: TrainingSpec, named: Na
 }
 
 /** Of an imported model the switches are not known. */
-function description({ name, architecture, input, classes, activation, norm, denoise }: Model): NetworkDescription {
+function description(model: Model): NetworkDescription {
+  const { name, architecture, input, classes, activation, norm, denoise, blackBox } = model;
   const [height = 0, width = 0, channels = 0] = input;
   const switches = activation ? { activation, norm, denoise } : {};
-  return { id: name, architecture, ...switches, input: [height, width, channels], classes };
+  return { id: name, architecture, ...switches, input: [height, width, channels], classes, blackBox };
 }
 
 function fieldOf(field: string): string {

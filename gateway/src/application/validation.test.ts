@@ -322,6 +322,22 @@ describe('a training run is refused for', () => {
     });
   });
 
+  test('an imported network without its model, with switches, or that is a black box', async () => {
+    const onnx = { ...usual, architecture: 'onnx', norm: 'batch' };
+    expect(await violationsOf(training({ spec: onnx }))).toEqual({
+      'spec.initialModel': 'is missing: onnx is an imported network',
+      'spec.norm': 'batch given, but an imported network stays as it is: leave it out',
+    });
+    const manifest = { model: { architecture: 'onnx', input: [28, 28, 1], classes: 10 }, blackBox: 'it is quantised' };
+    const files = { 'manifest.json': Buffer.from(JSON.stringify(manifest)) };
+    const { digest } = await gateway.artefacts.put('models', files);
+    await gateway.application.models.record(digest);
+    const asked = { ...usual, architecture: 'onnx', initialModel: `models/${digest}` };
+    expect(await violationsOf(training({ spec: asked }))).toEqual({
+      'spec.initialModel': `models/${digest} has no gradients: it is a black box, it is quantised`,
+    });
+  });
+
   test('several things at once, and says all of them', async () => {
     const spec = { ...usual, epochs: 0, architecture: 'vit', optimizer: { name: 'lion' } };
     const violations = await violationsOf(training({ spec, displayName: 'x'.repeat(101) }));
@@ -494,6 +510,13 @@ describe('what is accepted', () => {
     expect((await training({ spec: teaching })).spec?.teacher).toBe(model);
     const ensemble = { ...usual, objective: 'ensemble-at', surrogates: [short], initialModel: short };
     expect((await training({ spec: ensemble })).spec).toMatchObject({ surrogates: [model], initialModel: model });
+  });
+
+  test('an imported network is trained from its model on', async () => {
+    const imported = await gateway.checkpoint(3, 'onnx');
+    await gateway.application.models.record(imported.replace('models/', ''));
+    const { spec } = await training({ spec: { ...usual, architecture: 'onnx', initialModel: imported } });
+    expect(spec).toMatchObject({ architecture: 'onnx', initialModel: imported, norm: '' });
   });
 
   test('a model may be named by the first digits of its digest', async () => {

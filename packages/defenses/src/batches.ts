@@ -1,8 +1,9 @@
-import { addNoise, augmentBatch, cutOut, drawTransforms, gatherBatch } from '@jsigr/datasets';
+import { addNoise, augmentBatch, cutOut, drawTransforms, gatherBatch, type Split } from '@jsigr/datasets';
 import { float32, type NdArray, uniform } from '@jsigr/engine';
+import type { ImageShape } from '@jsigr/models';
+import type { ResolvedTrainingConfig } from './config.ts';
 import type { TransferredExamples } from './feedback.ts';
-import type { TrainingRun } from './run.ts';
-import { gatherMaps, type SaliencyMaps } from './saliency-cache.ts';
+import { gatherMaps, type SaliencyMaps } from './saliency-maps.ts';
 
 /** One batch as a step needs it. */
 export interface TrainingBatch {
@@ -25,17 +26,30 @@ export interface BatchCompanions {
   readonly examples: TransferredExamples | undefined;
 }
 
-/** The training images with these indices, augmented by random numbers of the seed, the epoch (from 0) and the sample. */
+/** What the batches of a run are made of: as data, so that another thread can have it. */
+export interface BatchRecipe {
+  readonly train: Split;
+  readonly input: ImageShape;
+  readonly classes: number;
+  readonly seed: number;
+  readonly augmentation: ResolvedTrainingConfig['augmentation'];
+}
+
+/** Which batch: the images with these indices, in an epoch counted from 0, with what goes with them then. */
+export interface BatchOrder {
+  readonly indices: Uint32Array;
+  readonly epoch: number;
+  readonly companions: BatchCompanions;
+}
+
+/** The training images with these indices, augmented by random numbers of the seed, the epoch and the sample: the same whoever makes it, and when. */
 export function makeBatch(
-  { dataset, model, plan }: TrainingRun,
-  { maps, examples }: BatchCompanions,
-  indices: Uint32Array,
-  epoch: number,
+  { train, input, classes, seed, augmentation }: BatchRecipe,
+  { indices, epoch, companions: { maps, examples } }: BatchOrder,
 ): TrainingBatch {
-  const { seed, augmentation } = plan.config;
-  const { images, labels } = gatherBatch(dataset.train, indices, model.input);
+  const { images, labels } = gatherBatch(train, indices, input);
   if (examples) putExamples(images, examples, { seed, epoch }, indices);
-  const [height, width] = model.input;
+  const [height, width] = input;
   const { cropPadding: crop, flip, noise, cutout } = augmentation;
   const time = { seed, epoch };
   let moved = { images, companions: maps ? [gatherMaps(maps, indices, height, width)] : [] };
@@ -47,7 +61,7 @@ export function makeBatch(
   return {
     images: moved.images,
     labels,
-    oneHot: oneHot(labels, model.classes),
+    oneHot: oneHot(labels, classes),
     saliency: moved.companions[0],
     sampleIndices: [...indices],
   };

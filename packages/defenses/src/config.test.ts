@@ -124,6 +124,11 @@ describe('a training configuration', () => {
       message: /^objective.settings.maskQuantile: cannot stand beside maskThreshold/,
     },
     {
+      // what is taken where neither is given, but given
+      config: objective('jsigr', { maskQuantile: 0.9, maskThreshold: 0.2 }),
+      message: /^objective.settings.maskQuantile: cannot stand beside maskThreshold/,
+    },
+    {
       config: objective('jsigr', { mask: 'soft', maskThreshold: 0.5 }),
       message: /^objective.settings.maskThreshold: needs mask=hard/,
     },

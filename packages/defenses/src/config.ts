@@ -1,4 +1,4 @@
-import { findArchitecture, MAX_SEED, modelSpecSchema } from '@jsigr/models';
+import { findArchitecture, IMPORTED_ARCHITECTURE, MAX_SEED, modelSpecSchema } from '@jsigr/models';
 import * as z from 'zod';
 import { parseSettings } from './errors.ts';
 import type { BoundObjective } from './objectives/objective.ts';
@@ -17,7 +17,12 @@ const named = (name: string, description: string) =>
 
 /** A training run as data. Names are looked up in the registries, whose rows describe the settings. */
 export const trainingConfigSchema = z.strictObject({
-  architecture: z.string().default('lenet').describe('name of an architecture of the zoo'),
+  architecture: z
+    .string()
+    .default('lenet')
+    .describe(
+      `name of an architecture of the zoo, or ${IMPORTED_ARCHITECTURE}: the network of the imported model that training begins with`,
+    ),
   activation: modelSpecSchema.shape.activation,
   norm: modelSpecSchema.shape.norm,
   denoise: z
@@ -89,7 +94,7 @@ export interface TrainingPlan {
 /** @throws TrainingError or ModelError naming the field and its limits, or listing the known names. */
 export function planTraining(input: TrainingConfig): TrainingPlan {
   const config = parseSettings(trainingConfigSchema, input, '');
-  findArchitecture(config.architecture);
+  if (config.architecture !== IMPORTED_ARCHITECTURE) findArchitecture(config.architecture);
   const objective = findObjective(config.objective.name);
   const optimizer = findOptimizer(config.optimizer.name);
   const schedule = findSchedule(config.schedule.name);

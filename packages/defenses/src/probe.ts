@@ -9,13 +9,13 @@ export async function probed(
   run: TrainingRun,
   state: TrainingState,
 ): Promise<{ readonly measured: Measurements; readonly peaks: Measurements }> {
-  const { engine, plan, options, dataset, heldOut, model, surrogates, stepsPerEpoch, train } = run;
+  const { engine, plan, options, dataset, heldOut, network, surrogates, stepsPerEpoch, train } = run;
   const { probe } = plan.objective;
   if (!probe) return { measured: {}, peaks: state.peaks };
   const split = heldOut.count > 0 ? heldOut : dataset.train;
   const pool = heldOut.count > 0 ? Uint32Array.from({ length: heldOut.count }, (_, index) => index) : train;
   const sampleIndices = [...pool.subarray(0, probe.samples)];
-  const { images, labels } = gatherBatch(split, sampleIndices, model.input);
+  const { images, labels } = gatherBatch(split, sampleIndices, network.model.input);
   const epochs = state.step / stepsPerEpoch;
   const measured = await probe.measure({
     engine,

@@ -1,7 +1,8 @@
 import type { Classifier } from '@jsigr/models';
 import { TrainingError } from './errors.ts';
 import type { TrainingRun } from './run.ts';
-import { refreshIsDue, type SaliencyMaps, saliencyOfSplit } from './saliency-cache.ts';
+import { refreshIsDue, saliencyOfSplit } from './saliency-cache.ts';
+import type { SaliencyMaps } from './saliency-maps.ts';
 import { classifierOf, type TrainingState } from './state.ts';
 
 /** The saliency maps of this epoch: new ones where they are due, those of before else, or after an interruption those made again. */

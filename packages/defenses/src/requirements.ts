@@ -1,4 +1,4 @@
-import type { ImageShape } from '@jsigr/models';
+import { IMPORTED_ARCHITECTURE, type ImageShape } from '@jsigr/models';
 import type { TrainingPlan } from './config.ts';
 import { findObjective } from './objectives/registry.ts';
 import { classWeightsProblem } from './techniques.ts';
@@ -13,6 +13,8 @@ export interface NetworkDescription {
   readonly denoise?: boolean | undefined;
   readonly input: ImageShape;
   readonly classes: number;
+  /** Why the model can only be asked, where that is so. */
+  readonly blackBox?: string | undefined;
 }
 
 /** A training run as far as it can be judged before it begins. */
@@ -65,6 +67,18 @@ const CHECKS: readonly Check[] = [
   },
   ({ model, teacher }) => (teacher ? differences('teacher', teacher, model) : []),
   ({ model, initial }) => (initial ? differences('initial', initial, model) : []),
+  ({ model, initial, plan: { config } }) => {
+    if (model.architecture !== IMPORTED_ARCHITECTURE) return [];
+    const usual = config.activation === 'relu' ? [] : ['activation' as const];
+    const given = (['norm', 'denoise'] as const).filter((name) => config[name]);
+    return [
+      ...(initial ? [] : [{ field: 'initial', message: `is missing: ${model.architecture} is an imported network` }]),
+      ...[...usual, ...given].map((field) => ({
+        field,
+        message: `${config[field]} given, but an imported network stays as it is: leave it out`,
+      })),
+    ];
+  },
   ({ model, surrogates }) =>
     surrogates.flatMap((surrogate, i) =>
       differences(`surrogates[${i}]`, surrogate, { ...model, ...switchesOf(surrogate) }),
@@ -153,6 +167,7 @@ function differences(field: string, network: NetworkDescription, model: Omit<Net
   });
   return [
     ...differing.map((name) => wrong(SWITCHES[name](network[name], model[name]))),
+    ...(network.blackBox ? [wrong(`has no gradients: it is a black box, ${network.blackBox}`)] : []),
     ...(input.join() === model.input.join()
       ? []
       : [wrong(`takes images of [${input.join(', ')}], the dataset's are [${model.input.join(', ')}]`)]),

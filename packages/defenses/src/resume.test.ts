@@ -5,6 +5,7 @@ import {
   encodeCheckpoint,
   initialParameters,
   resolveModelSpec,
+  zooNetwork,
 } from '@jsigr/models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainingConfig } from './config.ts';
@@ -22,7 +23,11 @@ afterAll(() => engine.dispose());
 /** 36 images beside the held-out ones: 4 steps an epoch, 16 in all. */
 const SMALL: TrainingConfig = { architecture: 'smallcnn', epochs: 4, batchSize: 8, seed: 3, heldOutFraction: 0.2 };
 const model = resolveModelSpec({ architecture: 'smallcnn', input: [8, 8, 1], classes: 3 });
-const network = (id: string): FixedNetwork => ({ id, model, parameters: initialParameters(model, 8) });
+const network = (id: string): FixedNetwork => ({
+  id,
+  network: zooNetwork(model),
+  parameters: initialParameters(model, 8),
+});
 
 /** All of it: masks refreshed in the second of four epochs, everything that moves, an average, a clipped gradient. */
 const jsigr: TrainingConfig = {
@@ -205,7 +210,7 @@ describe('early stopping', () => {
     expect(last.parameters).toEqual(saved.find(({ step }) => step === 4 * best)?.parameters);
     await expect(trainToEnd(engine, config, bands(45), { resume: last })).rejects.toThrow(/begin a new run with it/);
     const tuned = await trainToEnd(engine, { ...config, steps: 1 }, bands(45), {
-      initial: { id: 'best', model: last.model, parameters: last.parameters },
+      initial: { id: 'best', network: zooNetwork(last.model), parameters: last.parameters },
     });
     expect(tuned.step).toBe(1);
   });

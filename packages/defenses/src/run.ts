@@ -1,13 +1,13 @@
 import { type Dataset, holdOut, type Split } from '@jsigr/datasets';
-import type { Engine, NdArray } from '@jsigr/engine';
+import type { Engine } from '@jsigr/engine';
 import {
   type Checkpoint,
   type Classifier,
-  createClassifier,
-  type Forward,
-  forwardOf,
-  type ResolvedModelSpec,
-  resolveModelSpec,
+  classifierOfNetwork,
+  IMPORTED_ARCHITECTURE,
+  type Network,
+  type OpenedNetwork,
+  zooNetwork,
 } from '@jsigr/models';
 import { planTraining, type TrainingConfig, type TrainingPlan } from './config.ts';
 import { TrainingError } from './errors.ts';
@@ -17,11 +17,9 @@ import { mapsBy, type SaliencyEstimator } from './saliency-cache.ts';
 import { classWeights, type TracedTechniques, traceTechniques } from './techniques.ts';
 
 /** A trained network that stays as it is. */
-export interface FixedNetwork {
+export interface FixedNetwork extends OpenedNetwork {
   /** Name in messages and checkpoints, e.g. `models/3f2a…`: a run that goes on must be given the same. */
   readonly id: string;
-  readonly model: ResolvedModelSpec;
-  readonly parameters: Readonly<Record<string, NdArray>>;
 }
 
 export interface TrainingOptions {
@@ -34,7 +32,7 @@ export interface TrainingOptions {
    * the same weights, bit for bit, as without the interruption.
    */
   readonly resume?: Checkpoint;
-  /** Weights to begin with, for fine-tuning; of the architecture that is trained. */
+  /** Weights to begin with, for fine-tuning; of the architecture that is trained. An imported network is trained only so (architecture `onnx`). */
   readonly initial?: FixedNetwork;
   /** Whose saliency is used by objectives with `saliencySource: teacher`; of the architecture that is trained. */
   readonly teacher?: FixedNetwork;
@@ -42,6 +40,11 @@ export interface TrainingOptions {
   readonly surrogates?: readonly FixedNetwork[];
   /** About how long the engine may work before it looks at the signal and at `shouldStop` (default 0.1 s); 0: after every step. */
   readonly turnSeconds?: number;
+  /**
+   * Batches are made ahead, by a thread of their own, once those to come would take longer than this to make; Infinity: never. By default 2 s
+   * where the engine leaves a core free or computes on another device, else never. The numbers do not depend on it.
+   */
+  readonly batchThreadSeconds?: number;
   /** Aborts between steps: the generator throws the signal's reason. */
   readonly signal?: AbortSignal;
   /** Asked between turns: training ends well, with a last checkpoint. */
@@ -64,9 +67,8 @@ export interface TrainingRun {
   readonly plan: TrainingPlan;
   readonly options: TrainingOptions;
   readonly dataset: Dataset;
-  readonly model: ResolvedModelSpec;
-  /** In evaluation mode: what attacks, masks and accuracies see. The step itself runs the network in training mode. */
-  readonly forward: Forward;
+  /** The step runs it in training mode; attacks, masks and accuracies see it in evaluation mode. */
+  readonly network: Network;
   readonly techniques: TracedTechniques;
   readonly estimate: SaliencyEstimator;
   readonly teacher: Classifier | undefined;
@@ -89,10 +91,13 @@ export function prepareRun(
   const plan = planTraining(config);
   const { architecture, activation, norm, denoise, batchSize, epochs, steps, seed, heldOutFraction, techniques } =
     plan.config;
-  const { input, classes } = dataset;
-  const model = resolveModelSpec({ architecture, activation, norm, denoise, input, classes: classes.length });
+  const images = { input: dataset.input, classes: dataset.classes.length };
   const { initial, teacher, surrogates = [] } = options;
-  const described = (network: FixedNetwork) => ({ id: network.id, ...network.model });
+  const zoo =
+    architecture === IMPORTED_ARCHITECTURE
+      ? undefined
+      : zooNetwork({ architecture, activation, norm, denoise, ...images });
+  const described = ({ id, network }: FixedNetwork) => ({ id, ...network.model });
   const { train, held } = holdOut(dataset.train, heldOutFraction, seed);
   if (train.length < batchSize)
     throw new TrainingError(
@@ -104,21 +109,22 @@ export function prepareRun(
   const [problem] = problemsOf({
     plan,
     ...(steps === undefined ? {} : { stepsInEpochs: steps / stepsPerEpoch }),
-    model,
+    model: zoo?.model ?? { architecture, ...images },
     initial: initial && described(initial),
     teacher: teacher && described(teacher),
     surrogates: surrogates.map(described),
   });
   if (problem) throw new TrainingError('INVALID_SETTING', problem.field, `${problem.field}: ${problem.message}`);
-  const classifier = (network: FixedNetwork) => createClassifier(network.model, network.parameters, network.id);
-  const weights = classWeights(techniques.classWeights, model.classes, dataset.train, train);
+  const network = zoo ?? initial?.network;
+  if (!network) throw new TrainingError('INVALID_SETTING', 'initial', 'initial: is missing');
+  const classifier = (fixed: FixedNetwork) => classifierOfNetwork(fixed.network, fixed.parameters, fixed.id);
+  const weights = classWeights(techniques.classWeights, images.classes, dataset.train, train);
   return {
     engine,
     plan,
     options,
     dataset,
-    model,
-    forward: forwardOf(model),
+    network,
     techniques: traceTechniques(techniques, weights),
     estimate: options.saliency ?? mapsBy(plan.objective.saliency ?? { method: 'perturbation' }),
     teacher: teacher && classifier(teacher),

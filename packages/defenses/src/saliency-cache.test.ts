@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { gatherMaps, keepOutliers, refreshIsDue } from './saliency-cache.ts';
+import { keepOutliers, refreshIsDue } from './saliency-cache.ts';
+import { gatherMaps } from './saliency-maps.ts';
 
 describe('maps are made', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Engine, NdArray } from '@jsigr/engine';
-import { type Checkpoint, type Classifier, initialParameters, statisticNames } from '@jsigr/models';
+import { type Checkpoint, type Classifier, initialParameters, statisticsOf } from '@jsigr/models';
 import { TrainingError } from './errors.ts';
 import { checkFinite } from './guards.ts';
 import { AVERAGE } from './optimizers/averaged.ts';
@@ -55,16 +55,17 @@ const BEST_ACCURACY = 'best.heldOutAccuracy';
  * @throws TrainingError INVALID_SETTING if that checkpoint is of another configuration, dataset or fixed network
  */
 export function startState(run: TrainingRun): TrainingState {
-  const { plan, model, options } = run;
+  const { plan, network, options } = run;
   if (options.resume) return resumed(run, options.resume);
-  const parameters = options.initial?.parameters ?? initialParameters(model, plan.config.seed);
-  const optimizer = initialState(plan.optimizer, parameters, statisticNames(model));
+  const parameters = options.initial?.parameters ?? initialParameters(network.model, plan.config.seed);
+  const optimizer = initialState(plan.optimizer, parameters, statisticsOf(network));
   if (averages(run)) Object.assign(optimizer, slotOf(AVERAGE, trainedOnly(run, parameters)));
   return { parameters, optimizer, step: 0, penaltyFactor: 1, peaks: {}, tally: {} };
 }
 
 /** The network as it is being trained: what is attacked and explained on the way. */
-export function classifierOf({ model, forward }: TrainingRun, { parameters }: { parameters: Arrays }): Classifier {
+export function classifierOf({ network }: TrainingRun, { parameters }: { parameters: Arrays }): Classifier {
+  const { model, forward } = network;
   return { id: model.architecture, input: model.input, classes: model.classes, parameters, forward };
 }
 
@@ -74,8 +75,8 @@ export function evaluatedParameters(run: TrainingRun, { parameters, optimizer }:
 }
 
 /** Without the running statistics. */
-function trainedOnly({ model }: TrainingRun, parameters: Arrays): Arrays {
-  const statistics = statisticNames(model);
+function trainedOnly({ network }: TrainingRun, parameters: Arrays): Arrays {
+  const statistics = statisticsOf(network);
   return Object.fromEntries(Object.entries(parameters).filter(([name]) => !statistics.has(name)));
 }
 
@@ -110,13 +111,14 @@ export function bestCheckpoint(run: TrainingRun, { parameters, step, heldOutAccu
 }
 
 function describe(run: TrainingRun, step: number): Omit<Checkpoint, 'metrics' | 'parameters' | 'optimizer'> {
-  const { engine, plan, options, model, stepsPerEpoch } = run;
+  const { engine, plan, options, network, stepsPerEpoch } = run;
   const { config } = plan;
   return {
     run: options.run ?? 'run',
     step,
     epoch: Math.floor(step / stepsPerEpoch),
-    model,
+    model: network.model,
+    ...(Object.keys(network.foreign).length > 0 ? { foreign: network.foreign } : {}),
     dataset: identityOf(run),
     objective: config.objective,
     configuration: JSON.parse(JSON.stringify({ ...config, networks: networksOf(run) })) as Checkpoint['configuration'],
@@ -159,7 +161,7 @@ function checkSame(run: TrainingRun, checkpoint: Checkpoint): void {
     ...Object.entries(mustAgree).map(([name, value]) => [name, checkpoint.configuration[name], value] as const),
     ['networks', checkpoint.configuration.networks, networksOf(run)],
     ['dataset', checkpoint.dataset, identityOf(run)],
-    ['model', checkpoint.model, run.model],
+    ['model', checkpoint.model, run.network.model],
   ];
   for (const [name, before, now] of pairs)
     if (!isDeepStrictEqual(before, JSON.parse(JSON.stringify(now))))

@@ -1,6 +1,7 @@
-import { type Compiled, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
-import { statisticNames, trainingForwardOf } from '@jsigr/models';
-import { type BatchCompanions, makeBatch, type TrainingBatch } from './batches.ts';
+import { type Compiled, grantedCores, type NdArray, scalar, specsOf, type Tree } from '@jsigr/engine';
+import { statisticsOf } from '@jsigr/models';
+import { BatchSource, usualThreadSeconds } from './batch-source.ts';
+import type { BatchCompanions, TrainingBatch } from './batches.ts';
 import type { StepEvent } from './events.ts';
 import { checkLoss } from './guards.ts';
 import type { BoundObjective, PreparedBatch } from './objectives/objective.ts';
@@ -34,6 +35,7 @@ type Made = Pick<StepOutputs, 'terms' | 'logits'>;
 export class Stepper {
   private readonly run: TrainingRun;
   private readonly now: () => number;
+  private readonly source: BatchSource;
   private readonly traced: ReturnType<typeof trainingStep>;
   private compiled: Compiled | undefined;
   private stepSeconds: number | undefined;
@@ -41,7 +43,12 @@ export class Stepper {
   constructor(run: TrainingRun) {
     this.run = run;
     this.now = run.options.now ?? (() => performance.now());
-    const network = { forward: trainingForwardOf(run.model), statistics: statisticNames(run.model) };
+    const { input, classes } = run.network.model;
+    const { seed, augmentation } = run.plan.config;
+    const recipe = { train: run.dataset.train, input, classes, seed, augmentation };
+    const { batchThreadSeconds = usualThreadSeconds(run.engine.info, grantedCores()) } = run.options;
+    this.source = new BatchSource(recipe, this.now, batchThreadSeconds);
+    const network = { forward: run.network.trainingForward, statistics: statisticsOf(run.network) };
     this.traced = trainingStep(network, run.plan.objective, run.plan.optimizer, run.techniques);
   }
 
@@ -59,17 +66,25 @@ export class Stepper {
   /**
    * A step on the images with these indices, and then the next.
    * @param batches one for every step, at least one; no more than one where `turn` says one
+   * @param following what is likely to come after them in the same epoch: it is made while the engine works
    * @returns the state after all of them, and their events, which throw TrainingError NOT_FINITE or DIVERGED when they come to a step that failed
    */
   async steps(
     state: TrainingState,
     companions: BatchCompanions,
     batches: readonly Uint32Array[],
+    following: readonly Uint32Array[] = [],
   ): Promise<{ state: TrainingState; events: Iterable<StepEvent> }> {
     const started = this.now();
+    const { stepsPerEpoch, totalSteps } = this.run;
+    const epoch = Math.floor(state.step / stepsPerEpoch);
+    const orderOf = (indices: Uint32Array) => ({ indices, epoch, companions });
+    const taken: TrainingBatch[] = [];
+    for (const indices of batches) taken.push(await this.source.take(orderOf(indices)));
+    const left = totalSteps - state.step - taken.length;
+    this.source.prepare(following.map(orderOf), left);
     const planned: PlannedStep[] = [];
-    for (const indices of batches)
-      planned.push(await this.planned(state, companions, indices, state.step + planned.length + 1));
+    for (const batch of taken) planned.push(await this.planned(state, batch, epoch, state.step + planned.length + 1));
     const carried = { parameters: state.parameters, optimizer: state.optimizer };
     const first = this.compiled === undefined;
     const [{ inputs }] = planned as [PlannedStep];
@@ -90,15 +105,8 @@ export class Stepper {
   }
 
   /** What a step is to be made of. */
-  private async planned(
-    state: TrainingState,
-    companions: BatchCompanions,
-    indices: Uint32Array,
-    step: number,
-  ): Promise<PlannedStep> {
-    const { plan, stepsPerEpoch, totalSteps } = this.run;
-    const epoch = Math.floor((step - 1) / stepsPerEpoch);
-    const batch = makeBatch(this.run, companions, indices, epoch);
+  private async planned(state: TrainingState, batch: TrainingBatch, epoch: number, step: number): Promise<PlannedStep> {
+    const { plan, totalSteps } = this.run;
     const prepared = await this.prepared(state, batch, step);
     const learningRate = plan.optimizer.learningRate * plan.schedule((step - 1) / totalSteps);
     const inputs = {
@@ -130,6 +138,7 @@ export class Stepper {
   }
 
   async release(): Promise<void> {
+    await this.source.close();
     await this.compiled?.release();
     this.compiled = undefined;
   }
@@ -162,9 +171,9 @@ export class Stepper {
   }
 
   private extra(batch: TrainingBatch, step: number): Readonly<Record<string, NdArray>> {
-    const { plan, model } = this.run;
+    const { plan, network } = this.run;
     const { seed, batchSize } = plan.config;
-    const { input, classes } = model;
+    const { input, classes } = network.model;
     return plan.objective.inputs({ seed, step, batchSize, input, classes, saliency: batch.saliency });
   }
 

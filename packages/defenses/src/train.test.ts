@@ -6,6 +6,7 @@ import {
   initialParameters,
   listArchitectures,
   resolveModelSpec,
+  zooNetwork,
 } from '@jsigr/models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TrainingConfig } from './config.ts';
@@ -51,7 +52,11 @@ describe('every objective trains every architecture', () => {
       objective: { name: objective, settings },
     };
     const model = resolveModelSpec({ architecture, input: [8, 8, 1], classes: 3 });
-    const fixed: FixedNetwork = { id: 'fixed', model, parameters: initialParameters(model, 8) };
+    const fixed: FixedNetwork = {
+      id: 'fixed',
+      network: zooNetwork(model),
+      parameters: initialParameters(model, 8),
+    };
     const needs: Record<string, TrainingOptions> = {
       interpretation: { teacher: fixed },
       'ensemble-at': { surrogates: [fixed] },

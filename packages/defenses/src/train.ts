@@ -10,7 +10,7 @@ import { checkFinite } from './guards.ts';
 import { alarmOf, probed } from './probe.ts';
 import { refreshedMaps } from './refreshed-maps.ts';
 import { prepareRun, type TrainingOptions, type TrainingRun } from './run.ts';
-import type { SaliencyMaps } from './saliency-cache.ts';
+import type { SaliencyMaps } from './saliency-maps.ts';
 import {
   bestCheckpoint,
   classifierOf,
@@ -166,10 +166,10 @@ async function* stepsOf(
   const end = Math.min(stepsPerEpoch, totalSteps - epoch * stepsPerEpoch);
   for (let at = state.step % stepsPerEpoch; at < end && !stopping(); at = state.step - epoch * stepsPerEpoch) {
     const count = Math.min(stepper.turn(), end - at);
-    const batches = Array.from({ length: count }, (_, i) =>
+    const batches = Array.from({ length: Math.min(2 * count, end - at) }, (_, i) =>
       order.subarray((at + i) * batchSize, (at + i + 1) * batchSize),
     );
-    const made = await stepper.steps(state, companions, batches);
+    const made = await stepper.steps(state, companions, batches.slice(0, count), batches.slice(count));
     let { tally } = state;
     for (const event of made.events) {
       tally = tallied(tally, event);

@@ -3,6 +3,7 @@ export { bucketOf, type RowInputs, type RowOptions, runRows } from './batching.t
 export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts';
 export type { Compiled, RunOptions } from './compiled.ts';
 export { constantArrays } from './constant-arrays.ts';
+export { grantedCores } from './cores.ts';
 export { describeDevice } from './device-report.ts';
 export { createAnnouncedEngine, createEngine, describeEngine, type Engine, type EngineOptions } from './engine.ts';
 export * from './errors.ts';

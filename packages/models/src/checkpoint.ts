@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { type NdArray, readSafetensors, type StoredTensor, writeSafetensors } from '@jsigr/engine';
 import * as z from 'zod';
 import { ModelError } from './errors.ts';
-import { checkParameters, MAX_SEED, modelSpecSchema, type ResolvedModelSpec, resolveModelSpec } from './model-spec.ts';
+import { ONNX_FILE } from './imported/source.ts';
+import { IMPORTED_ARCHITECTURE, importedSpecSchema, isImported, type NetworkSpec } from './imported/spec.ts';
+import { checkParameters, MAX_SEED, modelSpecSchema, resolveModelSpec } from './model-spec.ts';
 
 /** The files of an artefact by name; a store writes them at once and names them by digest. */
 export type CheckpointFiles = Readonly<Record<string, Uint8Array>>;
@@ -37,28 +39,34 @@ const manifestSchema = descriptionSchema.extend({
   version: z.literal(CHECKPOINT_VERSION),
   files: z.strictObject({ [WEIGHTS]: sha256, [OPTIMIZER]: sha256 }),
 });
+const importedManifestSchema = manifestSchema.extend({ model: importedSpecSchema });
+type Manifest = z.output<typeof manifestSchema> | z.output<typeof importedManifestSchema>;
 
 /** A moment of a training run: what it is, its weights, and the optimiser's state, so that training can go on from here. */
 export interface Checkpoint extends Omit<z.output<typeof descriptionSchema>, 'model'> {
-  readonly model: ResolvedModelSpec;
+  readonly model: NetworkSpec;
   readonly parameters: Readonly<Record<string, NdArray>>;
   /** State arrays named `slot/parameter`, e.g. `momentum/conv1.weight`; empty for an optimiser without state. */
   readonly optimizer: Readonly<Record<string, NdArray>>;
+  /** `model.onnx` of an imported network; absent for one of the zoo. */
+  readonly foreign?: CheckpointFiles;
 }
 
 /**
- * The files of a checkpoint: `manifest.json`, `weights.safetensors`, `optimizer.safetensors`. Equal checkpoints give equal bytes.
+ * The files of a checkpoint: `manifest.json`, `weights.safetensors`, `optimizer.safetensors`, and `model.onnx` where the network was imported.
+ * Equal checkpoints give equal bytes.
  * @throws ModelError if the parameters do not fit the architecture, or a field is out of range.
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): CheckpointFiles {
-  const { parameters, optimizer, ...description } = checkpoint;
+  const { parameters, optimizer, foreign = {}, ...description } = checkpoint;
   checkTensors(description.model, parameters, optimizer);
+  const beside = foreignFiles(description.model, foreign);
   const weights = writeSafetensors(parameters, {
     format: 'jsigr',
     layout: 'convolutions are [height, width, in, out]',
   });
   const state = writeSafetensors(optimizer, { format: 'jsigr' });
-  const manifest = manifestSchema.safeParse({
+  const manifest = schemaOf(description.model).safeParse({
     version: CHECKPOINT_VERSION,
     ...description,
     files: { [WEIGHTS]: digest(weights), [OPTIMIZER]: digest(state) },
@@ -70,7 +78,21 @@ export function encodeCheckpoint(checkpoint: Checkpoint): CheckpointFiles {
       field: MANIFEST,
       message: `the manifest takes ${bytes.length} bytes, over ${MAX_MANIFEST_BYTES}`,
     });
-  return { [MANIFEST]: bytes, [WEIGHTS]: weights, [OPTIMIZER]: state };
+  return { [MANIFEST]: bytes, [WEIGHTS]: weights, [OPTIMIZER]: state, ...beside };
+}
+
+/** The description of an imported network is another one; what is neither is told what one of the zoo lacks. */
+function schemaOf(model: unknown): typeof manifestSchema | typeof importedManifestSchema {
+  const { architecture } = z.looseObject({ architecture: z.unknown() }).safeParse(model).data ?? {};
+  return architecture === IMPORTED_ARCHITECTURE ? importedManifestSchema : manifestSchema;
+}
+
+/** The files that an imported network is opened from, copied: whoever has them may move them to another thread. */
+function foreignFiles(model: NetworkSpec, files: CheckpointFiles): CheckpointFiles {
+  if (!isImported(model)) return {};
+  const bytes = fileOf(files, ONNX_FILE);
+  checkDigest(ONNX_FILE, bytes, model.file);
+  return { [ONNX_FILE]: bytes.slice() };
 }
 
 /**
@@ -81,12 +103,19 @@ export function decodeCheckpoint(files: CheckpointFiles): Checkpoint {
   const { version: _, files: digests, ...description } = readManifest(fileOf(files, MANIFEST));
   const parameters = readTensors(files, WEIGHTS, digests[WEIGHTS]);
   const optimizer = readTensors(files, OPTIMIZER, digests[OPTIMIZER]);
-  const model = resolveModelSpec(description.model);
+  const model = 'reading' in description.model ? description.model : resolveModelSpec(description.model);
   checkTensors(model, parameters, optimizer);
-  return { ...description, model, parameters, optimizer };
+  const foreign = foreignFiles(model, files);
+  return {
+    ...description,
+    model,
+    parameters,
+    optimizer,
+    ...(isImported(model) ? { foreign } : {}),
+  };
 }
 
-function readManifest(bytes: Uint8Array): z.output<typeof manifestSchema> {
+function readManifest(bytes: Uint8Array): Manifest {
   if (bytes.length > MAX_MANIFEST_BYTES)
     throw malformed({
       field: MANIFEST,
@@ -105,20 +134,14 @@ function readManifest(bytes: Uint8Array): z.output<typeof manifestSchema> {
       'version',
       `the checkpoint has format version ${JSON.stringify(version).slice(0, 40)}; this program reads version ${CHECKPOINT_VERSION}`,
     );
-  const manifest = manifestSchema.safeParse(json);
+  const manifest = schemaOf((json as { model?: unknown } | null)?.model).safeParse(json);
   if (!manifest.success) throw malformed(issueOf(manifest.error));
   return manifest.data;
 }
 
 function readTensors(files: CheckpointFiles, name: string, expected: string): Record<string, NdArray> {
   const bytes = fileOf(files, name);
-  const found = digest(bytes);
-  if (found !== expected)
-    throw new ModelError(
-      'DIGEST_MISMATCH',
-      name,
-      `${name} (${bytes.length} bytes) has sha256 ${found}, but the manifest says ${expected}: fetch the checkpoint again`,
-    );
+  checkDigest(name, bytes, expected);
   let tensors: Record<string, StoredTensor>;
   try {
     tensors = readSafetensors(bytes).tensors;
@@ -137,12 +160,23 @@ function readTensors(files: CheckpointFiles, name: string, expected: string): Re
   );
 }
 
+function checkDigest(name: string, bytes: Uint8Array, expected: string): void {
+  const found = digest(bytes);
+  if (found === expected) return;
+  throw new ModelError(
+    'DIGEST_MISMATCH',
+    name,
+    `${name} (${bytes.length} bytes) has sha256 ${found}, but the manifest says ${expected}: fetch the checkpoint again`,
+  );
+}
+
 function checkTensors(
-  model: ResolvedModelSpec,
+  model: NetworkSpec,
   parameters: Readonly<Record<string, NdArray>>,
   optimizer: Readonly<Record<string, NdArray>>,
 ): void {
-  checkParameters(model, parameters);
+  // What parameters an imported network has is known once its file has been read.
+  if (!isImported(model)) checkParameters(model, parameters);
   for (const [file, tensors] of [
     [WEIGHTS, parameters],
     [OPTIMIZER, optimizer],

@@ -23,6 +23,7 @@ export type { Oracle } from './imported/black-box.ts';
 export { type EndpointClient, oracleOfEndpoint } from './imported/endpoint.ts';
 export { type ImportOptions, importEndpoint, importModel, importOptionsSchema } from './imported/import-model.ts';
 export { type Endpoint, endpointSchema, type Layout, layouts } from './imported/manifest.ts';
+export { IMPORTED_ARCHITECTURE, type ImportedSpec, type NetworkSpec } from './imported/spec.ts';
 export { ACTIVATION_NAMES, type Activation } from './layers.ts';
 export {
   checkParameters,
@@ -35,6 +36,7 @@ export {
   resolveModelSpec,
   statisticNames,
 } from './model-spec.ts';
+export { classifierOfNetwork, type Network, statisticsOf, zooNetwork } from './network.ts';
 export { NORM_KINDS, type NormKind } from './norm-layers.ts';
-export { type OpenOptions, openModel, type StoredModel } from './open-model.ts';
+export { type OpenedNetwork, type OpenOptions, openModel, openNetwork, type StoredModel } from './open-model.ts';
 export { accuracy, argmax, type LabelledImages, type PredictOptions, predict } from './predict.ts';

@@ -5,7 +5,7 @@ import type { ImageShape } from './classifier.ts';
 import { ModelError } from './errors.ts';
 import { ACTIVATION_NAMES } from './layers.ts';
 import { NORM_KINDS } from './norm-layers.ts';
-import type { ParameterShapes } from './parameter-shape.ts';
+import { checkShapes, type ParameterShapes } from './parameter-shape.ts';
 
 const LIMITS = { side: { min: 4, max: 128 }, channels: { min: 1, max: 4 }, classes: { min: 2, max: 1000 } } as const;
 export const MAX_SEED = 0xffff_ffff;
@@ -107,20 +107,8 @@ export function initialParameters(spec: ModelSpec, seed: number): Record<string,
 
 /** @throws ModelError PARAMETER_MISMATCH, naming the first parameter that is missing, unknown or of another shape. */
 export function checkParameters(spec: ModelSpec, parameters: Readonly<Record<string, NdArray>>): void {
-  const shapes = parameterShapes(spec);
-  const problem = (name: string, message: string) => new ModelError('PARAMETER_MISMATCH', name, message);
   const network = `${spec.architecture} for ${spec.input.join('x')} images and ${spec.classes} classes`;
-  for (const [name, { shape }] of Object.entries(shapes)) {
-    const given = parameters[name];
-    if (given === undefined) throw problem(name, `the parameter ${name} of ${network} is missing`);
-    if (given.dtype !== 'float32' || given.shape.join() !== shape.join())
-      throw problem(
-        name,
-        `the parameter ${name} is ${given.dtype} [${given.shape}]; ${network} needs float32 [${shape}]`,
-      );
-  }
-  for (const name of Object.keys(parameters))
-    if (!(name in shapes)) throw problem(name, `${network} has no parameter ${name}`);
+  checkShapes(network, parameterShapes(spec), parameters);
 }
 
 function defaultNormalization([, , channels]: ImageShape): { mean: number; deviation: number } {

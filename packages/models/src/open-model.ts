@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import { type Checkpoint, type CheckpointFiles, decodeCheckpoint } from './checkpoint.ts';
 import type { Classifier } from './classifier.ts';
-import { createClassifier } from './create-classifier.ts';
 import { ModelError } from './errors.ts';
 import { type Oracle, oracleOfFile, queriedOf } from './imported/black-box.ts';
 import { classifierOf } from './imported/classifier.ts';
 import { type Endpoint, type ImportManifest, importManifestSchema, MANIFEST } from './imported/manifest.ts';
+import { importedNetwork, importedSpecOf } from './imported/network.ts';
 import { ONNX_FILE, readSource } from './imported/source.ts';
+import { isImported } from './imported/spec.ts';
+import { classifierOfNetwork, type Network, zooNetwork } from './network.ts';
+import { checkShapes } from './parameter-shape.ts';
 
 /** A model of the store, ready to be used. */
 export interface StoredModel {
@@ -36,7 +39,8 @@ export async function openModel(
   if (!manifest) {
     const checkpoint = decodeCheckpoint(files);
     const id = `${checkpoint.model.architecture}@${digest.slice(0, 8)}`;
-    return { checkpoint, remarks: [], classifier: createClassifier(checkpoint.model, checkpoint.parameters, id) };
+    const network = await networkOf(checkpoint);
+    return { checkpoint, remarks: [], classifier: classifierOfNetwork(network, checkpoint.parameters, id) };
   }
   const { model, name, reading } = manifest;
   checkDigests(files, manifest);
@@ -50,6 +54,34 @@ export async function openModel(
   }
   const source = await readSource(files, reading.outputName);
   return { checkpoint: undefined, remarks, classifier: classifierOf(source, reading, { ...model, id }) };
+}
+
+/** A network and the values of its parameters. */
+export interface OpenedNetwork {
+  readonly network: Network;
+  readonly parameters: Checkpoint['parameters'];
+}
+
+/**
+ * Reads the files of a model as a network that can be trained: a checkpoint, or an imported ONNX file all of whose operations are known here.
+ * @throws ModelError or EngineError, naming the file or field, or why the model cannot be trained
+ */
+export async function openNetwork(files: CheckpointFiles): Promise<OpenedNetwork> {
+  const manifest = importManifestOf(files);
+  if (manifest) {
+    checkDigests(files, manifest);
+    return importedNetwork(importedSpecOf(manifest), files[ONNX_FILE] ?? new Uint8Array());
+  }
+  const checkpoint = decodeCheckpoint(files);
+  const network = await networkOf(checkpoint);
+  checkShapes(network.model.architecture, network.shapes, checkpoint.parameters);
+  return { network, parameters: checkpoint.parameters };
+}
+
+async function networkOf({ model, foreign = {} }: Checkpoint): Promise<Network> {
+  if (!isImported(model)) return zooNetwork(model);
+  const { network } = await importedNetwork(model, foreign[ONNX_FILE] ?? new Uint8Array());
+  return network;
 }
 
 function connected(endpoint: Endpoint, connect: OpenOptions['connect']): Promise<Oracle> {

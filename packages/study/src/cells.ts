@@ -39,24 +39,29 @@ export class StudyCell {
     return shareOf(this.runs.flatMap(({ measures }) => measures.transfer?.value.clean ?? []));
   }
 
-  /** Who of the samples withstands the examples of every other architecture, seed by seed. */
-  transferredOutcomes(radius: Radius): BySeed {
+  /**
+   * Who of the samples withstands the examples of every other architecture, seed by seed.
+   * @param attack a further attack that made examples; by default the study's own
+   */
+  transferredOutcomes(radius: Radius, attack?: string): BySeed {
     return bySeed(this.runs, ({ measures }) => {
       const sources = Object.entries(measures.transfer?.value.sources ?? {});
       const others = sources.filter(([source]) => source !== this.architecture);
-      const cells = others.flatMap(([, each]) => each.filter((cell) => isAt(cell, radius)));
+      const cells = others.flatMap(([, each]) => each.filter((cell) => cell.attack === attack && isAt(cell, radius)));
       return cells.length > 0 ? allOf(cells.map(({ robust }) => robust)) : undefined;
     });
   }
 
-  transferred(radius: Radius): Estimate | undefined {
-    return shareOf([...this.transferredOutcomes(radius).values()]);
+  transferred(radius: Radius, attack?: string): Estimate | undefined {
+    return shareOf([...this.transferredOutcomes(radius, attack).values()]);
   }
 
   transferredFrom(source: string, radius: Radius): Estimate | undefined {
     return shareOf(
       this.runs.flatMap(({ measures }) =>
-        (measures.transfer?.value.sources[source] ?? []).flatMap((cell) => (isAt(cell, radius) ? cell.robust : [])),
+        (measures.transfer?.value.sources[source] ?? []).flatMap((cell) =>
+          cell.attack === undefined && isAt(cell, radius) ? cell.robust : [],
+        ),
       ),
     );
   }
@@ -92,7 +97,17 @@ export class StudyCell {
   }
 
   get secondsPerEpoch(): Estimate | undefined {
-    return figureOf(this.runs.flatMap(({ training }) => (training ? (secondsPerEpoch(training.value) ?? []) : [])));
+    return figureOf([...this.secondsBySeed.values()]);
+  }
+
+  /** Seconds an epoch, of the seeds that made one. */
+  get secondsBySeed(): ReadonlyMap<number, number> {
+    return new Map(
+      this.runs.flatMap(({ spec, training }) => {
+        const seconds = training && secondsPerEpoch(training.value);
+        return seconds === undefined ? [] : [[spec.seed, seconds] as const];
+      }),
+    );
   }
 
   /** Seconds of the whole training, of those that made an epoch. */

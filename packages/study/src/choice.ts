@@ -18,27 +18,65 @@ export interface Trial {
   readonly chosen: boolean;
 }
 
+/** Clean accuracies that differ by no more count as equal, in shares. */
+export const EQUAL_CLEAN = 0.003;
+
+type Judged = Omit<Trial, 'chosen'>;
+
 /**
- * Tries the recipes of an objective on held-out training images and takes the one with the best transferred robust accuracy among those whose clean accuracy
- * is within the tolerance of the best. One recipe is taken as it is. Test images decide nothing.
+ * Tries the recipes of an objective on held-out training images and takes one: see `bestWithin` and, for a row that is to have the clean accuracy of
+ * another one, `bestAt`. One recipe is taken as it is, and tried only where another row has to match it. Test images decide nothing.
  */
 export async function choose(
   context: StudyContext,
   row: StudyObjective,
   sources: readonly TrainedRun[],
 ): Promise<{ readonly recipe: Recipe; readonly trials: readonly Trial[] }> {
-  const { choice } = context.profile;
-  if (!choice || row.recipes.length === 1) return { recipe: row.recipes[0], trials: [] };
-  const judged: Omit<Trial, 'chosen'>[] = [];
+  const { choice, objectives } = context.profile;
+  if (!choice || !isTried(context.profile, row)) return { recipe: row.recipes[0], trials: [] };
+  const judged = await judgedOf(context, row, sources);
+  const matched = objectives.find(({ label }) => label === row.cleanOf);
+  const best = matched
+    ? bestAt(bestWithin(await judgedOf(context, matched, sources), choice.tolerance).clean, judged)
+    : bestWithin(judged, choice.tolerance);
+  return { recipe: best.recipe, trials: judged.map((trial) => ({ ...trial, chosen: trial === best })) };
+}
+
+/** Whether there is anything to choose for a row, or for another one that is to have its clean accuracy. */
+export function isTried({ choice, objectives }: Profile, { label, recipes }: StudyObjective): boolean {
+  return choice !== undefined && (recipes.length > 1 || objectives.some(({ cleanOf }) => cleanOf === label));
+}
+
+/** The best transferred robust accuracy among the trials whose clean accuracy is within the tolerance of the best. */
+export function bestWithin(trials: readonly Judged[], tolerance: number): Judged {
+  const least = Math.max(...trials.map(({ clean }) => clean)) - tolerance;
+  return bestOf(trials.filter(({ clean }) => clean >= least));
+}
+
+/** The best transferred robust accuracy among the trials of equal clean accuracy; where there is none, among those that come nearest to it. */
+export function bestAt(clean: number, trials: readonly Judged[]): Judged {
+  const distance = (trial: Judged) => Math.abs(trial.clean - clean);
+  const most = Math.max(EQUAL_CLEAN, Math.min(...trials.map(distance))) + 1e-9;
+  return bestOf(trials.filter((trial) => distance(trial) <= most));
+}
+
+function bestOf(trials: readonly Judged[]): Judged {
+  return trials.reduce((one, other) => (other.transferred > one.transferred ? other : one));
+}
+
+/** Of every recipe of a row. What is in the store is not tried again. */
+async function judgedOf(
+  context: StudyContext,
+  row: StudyObjective,
+  sources: readonly TrainedRun[],
+): Promise<readonly Judged[]> {
+  const judged: Judged[] = [];
   for (const [i, recipe] of row.recipes.entries()) {
     const { clean, sources: under } = await tried(context, row, i, sources);
     const robust = allOf(Object.values(under).flatMap((cells) => cells.map((cell) => cell.robust)));
     judged.push({ recipe, clean: clean.yes / clean.total, transferred: robust.yes / robust.total });
   }
-  const least = Math.max(...judged.map(({ clean }) => clean)) - choice.tolerance;
-  const allowed = judged.filter(({ clean }) => clean >= least);
-  const best = allowed.reduce((one, other) => (other.transferred > one.transferred ? other : one));
-  return { recipe: best.recipe, trials: judged.map((trial) => ({ ...trial, chosen: trial === best })) };
+  return judged;
 }
 
 /** A candidate under the examples of the sources of other architectures, on images that it was not trained on. */

@@ -1,101 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { cellsOf } from './cells.ts';
 import { duelsOf, findings } from './findings.ts';
-import { outcomesOf } from './outcomes.ts';
-import type { Profile, StudyObjective } from './profile.ts';
 import type { RunRecord } from './record.ts';
+import { made, madeUp, profile } from './testing.ts';
 
-const row = (label: string): StudyObjective => ({ label, objective: 'o', recipes: [{ settings: {} }] });
-const profile: Profile = {
-  name: 'made-up',
-  dataset: 'glyphs',
-  images: 0,
-  epochs: 1,
-  batchSize: 1,
-  learningRate: 1,
-  augmentation: { cropPadding: 0, flip: false },
-  architectures: ['lenet'],
-  sources: ['lenet', 'mlp'],
-  objectives: ['standard', 'Jacobian norm alone', 'J-SIGR', 'PGD-AT-7'].map(row),
-  seeds: [1, 2],
-  balls: [{ norm: 'linf', epsilons: [0.1] }],
-  attack: 'rapid',
-  samples: { attacked: 40, transferred: 40, explained: 40 },
-  methods: ['gradient'],
-  target: 0.9,
-};
-
-interface Made {
-  readonly clean: number;
-  readonly robust: number;
-  readonly seconds: number;
-  readonly mass: number;
-  readonly masking?: 'no_sign' | 'suspected' | 'evident';
-  readonly ended?: string;
-}
-
-const first = (count: number) => outcomesOf(Array.from({ length: 40 }, (_, i) => i < count));
-
-function made(
-  label: string,
-  seed: number,
-  { clean, robust, seconds, mass, masking = 'no_sign', ended }: Made,
-): RunRecord {
-  const cells = [{ norm: 'linf', epsilon: 0.1, robust: first(robust) }];
-  const moments = (mean: number) => ({ count: 400, mean, deviation: 0.1 });
-  return {
-    spec: { id: label, label, architecture: 'lenet', objective: 'o', settings: {}, noise: 0, epochs: 1, seed },
-    training: {
-      key: '',
-      value: {
-        epochs: [{ epoch: 1, seconds, maskSeconds: 0, trainLoss: 1, heldOutAccuracy: 0.9 }],
-        ended: ended ?? 'completed',
-        weights: 'w',
-        engine: 'e',
-      },
-    },
-    measures: {
-      whiteBox: {
-        key: '',
-        value: { clean: first(clean), cells, masking: { verdict: masking, samples: 40, signals: [] }, seconds: 1 },
-      },
-      // What comes from a model of the same architecture does not count.
-      transfer: {
-        key: '',
-        value: {
-          clean: first(clean),
-          sources: { mlp: cells, lenet: [{ norm: 'linf', epsilon: 0.1, robust: first(0) }] },
-        },
-      },
-      explanation: {
-        key: '',
-        value: [
-          {
-            method: 'gradient',
-            mass: moments(mass),
-            rank: moments(mass),
-            insertion: moments(0.5),
-            deletion: moments(0.5),
-            sparseness: moments(0.5),
-            stability: moments(0.5),
-          },
-        ],
-      },
-    },
-  };
-}
-
-function said(change: Partial<Record<string, Partial<Made>>> = {}): string[] {
-  const usual: Record<string, Made> = {
-    standard: { clean: 40, robust: 2, seconds: 1, mass: 0.2 },
-    'Jacobian norm alone': { clean: 38, robust: 19, seconds: 2, mass: 0.25 },
-    'J-SIGR': { clean: 36, robust: 20, seconds: 3, mass: 0.3 },
-    'PGD-AT-7': { clean: 38, robust: 34, seconds: 6, mass: 0.4 },
-  };
-  const runs = Object.entries(usual).flatMap(([label, figures]) =>
-    [1, 2].map((seed) => made(label, seed, { ...figures, ...change[label] })),
-  );
-  const cells = cellsOf(profile, runs);
+function said(change?: Parameters<typeof madeUp>[0]): string[] {
+  const cells = cellsOf(profile, madeUp(change));
   return findings(profile, cells, duelsOf(profile, cells));
 }
 
@@ -116,6 +26,15 @@ describe('findings are made from the numbers, for and against alike', () => {
     expect(said({ 'J-SIGR': { robust: 38 } })).toContain(
       'The strongest rival under transferred examples is PGD-AT-7: J-SIGR is ahead of it in 0 of 1 comparisons, behind in 0.',
     );
+  });
+
+  test('of clean accuracy, and whether that of a half is the same', () => {
+    const clean = (sentences: readonly string[]) =>
+      sentences.filter((sentence) => sentence.includes('Jacobian norm alone') && sentence.startsWith('Clean'));
+    expect(clean(said())).toEqual([
+      'Clean accuracy, lenet: J-SIGR 90.0 ± 0.0 [76.9, 96.0] %, Jacobian norm alone 95.0 ± 0.0 [83.5, 98.6] %, a difference of -5.0 points. Equal to within 0.3 points: no.',
+    ]);
+    expect(clean(said({ 'Jacobian norm alone': { clean: 36 } }))[0]).toMatch(/0\.0 points\. .* 0\.3 points: yes\.$/);
   });
 
   test('of cost: a bound holds or does not', () => {

@@ -1,4 +1,5 @@
 import { mainRadius, type Radius, radiiOf, type StudyCell } from './cells.ts';
+import { EQUAL_CLEAN } from './choice.ts';
 import { type Comparison, compare, compareIntervals, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
 import { percent, points, pValue, radiusText } from './text.ts';
@@ -11,15 +12,18 @@ export interface Duel {
   readonly rival: string;
   readonly isStrongest: boolean;
   readonly comparison: Comparison;
+  /** Robust accuracy of J-SIGR and of the rival, 0..1. */
+  readonly robust: readonly [number, number];
   /** Clean accuracy of J-SIGR minus that of the rival, in shares. */
   readonly clean: number;
   /** Of J-SIGR and of the rival. */
   readonly masking: readonly [string, string];
 }
 
-/** J-SIGR against its halves, against adversarial training, and against whoever is best there. */
+/** J-SIGR against standard training, its halves and adversarial training, and against whoever is best there. */
 export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
-  const named: readonly string[] = [LABELS.jacobian, LABELS.selective, LABELS.adversarial, LABELS.equalTime];
+  const { standard, jacobian, selective, adversarial, equalTime } = LABELS;
+  const named: readonly string[] = [standard, jacobian, selective, adversarial, equalTime];
   return profile.architectures.flatMap((architecture) => {
     const own = cells.filter((cell) => cell.architecture === architecture);
     const ours = own.find(({ label }) => label === LABELS.jsigr);
@@ -41,6 +45,7 @@ export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
             rival: cell.label,
             isStrongest: cell === strongest,
             comparison: compare(of(ours), of(cell)),
+            robust: [share(ours), share(cell)] as const,
             clean: (ours.clean?.mean ?? 0) - (cell.clean?.mean ?? 0),
             masking: [ours.masking, cell.masking] as const,
           }));
@@ -62,10 +67,10 @@ export function findings(profile: Profile, cells: readonly StudyCell[], duels: r
       (['transferred', 'white-box'] as const).flatMap((kind) => tally(duels, rival, kind)),
     ),
     ...strongestText(duels),
-    ...of(LABELS.standard).map(({ architecture, ours, theirs }) => {
-      const difference = (ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0);
-      return `Clean accuracy, ${architecture}: J-SIGR ${percent(ours.clean)} %, standard ${percent(theirs.clean)} %, a difference of ${points(difference)} points.`;
-    }),
+    ...of(LABELS.standard).map(cleanText),
+    ...[LABELS.jacobian, LABELS.selective].flatMap((half) =>
+      of(half).map((pair) => `${cleanText(pair)} ${matchText(pair)}`),
+    ),
     ...of(LABELS.standard).flatMap((pair) => costText(pair, 'standard', 4)),
     ...of(LABELS.adversarial).flatMap((pair) => costText(pair, LABELS.adversarial, 0.6)),
     ...[LABELS.standard, LABELS.adversarial].flatMap((rival) =>
@@ -107,6 +112,17 @@ interface Pair {
   readonly architecture: string;
   readonly ours: StudyCell;
   readonly theirs: StudyCell;
+}
+
+function cleanText({ architecture, ours, theirs }: Pair): string {
+  const difference = (ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0);
+  return `Clean accuracy, ${architecture}: J-SIGR ${percent(ours.clean)} %, ${theirs.label} ${percent(theirs.clean)} %, a difference of ${points(difference)} points.`;
+}
+
+/** Whether a half can be compared at equal clean accuracy, on test images. */
+function matchText({ ours, theirs }: Pair): string {
+  const difference = Math.abs((ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0));
+  return `Equal to within ${100 * EQUAL_CLEAN} points: ${difference <= EQUAL_CLEAN + 1e-9 ? 'yes' : 'no'}.`;
 }
 
 function costText({ architecture, ours, theirs }: Pair, rival: string, bound: number): string[] {

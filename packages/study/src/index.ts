@@ -1,3 +1,4 @@
+export { writeEvidence } from './evidence.ts';
 export type { Ball, Profile, Recipe, StudyObjective } from './profile.ts';
 export { profiles, type StudyProfile } from './profiles.ts';
 export { type ReproduceOptions, reproduce } from './reproduce.ts';

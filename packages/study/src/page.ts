@@ -1,10 +1,13 @@
 import { profiles as attackProfiles } from '@jsigr/attacks';
 import { cellsOf, mainRadius, radiiOf, type StudyCell } from './cells.ts';
-import type { Trial } from './choice.ts';
+import { EQUAL_CLEAN, type Trial } from './choice.ts';
+import { claimsOf } from './claims.ts';
+import { claimsText, RULES } from './claims-text.ts';
 import { corruptionNotes } from './corruption.ts';
 import { STABLE_SHARE } from './explanation.ts';
 import { duelCells, duelsOf, findings } from './findings.ts';
 import type { Profile } from './profile.ts';
+import { publishedSection } from './published-section.ts';
 import type { StudyResults } from './study.ts';
 import { decimal, markdownTable, percent, radiusText, settingsText } from './text.ts';
 import { TRANSFER_RECIPE } from './transfer.ts';
@@ -25,6 +28,7 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
   const cells = cellsOf(profile, results.runs);
   const duels = duelsOf(profile, cells);
   const sections: readonly (readonly [string, string])[] = [
+    ['What the evidence says', `${RULES}\n\n${claimsText(claimsOf(profile, cells, duels), 3)}`],
     [
       'What the numbers say',
       findings(profile, cells, duels)
@@ -34,6 +38,7 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
     ['Robust accuracy', robustSection(profile, cells, provenance)],
     ['J-SIGR beside its halves and its rivals', duelSection(duels.map(duelCells))],
     ['Transferred, from each architecture to each', transferSection(profile, cells)],
+    ['Published neighbours', publishedSection(profile, cells)],
     ['Corrupted images', corruptionSection(profile, cells)],
     ['Explanations', explanationSection(profile, cells, results.maskShare)],
     ['Cost', costSection(profile, cells)],
@@ -234,7 +239,17 @@ function settingsSection(
   const masking = 'masking: not assessed';
   return `${used}
 Chosen before the study on at most ${choice.samples} held-out training images (${choice.architecture}, ${choice.epochs} epochs, seed ${choice.seed}): the best under transferred examples at ${radiusText(mainRadius(profile))} among those whose clean
-accuracy is within ${(100 * choice.tolerance).toFixed(0)} point of the best of the objective. Test images decided nothing; ${masking}.
+accuracy is within ${(100 * choice.tolerance).toFixed(0)} point of the best of the objective.${matchedText(profile)} Test images decided nothing; ${masking}.
 
 ${markdownTable(['objective', 'settings', 'noise', 'held-out clean', 'held-out transferred', ''], tried)}`;
+}
+
+function matchedText({ objectives }: Profile): string {
+  return objectives
+    .filter(({ cleanOf }) => cleanOf !== undefined)
+    .map(
+      ({ label, cleanOf }) =>
+        ` Of ${label} the best whose held-out clean accuracy is that of ${cleanOf} to within ${100 * EQUAL_CLEAN} points, or the nearest.`,
+    )
+    .join('');
 }

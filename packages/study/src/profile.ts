@@ -13,6 +13,8 @@ export interface StudyObjective {
   readonly objective: string;
   /** With more than one, held-out images choose (see `Profile.choice`). */
   readonly recipes: readonly [Recipe, ...Recipe[]];
+  /** Label of the row whose held-out clean accuracy the choice comes as near to as its recipes allow: then robust accuracies compare. */
+  readonly cleanOf?: string;
   /** Trained for as many epochs as fit into the time that another row took, at the pace of a third one, whose recipe it has. */
   readonly sameTime?: { readonly as: string; readonly pace: string };
 }

@@ -17,6 +17,8 @@ interface Weights {
   readonly jacobianWeight: readonly number[];
   readonly gradientWeight: readonly number[];
   readonly noise: readonly number[];
+  /** Of the halves alone: as many as it takes to come near the clean accuracy of both together. */
+  readonly halves: { readonly jacobianWeight: readonly number[]; readonly gradientWeight: readonly number[] };
   readonly rampEndEpoch: number;
 }
 
@@ -36,14 +38,11 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
     ) as unknown as StudyObjective['recipes'];
   const jacobianRecipes = combinations(
     (jacobianWeight) => ({ jacobianWeight, rampEndEpoch }),
-    weights.jacobianWeight,
+    weights.halves.jacobianWeight,
     [0],
   );
-  const gradientRecipes = combinations(
-    (_, gradientWeight) => ({ gradientWeight, rampEndEpoch }),
-    [0],
-    weights.gradientWeight,
-  );
+  const gradientRecipes = (candidates: readonly number[]) =>
+    combinations((_, gradientWeight) => ({ gradientWeight, rampEndEpoch }), [0], candidates);
   const jsigrRecipes = combinations(
     (jacobianWeight, gradientWeight) => ({ jacobianWeight, gradientWeight, rampEndEpoch }),
     weights.jacobianWeight,
@@ -57,10 +56,15 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
     ...(noisy.some(({ noise }) => noise)
       ? [{ label: 'standard, noise', objective: 'standard', recipes: noisy } satisfies StudyObjective]
       : []),
-    { label: LABELS.jacobian, objective: 'jacobian', recipes: jacobianRecipes },
-    { label: LABELS.selective, objective: 'selective', recipes: gradientRecipes },
+    { label: LABELS.jacobian, objective: 'jacobian', recipes: jacobianRecipes, cleanOf: LABELS.jsigr },
+    {
+      label: LABELS.selective,
+      objective: 'selective',
+      recipes: gradientRecipes(weights.halves.gradientWeight),
+      cleanOf: LABELS.jsigr,
+    },
     { label: LABELS.jsigr, objective: 'jsigr', recipes: jsigrRecipes },
-    { label: 'input gradient (Ross)', objective: 'input-gradient', recipes: gradientRecipes },
+    { label: 'input gradient (Ross)', objective: 'input-gradient', recipes: gradientRecipes(weights.gradientWeight) },
     {
       label: 'FGSM-RS',
       objective: 'fgsm-rs',
@@ -106,7 +110,13 @@ const glyphs: Profile = {
   sources: ['lenet', 'smallcnn', 'resnet8', 'vgg7', 'mlp'],
   objectives: objectives(
     { epsilon: 0.1, warmup: 3, beta: 6, fgsmEpsilon: 0.1 },
-    { jacobianWeight: [0.01, 0.05], gradientWeight: [3, 10], noise: [0], rampEndEpoch: 2 },
+    {
+      jacobianWeight: [0.01, 0.05],
+      gradientWeight: [3, 10],
+      noise: [0],
+      halves: { jacobianWeight: [0.01, 0.05, 0.02, 0.1, 0.2], gradientWeight: [3, 10, 20, 40] },
+      rampEndEpoch: 2,
+    },
   ),
   seeds: [1, 2, 3],
   balls: [
@@ -131,7 +141,13 @@ const mnist: Profile = {
   objectives: objectives(
     { epsilon: 0.3, warmup: 5, beta: 1, fgsmEpsilon: 0.3 },
     // what 2,000 held-out images chose before: docs/results.md
-    { jacobianWeight: [0.01], gradientWeight: [5], noise: [0.45], rampEndEpoch: 3 },
+    {
+      jacobianWeight: [0.01],
+      gradientWeight: [5],
+      noise: [0.45],
+      halves: { jacobianWeight: [0.01, 0.02, 0.03, 0.05], gradientWeight: [5, 8, 12, 20] },
+      rampEndEpoch: 3,
+    },
   ),
   balls: [
     { norm: 'linf', epsilons: [0.1, 0.2, 0.3] },
@@ -154,7 +170,13 @@ const cifar: Profile = {
   sources: ['lenet', 'smallcnn', 'resnet8', 'vgg7', 'mlp'],
   objectives: objectives(
     { epsilon: 8 / 255, warmup: 5, beta: 6, fgsmEpsilon: 8 / 255 },
-    { jacobianWeight: [0.01, 0.05], gradientWeight: [1, 5], noise: [0], rampEndEpoch: 5 },
+    {
+      jacobianWeight: [0.01, 0.05],
+      gradientWeight: [1, 5],
+      noise: [0],
+      halves: { jacobianWeight: [0.01, 0.05, 0.02, 0.1, 0.2], gradientWeight: [1, 5, 10, 20] },
+      rampEndEpoch: 5,
+    },
   ),
   balls: [
     { norm: 'linf', epsilons: [2 / 255, 4 / 255, 8 / 255] },
@@ -197,7 +219,13 @@ export const profiles: Readonly<Record<string, StudyProfile>> = {
       sources: ['smallcnn', 'mlp'],
       objectives: objectives(
         { epsilon: 0.05, warmup: 2, beta: 6, fgsmEpsilon: 0.05 },
-        { jacobianWeight: [0.01], gradientWeight: [3], noise: [0], rampEndEpoch: 1 },
+        {
+          jacobianWeight: [0.01],
+          gradientWeight: [3],
+          noise: [0],
+          halves: { jacobianWeight: [0.01], gradientWeight: [3] },
+          rampEndEpoch: 1,
+        },
       ),
       balls: [{ norm: 'linf', epsilons: [0.05] }],
       samples: { attacked: 64, transferred: 256, explained: 64 },
@@ -214,7 +242,13 @@ export const profiles: Readonly<Record<string, StudyProfile>> = {
       sources: ['lenet', 'mlp'],
       objectives: objectives(
         { epsilon: 0.2, warmup: 2, beta: 1, fgsmEpsilon: 0.2 },
-        { jacobianWeight: [0.01], gradientWeight: [5], noise: [0.45], rampEndEpoch: 1 },
+        {
+          jacobianWeight: [0.01],
+          gradientWeight: [5],
+          noise: [0.45],
+          halves: { jacobianWeight: [0.01], gradientWeight: [5] },
+          rampEndEpoch: 1,
+        },
       ),
       balls: [{ norm: 'linf', epsilons: [0.1, 0.2] }],
       samples: { attacked: 128, transferred: 512, explained: 64 },
@@ -231,7 +265,13 @@ export const profiles: Readonly<Record<string, StudyProfile>> = {
       sources: ['resnet8', 'vgg7'],
       objectives: objectives(
         { epsilon: 8 / 255, warmup: 2, beta: 6, fgsmEpsilon: 8 / 255 },
-        { jacobianWeight: [0.01], gradientWeight: [1], noise: [0], rampEndEpoch: 2 },
+        {
+          jacobianWeight: [0.01],
+          gradientWeight: [1],
+          noise: [0],
+          halves: { jacobianWeight: [0.01], gradientWeight: [1] },
+          rampEndEpoch: 2,
+        },
       ),
       balls: [{ norm: 'linf', epsilons: [4 / 255, 8 / 255] }],
       samples: { attacked: 64, transferred: 256, explained: 64 },

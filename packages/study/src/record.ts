@@ -45,10 +45,16 @@ export interface WhiteBoxRecord {
   readonly seconds: number;
 }
 
+/** Under transferred examples. */
+export interface TransferredRobustness extends Robustness {
+  /** Name of a further attack that made the examples; absent where it was the study's own (`TRANSFER_RECIPE`). */
+  readonly attack?: string;
+}
+
 export interface TransferRecord {
   readonly clean: Outcomes;
   /** By the source's architecture. */
-  readonly sources: Readonly<Record<string, readonly Robustness[]>>;
+  readonly sources: Readonly<Record<string, readonly TransferredRobustness[]>>;
 }
 
 export interface CorruptionRecord {

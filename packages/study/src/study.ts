@@ -1,14 +1,14 @@
 import type { Classifier } from '@jsigr/models';
 import { choose, heldOutSamples, idOf, largestOf, type Trial, tried } from './choice.ts';
 import { corrupt, corruptionNotes } from './corruption.ts';
-import { craftedBy } from './crafted.ts';
+import { craftedBy, shownBy } from './crafted.ts';
 import { explain, STABLE_SHARE } from './explanation.ts';
 import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { type StudyContext, testSamples } from './study-context.ts';
 import { secondsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
-import { cleanOutcomes, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
+import { cleanOutcomes, PLAIN_ATTACK, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
 import type { StudyUnit } from './units.ts';
 import { attackWhiteBox } from './white-box.ts';
 
@@ -83,7 +83,7 @@ async function sourcesOf(context: StudyContext): Promise<TrainedRun[]> {
 async function makeSource(context: StudyContext, source: TrainedRun): Promise<void> {
   const { profile } = context;
   await source.model();
-  await craftedBy(context, source, testSamples(context, profile.samples.transferred));
+  await shownBy(context, source, testSamples(context, profile.samples.transferred));
   if (profile.choice && source.record.spec.architecture !== profile.choice.architecture)
     await craftedBy(context, source, heldOutSamples(context, profile.choice.seed), [largestOf(profile)]);
 }
@@ -195,14 +195,20 @@ async function classifiersOf(runs: readonly TrainedRun[]): Promise<Classifier[]>
 async function measureTransfer(context: StudyContext, { record, model }: TrainedRun, sources: readonly TrainedRun[]) {
   const { profile } = context;
   const samples = testSamples(context, profile.samples.transferred);
-  const parts = [sources.map(({ weights }) => weights), profile.balls, samples.indices.length, TRANSFER_RECIPE];
+  const parts = [
+    sources.map(({ weights }) => weights),
+    profile.balls,
+    samples.indices.length,
+    TRANSFER_RECIPE,
+    PLAIN_ATTACK,
+  ];
   await measure(context, record, 'transfer', parts, async () => {
     const target = await model();
     const found = [];
     for (const source of sources)
       found.push([
         source.record.spec.architecture,
-        await transferredTo(context, target, samples, await craftedBy(context, source, samples)),
+        await transferredTo(context, target, samples, await shownBy(context, source, samples)),
       ] as const);
     return { clean: await cleanOutcomes(context, target, samples), sources: Object.fromEntries(found) };
   });

@@ -4,11 +4,13 @@ import { argmax, type Classifier, predict } from '@jsigr/models';
 import { gatherImages } from './images.ts';
 import { allOf, type Outcomes, outcomesOf } from './outcomes.ts';
 import type { Profile } from './profile.ts';
-import type { Robustness } from './record.ts';
+import type { TransferredRobustness } from './record.ts';
 import { type Samples, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
 
 /** MI-FGSM on diverse inputs (Dong et al. 2018, Xie et al. 2019). */
 export const TRANSFER_RECIPE = 'mi+di';
+/** What published figures of transferred examples are mostly of (Goodfellow et al. 2015): beside the recipe, and no part of its figures. */
+export const PLAIN_ATTACK = 'fgsm';
 const SEED = 1;
 const BATCH = 64;
 
@@ -16,6 +18,8 @@ const BATCH = 64;
 export interface Crafted {
   readonly norm: string;
   readonly epsilon: number;
+  /** Absent: the recipe's. */
+  readonly attack?: string;
   readonly images: NdArray;
 }
 
@@ -32,6 +36,22 @@ export async function craftExamples(
       const attack = { name: 'transfer', settings: { recipe: TRANSFER_RECIPE } };
       crafted.push({ norm, epsilon, images: await attacked(context, classifier, samples, { attack, norm, epsilon }) });
     }
+  return crafted;
+}
+
+/** The same by the plain attack, in the main ball. */
+export async function craftPlain(
+  context: StudyContext,
+  { classifier }: TrainedModel,
+  samples: Samples,
+): Promise<Crafted[]> {
+  const [{ norm, epsilons }] = context.profile.balls;
+  const crafted: Crafted[] = [];
+  for (const epsilon of epsilons) {
+    const attack = { name: PLAIN_ATTACK, settings: {} };
+    const images = await attacked(context, classifier, samples, { attack, norm, epsilon });
+    crafted.push({ norm, epsilon, attack: PLAIN_ATTACK, images });
+  }
   return crafted;
 }
 
@@ -95,19 +115,26 @@ export async function cleanOutcomes(
   return outcomesOf(await correctOn(context, classifier, gatherImages(samples, classifier.input), samples));
 }
 
-/** Who withstands the examples of one source: in a ball only what withstood those in smaller balls of its norm too. */
+/** Who withstands the examples of one source: in a ball only what withstood those of the same attack in smaller balls of its norm too. */
 export async function transferredTo(
   context: StudyContext,
   target: Pick<TrainedModel, 'classifier'>,
   samples: Samples,
   crafted: readonly Crafted[],
-): Promise<Robustness[]> {
+): Promise<TransferredRobustness[]> {
   const clean = await cleanOutcomes(context, target, samples);
-  const cells: Robustness[] = [];
-  for (const { norm, epsilon, images } of crafted) {
+  const cells: TransferredRobustness[] = [];
+  for (const { norm, epsilon, attack, images } of crafted) {
     const withstood = outcomesOf(await correctOn(context, target.classifier, images, samples));
-    const smaller = cells.filter((cell) => cell.norm === norm && cell.epsilon < epsilon).map(({ robust }) => robust);
-    cells.push({ norm, epsilon, robust: allOf([clean, withstood, ...smaller]) });
+    const smaller = cells
+      .filter((cell) => cell.norm === norm && cell.attack === attack && cell.epsilon < epsilon)
+      .map(({ robust }) => robust);
+    cells.push({
+      norm,
+      epsilon,
+      ...(attack === undefined ? {} : { attack }),
+      robust: allOf([clean, withstood, ...smaller]),
+    });
   }
   return cells;
 }

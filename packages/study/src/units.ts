@@ -1,3 +1,4 @@
+import { isTried } from './choice.ts';
 import type { Profile } from './profile.ts';
 
 /** A part of a study that one process can make: a source with its transferred examples, a candidate of a choice, or a model with all its measurements. */
@@ -13,11 +14,12 @@ export interface Planned {
 }
 
 /** All units of a study, each behind those that it needs; what others wait for comes first. */
-export function planOf({ sources, objectives, architectures, seeds, choice }: Profile): Planned[] {
+export function planOf(profile: Profile): Planned[] {
+  const { sources, objectives, architectures, seeds } = profile;
   const crafting = sources.map((architecture): StudyUnit => ({ kind: 'source', architecture }));
-  const trials = objectives.flatMap(({ label, recipes }) =>
-    choice && recipes.length > 1 ? recipes.map((_, candidate): StudyUnit => ({ kind: 'trial', label, candidate })) : [],
-  );
+  const trials = objectives
+    .filter((row) => isTried(profile, row))
+    .flatMap(({ label, recipes }) => recipes.map((_, candidate): StudyUnit => ({ kind: 'trial', label, candidate })));
   const needed = new Set(objectives.flatMap(({ sameTime }) => (sameTime ? [sameTime.as, sameTime.pace] : [])));
   const ordered = [...objectives].sort((one, other) => rank(one) - rank(other));
   function rank({ label, sameTime }: Profile['objectives'][number]): number {

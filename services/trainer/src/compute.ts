@@ -3,7 +3,7 @@ import { attackNamed, attacks } from '@jsigr/attacks';
 import { decodeDataset } from '@jsigr/datasets';
 import { type FixedNetwork, planTraining, type TrainingEvent, train } from '@jsigr/defenses';
 import { createAnnouncedEngine, type Engine } from '@jsigr/engine';
-import { decodeCheckpoint, encodeCheckpoint } from '@jsigr/models';
+import { decodeCheckpoint, encodeCheckpoint, openNetwork } from '@jsigr/models';
 import { type ComputeContext, movable, serveCompute } from '@jsigr/service/compute';
 import { FeedbackPool } from './feedback-pool.ts';
 import type { NetworkFiles, TrainArgument, TrainEvent, TrainerMethods } from './methods.ts';
@@ -61,9 +61,9 @@ serveCompute<TrainerMethods>({
       shouldKeep: () => performance.now() - kept >= stateMs,
       feedback: () => taken.feedback,
       ...(resume ? { resume: decodeCheckpoint(resume) } : {}),
-      ...(initial ? { initial: fixedNetwork(initial) } : {}),
-      ...(teacher ? { teacher: fixedNetwork(teacher) } : {}),
-      surrogates: surrogates.map(fixedNetwork),
+      ...(initial ? { initial: await fixedNetwork(initial) } : {}),
+      ...(teacher ? { teacher: await fixedNetwork(teacher) } : {}),
+      surrogates: await Promise.all(surrogates.map(fixedNetwork)),
     };
     for await (const event of train(await engine, config, data, options)) {
       tell(event);
@@ -82,9 +82,8 @@ async function storedUpTo(stored: Int32Array, count: number, signal: AbortSignal
   }
 }
 
-function fixedNetwork({ name, files }: NetworkFiles): FixedNetwork {
-  const { model, parameters } = decodeCheckpoint(files);
-  return { id: name, model, parameters };
+async function fixedNetwork({ name, files }: NetworkFiles): Promise<FixedNetwork> {
+  return { id: name, ...(await openNetwork(files)) };
 }
 
 /** A model is selected by transferred examples: some attack must make them. */

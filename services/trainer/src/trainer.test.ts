@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { encodeExamples } from '@jsigr/attacks';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
-import { decodeCheckpoint } from '@jsigr/models';
+import { classifierToOnnx, createClassifier, decodeCheckpoint, importModel, initialParameters } from '@jsigr/models';
 import {
   type EarlierCheckpoint,
   EvaluationPlan,
@@ -175,6 +175,24 @@ describe('a training run', () => {
       networks: { teacher: model },
     });
     expect(Object.keys(optimizer).some((slot) => slot.startsWith('trained/'))).toBe(true);
+  });
+
+  test('may fine-tune an imported ONNX network, whose checkpoints begin another run', async () => {
+    const network = { architecture: 'smallcnn', input: [28, 28, 1], classes: 10 } as const;
+    const onnx = classifierToOnnx(createClassifier(network, initialParameters(network, 1), 'foreign'));
+    const { digest } = await environment.artefacts.put('models', await importModel({ 'model.onnx': onnx }));
+    let model = `models/${digest}`;
+    for (const objective of ['jsigr', 'standard']) {
+      const { events, outcome } = await watch(await start({ architecture: 'onnx', objective, initialModel: model }));
+      expect(outcome).toMatchObject({ state: RunState.RUN_STATE_SUCCEEDED });
+      const names = events.flatMap(({ payload }) =>
+        payload?.$case === 'checkpointSaved' ? [payload.value.model] : [],
+      );
+      model = names.at(-1) ?? '';
+      const files = await environment.artefacts.get('models', model.replace('models/', ''));
+      expect(Buffer.from(files['model.onnx'] ?? []).equals(onnx)).toBe(true);
+      expect(decodeCheckpoint(files).model).toMatchObject({ architecture: 'onnx', classes: 10 });
+    }
   });
 
   test('stops after the step in progress when it is told to', async () => {

@@ -20,7 +20,7 @@ export interface SelectiveSettings {
   readonly gradientWeight: number;
   readonly gradientTarget: GradientTarget;
   readonly mask: MaskKind;
-  readonly maskThreshold: number;
+  readonly maskThreshold?: number | undefined;
   readonly maskQuantile?: number | undefined;
   readonly maskWarmupEpochs: number;
   readonly maskRefreshEpochs: number;
@@ -36,11 +36,10 @@ const usesSaliency = ({ mask, imitationWeight }: SelectiveSettings) => mask !== 
 
 /** What may not stand together. */
 export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
-  // A threshold that is the default one may have been filled in: it is no contradiction.
   {
     field: 'maskThreshold',
     message: 'needs mask=hard: other masks have no threshold',
-    holds: ({ mask, maskThreshold }) => maskThreshold === USUAL_THRESHOLD || mask === 'hard',
+    holds: ({ mask, maskThreshold }) => maskThreshold === undefined || mask === 'hard',
   },
   {
     field: 'maskQuantile',
@@ -50,7 +49,7 @@ export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
   {
     field: 'maskQuantile',
     message: 'cannot stand beside maskThreshold: a hard mask has one of them',
-    holds: ({ maskThreshold, maskQuantile }) => maskQuantile === undefined || maskThreshold === USUAL_THRESHOLD,
+    holds: ({ maskThreshold, maskQuantile }) => maskQuantile === undefined || maskThreshold === undefined,
   },
   {
     field: 'saliencySource',
@@ -162,16 +161,17 @@ function penalisedPixels(
   shape: readonly number[],
 ): NdArray {
   if (!saliency) return float32(new Float32Array(sizeOf(shape)).fill(1), shape);
-  const { mask, maskThreshold, maskQuantile } = settings;
+  const { mask, maskThreshold = USUAL_THRESHOLD, maskQuantile } = settings;
   const pixels = sizeOf(shape.slice(1));
   const penalised = new Float32Array(sizeOf(shape));
   for (let from = 0; from < penalised.length; from += pixels) {
     const map = (saliency.data as Float32Array).subarray(from, from + pixels);
     const threshold = maskQuantile === undefined ? maskThreshold : quantile(map, maskQuantile);
-    map.forEach((s, i) => {
+    for (let i = 0; i < pixels; i++) {
+      const s = map[i] ?? 0;
       // Where nothing matters nothing is spared, also if the threshold is that of many zeros.
       penalised[from + i] = 1 - (mask === 'soft' ? s : s > 0 && s >= threshold ? 1 : 0);
-    });
+    }
   }
   return float32(penalised, shape);
 }

@@ -97,8 +97,10 @@ export const gradientSettings = {
     .number()
     .min(0)
     .max(1)
-    .default(USUAL_THRESHOLD)
-    .describe('tau: a hard mask spares pixels whose saliency (0..1, the largest of an image is 1) is at least this'),
+    .optional()
+    .describe(
+      `tau: a hard mask spares pixels whose saliency (0..1, the largest of an image is 1) is at least this; ${USUAL_THRESHOLD} where neither it nor maskQuantile is given`,
+    ),
   maskQuantile: z
     .number()
     .min(0)

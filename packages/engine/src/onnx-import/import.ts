@@ -32,6 +32,8 @@ export interface ImportedOnnx extends ImportedModel {
   readonly opset: number;
   /** Outputs of the file that are floating-point tensors: those that other runtimes give too. */
   readonly tensorOutputs: readonly string[];
+  /** Parameters that are running means and variances of batch normalisation: they are measured, no gradient should move them. */
+  readonly statistics: readonly string[];
   /** Names of the operators that the outputs need. */
   readonly operators: readonly string[];
   /** The value whose softmax, or sigmoid, the first output is, if the model ends in one: its logits. */
@@ -75,6 +77,7 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
     outputs,
     operators: [...new Set(nodes.map(({ operator }) => operator))].toSorted(),
     parameters,
+    statistics: [...new Set(statisticsIn(nodes, model.functions))].filter((name) => name in parameters),
     forward(given, tensors) {
       const values = new Map<string, Value>(constants);
       const batched = new WeakSet<Value>();
@@ -136,6 +139,21 @@ function tensorNamed(tensors: Tensors, name: string): tf.Tensor {
     'INVALID_INPUT',
     `the imported model was not given '${name}'; it got ${Object.keys(tensors).slice(0, 5).join(', ')}`,
   );
+}
+
+/** Functions within functions that are looked into at most. */
+const MAX_DEPTH = 16;
+
+/** Names of the values that batch normalisations take for their running means and variances, inside of functions too. */
+function statisticsIn(nodes: readonly FileNode[], functions: OnnxModel['functions'], depth = 0): string[] {
+  return nodes.flatMap(({ domain, operator, inputs }) => {
+    const definition = functions.get(`${domain}:${operator}`);
+    if (!definition) return operator === 'BatchNormalization' && domain === '' ? inputs.slice(3, 5) : [];
+    if (depth > MAX_DEPTH) return [];
+    return statisticsIn(definition.nodes, functions, depth + 1).flatMap(
+      (name) => inputs[definition.inputs.indexOf(name)] ?? [],
+    );
+  });
 }
 
 /** The batch for which the file was written, if it differs from that of the first input. */

@@ -11,6 +11,8 @@ export interface Source extends ImportedModel {
   readonly producer: string;
   /** Outputs that can be compared with ONNX Runtime's. */
   readonly tensorOutputs: readonly string[];
+  /** Parameters that no gradient should move, as far as the format tells. */
+  readonly statistics: readonly string[];
   /** Value whose softmax, or sigmoid, the first output is. */
   readonly softmaxInput?: string;
   readonly sigmoidInput?: string;
@@ -30,7 +32,13 @@ export async function readSource(files: CheckpointFiles, output?: string): Promi
   }
   const layers = files[LAYERS_FILE];
   if (layers)
-    return { ...importLayersModel(layers, files), format: 'layers-model', producer: 'LayersModel', tensorOutputs: [] };
+    return {
+      ...importLayersModel(layers, files),
+      format: 'layers-model',
+      producer: 'LayersModel',
+      tensorOutputs: [],
+      statistics: [],
+    };
   throw new ModelError(
     'UNSUPPORTED_MODEL',
     'files',

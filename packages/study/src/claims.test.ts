@@ -1,0 +1,79 @@
+import { describe, expect, test } from 'vitest';
+import { cellsOf } from './cells.ts';
+import { CLAIMS, claimsOf } from './claims.ts';
+import { duelsOf } from './findings.ts';
+import { madeUp, profile } from './testing.ts';
+
+// Usual figures, of 40 samples and at each of two seeds: standard 2 robust, Jacobian norm 19, J-SIGR 20, PGD-AT 34.
+function claims(change?: Parameters<typeof madeUp>[0]) {
+  const cells = cellsOf(profile, madeUp(change));
+  const found = claimsOf(profile, cells, duelsOf(profile, cells));
+  return (title: string) => found.find((claim) => claim.title === title) ?? expect.fail(title);
+}
+
+const rulings = (claim: ReturnType<ReturnType<typeof claims>>) => [
+  claim.ruling,
+  ...claim.tests.map(({ ruling }) => ruling),
+];
+
+describe('a claim about transferred examples', () => {
+  test('does not hold where J-SIGR is behind, and holds only if it was measured at equal time too', () => {
+    expect(rulings(claims()(CLAIMS.transferred))).toEqual(['does not hold', 'does not hold', 'not measured']);
+    // 20 samples against 8: 12 discordant ones, p = 2 / 2^12
+    const ahead = claims({ 'PGD-AT-7': { robust: 8 } });
+    expect(rulings(ahead(CLAIMS.transferred))).toEqual(['undecided', 'holds', 'not measured']);
+  });
+
+  test('is undecided where the samples do not tell the models apart, and says the figures', () => {
+    const [test] = claims({ 'PGD-AT-7': { robust: 21 } })(CLAIMS.transferred).tests;
+    expect(test).toEqual({
+      statement: 'more robust than PGD-AT-7 under transferred examples',
+      ruling: 'undecided',
+      numbers: 'ahead in 0 of 1, behind in 0; -2.5 to -2.5 points; lenet, linf 0.1: 50.0 against 52.5 % (clean -5.0)',
+      masking: 'lenet: J-SIGR no sign, PGD-AT-7 no sign',
+    });
+  });
+});
+
+describe('a claim about white-box attacks', () => {
+  test('is not decided by figures that may be too good, whoever has them', () => {
+    expect(rulings(claims()(CLAIMS.general))).toEqual(['does not hold', 'holds', 'holds', 'does not hold']);
+    const ours = claims({ 'J-SIGR': { masking: 'suspected' } })(CLAIMS.general);
+    expect(rulings(ours)).toEqual(['does not hold', 'holds', 'undecided', 'does not hold']);
+    expect(ours.tests[1]?.numbers).toContain('1 undecided because the one ahead may have masked gradients');
+    const theirs = claims({ 'PGD-AT-7': { masking: 'evident' } })(CLAIMS.general);
+    expect(rulings(theirs)).toEqual(['undecided', 'holds', 'holds', 'undecided']);
+  });
+});
+
+test('a claim about a half counts no lead at the cost of clean accuracy', () => {
+  const ahead = { 'Jacobian norm alone': { robust: 5, clean: 38 } };
+  // 36 of 40 against 38: five points less
+  const [dearly] = claims(ahead)(CLAIMS.whole).tests;
+  expect(dearly?.ruling).toBe('undecided');
+  expect(dearly?.numbers).toContain('less clean accuracy by more than 0.3 points');
+  const [fairly] = claims({ ...ahead, 'J-SIGR': { clean: 38 } })(CLAIMS.whole).tests;
+  expect(fairly?.ruling).toBe('holds');
+  const [behind] = claims({ 'Jacobian norm alone': { robust: 34, clean: 36 } })(CLAIMS.whole).tests;
+  expect(behind?.ruling).toBe('does not hold');
+});
+
+test('a claim about explanations takes masks where there are some, and all of its comparisons', () => {
+  const { ruling, tests } = claims()(CLAIMS.interpretable);
+  expect(ruling).toBe('does not hold');
+  expect(tests.map(({ statement, ruling: each }) => [statement.split(' ').slice(-2).join(' '), each])).toEqual([
+    ['with standard', 'holds'], // mass 0.30 against 0.20 +- 0.01
+    ['with PGD-AT-7', 'does not hold'],
+    ['with standard', 'holds'], // rank
+    ['with PGD-AT-7', 'does not hold'],
+    ['with standard', 'undecided'], // stability is 0.5 everywhere
+    ['with PGD-AT-7', 'undecided'],
+  ]);
+});
+
+test('a claim about cost has its bounds, seed by seed', () => {
+  expect(rulings(claims()(CLAIMS.cheap))).toEqual(['holds', 'holds', 'holds']);
+  const dear = claims({ 'J-SIGR': { seconds: 4.5 } })(CLAIMS.cheap);
+  expect(rulings(dear)).toEqual(['does not hold', 'does not hold', 'does not hold']);
+  expect(dear.tests[1]?.numbers).toBe('lenet: 4.50, 4.50');
+});

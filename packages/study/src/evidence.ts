@@ -1,0 +1,89 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cellsOf } from './cells.ts';
+import { CLAIMS, claimsOf, type Ruling } from './claims.ts';
+import { claimsText, RULES } from './claims-text.ts';
+import { duelsOf } from './findings.ts';
+import type { Profile } from './profile.ts';
+import type { RunRecord } from './record.ts';
+import { writeWhole } from './store.ts';
+import { markdownTable } from './text.ts';
+
+/** A study as far as it has been made. */
+export interface FoundStudy {
+  readonly profile: Profile;
+  readonly runs: readonly RunRecord[];
+}
+
+/**
+ * Writes `evidence.md`: how the claims come out in all studies of which there are raw results.
+ * @param folder of the pages; a study's raw results lie in a folder of its name there
+ * @returns the page's path
+ * @throws Error naming a file that is no record
+ */
+export async function writeEvidence(folder: string, profiles: readonly Profile[]): Promise<string> {
+  const studies = await Promise.all(
+    profiles.map(async (profile) => ({ profile, runs: await recordsOf(folder, profile) })),
+  );
+  const path = join(folder, 'evidence.md');
+  await writeWhole(path, evidencePage(studies));
+  return path;
+}
+
+async function recordsOf(folder: string, profile: Profile): Promise<RunRecord[]> {
+  const path = join(folder, profile.name);
+  const files = await readdir(path).catch(() => []);
+  const records = await Promise.all(
+    files
+      .filter((file) => file.endsWith('.json'))
+      .toSorted()
+      .map(async (file) => {
+        try {
+          return JSON.parse(await readFile(join(path, file), 'utf8')) as RunRecord;
+        } catch (cause) {
+          throw new Error(`${join(path, file)} is no record of a study`, { cause });
+        }
+      }),
+  );
+  return records.filter(
+    ({ spec, training }) =>
+      training &&
+      profile.architectures.includes(spec.architecture) &&
+      profile.seeds.includes(spec.seed) &&
+      profile.objectives.some(({ label }) => label === spec.label),
+  );
+}
+
+/** The claims over all studies: a table of rulings, and each study's numbers. */
+export function evidencePage(studies: readonly FoundStudy[]): string {
+  const made = studies
+    .filter(({ runs }) => runs.length > 0)
+    .map(({ profile, runs }) => {
+      const cells = cellsOf(profile, runs);
+      return { profile, runs, claims: claimsOf(profile, cells, duelsOf(profile, cells)) };
+    });
+  const names = studies.filter(({ runs }) => runs.length === 0).map(({ profile }) => profile.name);
+  const rows = Object.values(CLAIMS).map((title) => [
+    title,
+    ...made.map(({ claims }): Ruling => claims.find((claim) => claim.title === title)?.ruling ?? 'not measured'),
+  ]);
+  return `# What the evidence says
+
+Written by \`npm run evidence\` from the raw results of \`jsigr reproduce\` that are in this folder. Quick variants show that a study runs; their figures mean little.
+
+${markdownTable(['claim', ...made.map(({ profile, runs }) => `${profile.name}, ${completeness(profile, runs)}`)], rows)}
+${RULES}
+${names.length > 0 ? `\nWithout raw results here: ${names.join(', ')}.\n` : ''}${made
+  .map(
+    ({ profile, runs, claims }) =>
+      `\n## ${profile.name}\n\n[The study](${profile.name}.md), ${completeness(profile, runs)}.\n\n${claimsText(claims, 3).trimEnd()}\n`,
+  )
+  .join('')}`;
+}
+
+/** What an unfinished study says covers less than its profile promises. */
+function completeness({ architectures, objectives, seeds }: Profile, runs: readonly RunRecord[]): string {
+  const count = architectures.length * objectives.length * seeds.length;
+  const of = seeds.length > 1 ? `, seeds ${[...new Set(runs.map(({ spec }) => spec.seed))].toSorted().join(', ')}` : '';
+  return `${runs.length} of ${count} models${of}`;
+}
