@@ -15,6 +15,7 @@ import { parse } from 'yaml';
 import * as z from 'zod';
 import { roles } from './access/caller.ts';
 import { DEFAULT_LIMITS } from './access/limits.ts';
+import { FAILED_SIGN_INS_PER_MINUTE } from './access/strangers.ts';
 import { trustworthyUrl } from './access/trustworthy-url.ts';
 import type { GatewayOptions } from './options.ts';
 
@@ -224,6 +225,13 @@ export const settings: readonly Setting[] = [
 
 export interface ConfigSources {
   readonly environment: Readonly<Record<string, string | undefined>>;
+  row(
+    'access.failedSignInsPerMinute',
+    'FAILED_SIGN_INS_PER_MINUTE',
+    count(1_000_000),
+    String(FAILED_SIGN_INS_PER_MINUTE),
+    'calls without a good sign-in that one address (of IPv6 its /64 network) may make in a minute; probes, workers and tokens that were good before are not held up',
+  ),
   /** YAML or JSON; JSIGR_CONFIG in the environment unless told. */
   readonly file?: string | undefined;
   /** Text by the place that it would have in the file, as `--set` gives it. */

@@ -144,6 +144,8 @@ export function settingsOf(options: GatewayOptions) {
     databaseUrl,
     artefactBytes,
     artefacts,
+  if (access.failedSignInsPerMinute !== undefined)
+    violations.integer('access.failedSignInsPerMinute', access.failedSignInsPerMinute, 1, 1_000_000);
     s3,
     host,
     grpcPort,

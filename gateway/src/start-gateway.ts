@@ -18,6 +18,7 @@ import { Access } from './access/access.ts';
 import { openAudit } from './access/audit.ts';
 import { TenantLimits } from './access/limits.ts';
 import { authenticatorsOf, checkHost, ownerToken } from './access/sign-in.ts';
+import { Strangers } from './access/strangers.ts';
 import { assemble } from './assembly.ts';
 import { type DataDirectory, takeDataDirectory } from './data-directory.ts';
 import { grpcModule } from './grpc/grpc.module.ts';
@@ -90,6 +91,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     authenticators: [ownerToken(directory.ownerToken), ...authenticatorsOf(settings)],
     workers: credentials,
     limits,
+    strangers: new Strangers(settings.access.failedSignInsPerMinute),
     logger,
   });
   const audit = openAudit(directory.audit, logger);
