@@ -112,6 +112,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     JSIGR_ENGINE: settings.engine,
     JSIGR_DEVICE: settings.device,
     JSIGR_ENDPOINT_NETWORKS: settings.endpointNetworks.join(),
+    JSIGR_SILENCE_SECONDS: String(settings.silenceSeconds),
     ...(settings.artefactBytes === undefined ? {} : { JSIGR_ARTEFACT_BYTES: String(settings.artefactBytes) }),
     ...tracingVariables(),
   };

@@ -58,6 +58,8 @@ export interface WorkerContext {
   readonly load: Load;
   /** How often a run in progress keeps what it could go on from, in milliseconds. */
   readonly stateMs: number;
+  /** How long what computes may give no sign of life before it is ended, in milliseconds; 0: for ever. */
+  readonly silenceMs: number;
   /** Of the lease that the worker holds; undefined before it has one. */
   readonly fencingToken: () => number | undefined;
   /** Registers what hands the work in progress back on SIGTERM; only afterwards, or when the grace period is over, `signal` is aborted. */
@@ -115,6 +117,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     compute: config.compute,
     endpointNetworks: config.endpointNetworks,
     stateMs: config.stateMs,
+    silenceMs: config.silenceMs,
     fencingToken: () => lease?.fencingToken,
     onDrain: (task) => void drains.push(task),
   };
