@@ -163,7 +163,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   await application.models.recoverAll(logger);
 
   const metrics = new Metrics();
-  metrics.watch({ pool, runs: store.runs, explanations: () => application.explanations.open });
+  metrics.watch({ pool, runs: store.runs, explanations: () => application.explanations.open, registry });
   const readiness = new Readiness(
     [
       { name: 'the database', work: () => store.runs.countActive('', 1) },

@@ -80,7 +80,9 @@ test('whoever fails to sign in again and again waits, over both faces; probes, w
   expect([(await get('/v1/models', known)).status, await byGrpc(known)]).toEqual([200, 'let in']);
   const worker = { address: grpc.address, token: gateway.credentials.worker('w1') };
   const registry = connect(WorkerRegistryServiceClient, worker);
-  await expect(unary(registry, 'renewLease', { leaseId: 'x', load: 0, draining: false })).rejects.toMatchObject({
+  await expect(
+    unary(registry, 'renewLease', { leaseId: 'x', load: 0, draining: false, gpuMemory: undefined }),
+  ).rejects.toMatchObject({
     reason: 'LEASE_NOT_FOUND',
   });
   registry.close();

@@ -7,6 +7,7 @@ import type { ArtefactStore } from './artefacts.ts';
 import type { ComputeOptions } from './compute-options.ts';
 import { Condition } from './condition.ts';
 import { type WorkerConfig, workerConfig } from './environment.ts';
+import { gpuMemoryMeter } from './gpu-memory.ts';
 import { startGrpcServer } from './grpc-server.ts';
 import { exitCodeOf } from './http-errors.ts';
 import { holdLease, type Lease } from './lease.ts';
@@ -149,6 +150,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     address: server.address,
     capacity,
     load: () => load.count,
+    gpuMemory: gpuMemoryMeter({ device: config.compute.device }),
     logger,
     onLost: (error) => leave(`${error.message}: stopping`, 1),
     onReleased: () => leave('nobody needs this worker any more: stopping', 0),
