@@ -1,7 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
+  CreateEvaluationRequest,
   CreateTrainingRunRequest,
   EvaluationPlan,
+  EvaluationServiceClient,
   ModelServiceClient,
   type RunEvent,
   RunState,
@@ -139,6 +143,59 @@ describe('a training run that is interrupted', () => {
     expect(saved).toHaveLength(6);
     client.close();
   }, 600_000);
+});
+
+describe('a computing thread that hangs', () => {
+  it('is ended, of a trainer and of an attacker: the run says so, goes on from what was kept, and ends as ever', async () => {
+    const hung = mkdtempSync(join(tmpdir(), 'jsigr-hung-'));
+    const gateway = await started({
+      JSIGR_SILENCE_SECONDS: '4',
+      JSIGR_STATE_SECONDS: '0.2',
+      JSIGR_TEST_HUNG: hung,
+      NODE_OPTIONS: `--import ${new URL('./support/hang.ts', import.meta.url)}`,
+    });
+    const silent = 'the computing thread gave no sign of life for 4 s and was ended';
+    const client = connect(TrainingServiceClient, { address: gateway.grpcAddress });
+    const short = { ...longRun, spec: { ...longRun.spec, epochs: 3, loop: undefined } };
+    const { trainingRun } = await unary(
+      client,
+      'createTrainingRun',
+      CreateTrainingRunRequest.fromPartial(short as typeof longRun),
+    );
+    const name = trainingRun?.name ?? '';
+    const reasons: string[] = [];
+    const noteReason = ({ payload }: RunEvent) => {
+      if (payload?.$case === 'stateChanged') reasons.push(payload.value.reason);
+    };
+    for await (const { event } of serverStream(client, 'watchTrainingRun', { name, afterSequence: 0 }))
+      if (event) noteReason(event);
+    expect(reasons).toContainEqual(expect.stringMatching(`^the trainer: ${silent}; it goes on from step [1-9]`));
+    expect(await unary(client, 'getTrainingRun', { name })).toMatchObject({
+      trainingRun: { state: RunState.RUN_STATE_SUCCEEDED, retries: 1 },
+    });
+    const checkpoints = await resultsOf(gateway, name);
+    expect(Object.keys(checkpoints)).toHaveLength(3);
+
+    const evaluations = connect(EvaluationServiceClient, { address: gateway.grpcAddress });
+    const models = connect(ModelServiceClient, { address: gateway.grpcAddress });
+    const [model] = (await unary(models, 'listModels', { trainingRun: name, pageSize: 0, pageToken: '' })).models;
+    const attacks = [0.05, 0.1, 0.2].map((epsilon) => ({
+      attack: 'pgd',
+      epsilons: [epsilon],
+      settings: { steps: '40' },
+    }));
+    const request = { spec: { model: model?.name, dataset: 'datasets/glyphs', plan: { attacks, samples: 96 } } };
+    const made = await unary(evaluations, 'createEvaluation', CreateEvaluationRequest.fromPartial(request));
+    const evaluation = made.evaluation?.name ?? '';
+    for await (const { event } of serverStream(evaluations, 'watchEvaluation', { name: evaluation, afterSequence: 0 }))
+      if (event) noteReason(event);
+    expect(reasons).toContainEqual(`${silent}; it goes on from its ledger`);
+    expect(await unary(evaluations, 'getEvaluation', { name: evaluation })).toMatchObject({
+      evaluation: { state: RunState.RUN_STATE_SUCCEEDED, retries: 1 },
+    });
+    for (const each of [client, evaluations, models]) each.close();
+    rmSync(hung, { recursive: true });
+  }, 240_000);
 });
 
 describe('processes that are killed', () => {

@@ -70,6 +70,7 @@ async function serve({ kind, module, services }: WorkerDefinition): Promise<Peer
     signal,
     load: new Load(),
     stateMs: 60_000,
+    silenceMs: 0,
     fencingToken: () => undefined,
     onDrain: () => {},
     door,

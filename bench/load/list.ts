@@ -101,15 +101,15 @@ async function fill({ dataDirectory, databaseUrl, runs }: ListPlan, id: string):
   });
   const summary = {
     progress: TrainingProgress.toJSON(TrainingProgress.fromPartial({ step: 1000, totalSteps: 1000 })),
-    latestReport: RobustnessReport.toJSON(report),
     latestModel: report.model,
     bestModel: report.model,
   };
   const statements = [
     `insert into runs (id, tenant, kind, display_name, spec, state, reason, create_time, start_time, end_time,
-        last_sequence, state_sequence, labels, summary)
+        last_sequence, state_sequence, labels, summary, report)
       select 'run' || n, tenant, kind, 'run ' || n, spec, 'RUN_STATE_SUCCEEDED', 'trained 1000 steps', create_time, create_time,
-        create_time, ${EVENTS_EACH}, ${EVENTS_EACH}, labels, '${JSON.stringify(summary)}'::jsonb
+        create_time, ${EVENTS_EACH}, ${EVENTS_EACH}, labels, '${JSON.stringify(summary)}'::jsonb,
+        '${JSON.stringify({ latestReport: RobustnessReport.toJSON(report) })}'::json
       from runs, generate_series(1, ${runs - 1}) n where id = '${id}'`,
     `insert into run_events (run, sequence, time, payload)
       select 'run' || n, sequence, now(), jsonb_build_object('sequence', sequence, 'time', now(), 'trainingProgress',

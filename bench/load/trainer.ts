@@ -37,7 +37,10 @@ const registry = connect(WorkerRegistryServiceClient, { address, token });
 const worker = { kind: WorkerKind.WORKER_KIND_TRAINER, address: `127.0.0.1:${port}`, workerId, capacity: 1 };
 const { leaseId } = await unary(registry, 'registerWorker', worker);
 setInterval(
-  () => unary(registry, 'renewLease', { leaseId, load: 1, draining: false }).catch(() => process.exit(1)),
+  () =>
+    unary(registry, 'renewLease', { leaseId, load: 1, draining: false, gpuMemory: undefined }).catch(() =>
+      process.exit(1),
+    ),
   RENEW_MS,
 );
 

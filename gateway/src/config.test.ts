@@ -110,6 +110,12 @@ limits: { requestsPerSecond: 5 }
       {},
       ['artefacts', 's3.region', 's3.endpoint', 's3.pathStyle'],
     ],
+    [
+      'out of their range',
+      'silenceSeconds: 0.5\naccess: { failedSignInsPerMinute: 0 }',
+      { JSIGR_STATE_SECONDS: '-1' },
+      ['JSIGR_STATE_SECONDS', 'silenceSeconds', 'access.failedSignInsPerMinute'],
+    ],
     ['of S3 without a bucket', '', { JSIGR_S3_REGION: 'eu-central-1' }, ['artefacts']],
     ['a file with aliases that multiply', 'a: &a [1]\nb: [*a, *a]', {}, ['config']],
     ['no YAML', 'host: [', {}, ['config']],

@@ -15,8 +15,9 @@ import { parse } from 'yaml';
 import * as z from 'zod';
 import { roles } from './access/caller.ts';
 import { DEFAULT_LIMITS } from './access/limits.ts';
+import { FAILED_SIGN_INS_PER_MINUTE } from './access/strangers.ts';
 import { trustworthyUrl } from './access/trustworthy-url.ts';
-import type { GatewayOptions } from './options.ts';
+import { type GatewayOptions, isSilence, SILENCE_RANGE } from './options.ts';
 
 export { settingsOf } from './options.ts';
 
@@ -164,6 +165,13 @@ export const settings: readonly Setting[] = [
   ),
   row('stateSeconds', 'STATE_SECONDS', seconds, '30', 'how often a run keeps what it could go on from'),
   row(
+    'silenceSeconds',
+    'SILENCE_SECONDS',
+    z.coerce.number().refine(isSilence, SILENCE_RANGE),
+    '1800',
+    "how long a worker's computing thread may give no sign of life (a step, a batch of an attack, an event) before it is ended and its run begun again from what it kept, within `retries`; compiling a large network gives none, and takes seconds to minutes. 0: for ever",
+  ),
+  row(
     'leaseSeconds',
     'LEASE_SECONDS',
     seconds.refine((value) => value >= 1, 'at least 1'),
@@ -217,6 +225,13 @@ export const settings: readonly Setting[] = [
   row('access.kubernetes.server', 'KUBERNETES_SERVER', url, "the pod's cluster", 'API server'),
   row('access.kubernetes.caFile', 'KUBERNETES_CA_FILE', text, "the pod's", 'its authority'),
   row('access.kubernetes.tokenFile', 'KUBERNETES_TOKEN_FILE', text, "the pod's", 'token that may create TokenReviews'),
+  row(
+    'access.failedSignInsPerMinute',
+    'FAILED_SIGN_INS_PER_MINUTE',
+    count(1_000_000),
+    String(FAILED_SIGN_INS_PER_MINUTE),
+    'calls without a good sign-in that one address (of IPv6 its /64 network) may make in a minute; probes, workers and tokens that were good before are not held up',
+  ),
   ...Object.entries(DEFAULT_LIMITS).map(([name, value]) =>
     row(`limits.${name}`, `LIMITS_${upperSnake(name)}`, count(1_000_000), String(value), 'for each tenant'),
   ),

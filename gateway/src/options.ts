@@ -50,6 +50,8 @@ export interface GatewayOptions {
   readonly retries?: number;
   /** How often a run in progress keeps what it could go on from, in seconds; 30 unless told. */
   readonly stateSeconds?: number;
+  /** How long a worker's computing thread may give no sign of life before it is ended and its run begun again, in seconds; 1800 unless told, 0: for ever. */
+  readonly silenceSeconds?: number;
   /** How long a worker's lease lasts unless it is renewed, in seconds; 20 unless told. */
   readonly leaseSeconds?: number;
   /** How long a stop waits for workers to hand their runs back, in seconds; 8 unless told. */
@@ -81,6 +83,10 @@ export interface GatewayOptions {
 
 const MOST_AT_ONCE = 512;
 
+/** Of `silenceSeconds`: shorter than a thread takes to start makes no sense. */
+export const SILENCE_RANGE = '0, or 1 to 86400';
+export const isSilence = (seconds: number) => seconds === 0 || (seconds >= 1 && seconds <= 86_400);
+
 /** The options with their defaults. */
 export type Settings = ReturnType<typeof settingsOf>;
 
@@ -99,7 +105,7 @@ export function settingsOf(options: GatewayOptions) {
     limits = {},
     endpointNetworks = [],
   } = options;
-  const { retries = 3, stateSeconds = 30, leaseSeconds = 20, graceSeconds = 8 } = options;
+  const { retries = 3, stateSeconds = 30, leaseSeconds = 20, graceSeconds = 8, silenceSeconds = 1800 } = options;
   const { threads: cores = availableParallelism(), workerEntry = installedEntry } = options;
   const { operator = false, healthPort, namespace, advertisedAddress, workerImage = 'jsigr-{kind}' } = options;
   const { workers = 'processes', evaluationsAtOnce = workers === 'kubernetes' ? MOST_AT_ONCE : 1 } = options;
@@ -126,6 +132,7 @@ export function settingsOf(options: GatewayOptions) {
     ['graceSeconds', graceSeconds, 0],
   ] as const)
     violations.number(name, value, `${least} to 86400`, (seconds) => seconds >= least && seconds <= 86_400);
+  violations.number('silenceSeconds', silenceSeconds, SILENCE_RANGE, isSilence);
   violations.try('endpointNetworks', () => new AddressGuard(endpointNetworks));
   if (tls && !(tls.certificate && tls.key && tls.ca))
     violations.add(
@@ -137,6 +144,8 @@ export function settingsOf(options: GatewayOptions) {
   violations.oneOf('workers', workers, ['processes', 'kubernetes']);
   if (advertisedAddress !== undefined && !/^.+:\d+$/.test(advertisedAddress))
     violations.add('advertisedAddress', 'must be host:port');
+  if (access.failedSignInsPerMinute !== undefined)
+    violations.integer('access.failedSignInsPerMinute', access.failedSignInsPerMinute, 1, 1_000_000);
   violations.throwIfAny();
   const logger = options.log ?? createLogger('gateway');
   return {
@@ -156,6 +165,7 @@ export function settingsOf(options: GatewayOptions) {
     trainingsAtOnce,
     retries,
     stateSeconds,
+    silenceSeconds,
     leaseMs: leaseSeconds * 1000,
     graceMs: graceSeconds * 1000,
     evaluationsAtOnce,

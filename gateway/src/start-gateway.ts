@@ -18,6 +18,7 @@ import { Access } from './access/access.ts';
 import { openAudit } from './access/audit.ts';
 import { TenantLimits } from './access/limits.ts';
 import { authenticatorsOf, checkHost, ownerToken } from './access/sign-in.ts';
+import { Strangers } from './access/strangers.ts';
 import { assemble } from './assembly.ts';
 import { type DataDirectory, takeDataDirectory } from './data-directory.ts';
 import { grpcModule } from './grpc/grpc.module.ts';
@@ -90,6 +91,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     authenticators: [ownerToken(directory.ownerToken), ...authenticatorsOf(settings)],
     workers: credentials,
     limits,
+    strangers: new Strangers(settings.access.failedSignInsPerMinute),
     logger,
   });
   const audit = openAudit(directory.audit, logger);
@@ -110,6 +112,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     JSIGR_ENGINE: settings.engine,
     JSIGR_DEVICE: settings.device,
     JSIGR_ENDPOINT_NETWORKS: settings.endpointNetworks.join(),
+    JSIGR_SILENCE_SECONDS: String(settings.silenceSeconds),
     ...(settings.artefactBytes === undefined ? {} : { JSIGR_ARTEFACT_BYTES: String(settings.artefactBytes) }),
     ...tracingVariables(),
   };
@@ -160,7 +163,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   await application.models.recoverAll(logger);
 
   const metrics = new Metrics();
-  metrics.watch({ pool, runs: store.runs, explanations: () => application.explanations.open });
+  metrics.watch({ pool, runs: store.runs, explanations: () => application.explanations.open, registry });
   const readiness = new Readiness(
     [
       { name: 'the database', work: () => store.runs.countActive('', 1) },

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { processorName } from '../../bench/peers/machine.ts';
 import { allTargets } from './all.ts';
 import { fuzzPage } from './page.ts';
-import { fuzz } from './target.ts';
+import { fuzz, MOST_GROWTH_MIB } from './target.ts';
 
 // npm run fuzz -- --inputs 5000 --seed 1 [--only TEXT] [--at-once N] [--page FILE]
 const { values } = parseArgs({
@@ -34,11 +34,13 @@ const [inputs, seed, atOnce] = [values.inputs, values.seed, values['at-once']].m
 const outcome = await fuzz(chosen, { inputs: inputs ?? 0, seed: seed ?? 1, atOnce: atOnce ?? 1, tell: console.log });
 clearInterval(looking);
 const after = resident();
+const grown = Math.max(highest, after) - before;
 await close();
 
 const { findings, slowest } = outcome;
 const seconds = (performance.now() - start) / 1000;
 for (const { target, error, input } of findings) console.log(`\n${target}\n  ${error}\n  ${input}`);
+if (grown > MOST_GROWTH_MIB) console.log(`\nmemory grew by ${Math.round(grown)} MiB, ${MOST_GROWTH_MIB} are allowed`);
 for (const crash of crashes) console.log('\nnobody caught', crash);
 console.log(
   `\n${outcome.inputs} inputs for ${chosen.length} targets, seed ${seed}: ${findings.length} findings, ${crashes.length} uncaught errors;`,
@@ -61,4 +63,4 @@ if (values.page)
       memory: { before, highest: Math.max(highest, after), after },
     }),
   );
-process.exit(findings.length + crashes.length > 0 ? 1 : 0);
+process.exit(findings.length + crashes.length > 0 || grown > MOST_GROWTH_MIB ? 1 : 0);

@@ -1,4 +1,4 @@
-import { inWords, type Outcome } from './target.ts';
+import { inWords, MOST_GROWTH_MIB, type Outcome } from './target.ts';
 
 export interface FuzzRun extends Outcome {
   readonly date: string;
@@ -28,8 +28,8 @@ export function fuzzPage(run: FuzzRun): string {
     `Every gRPC method of gateway and workers, every HTTP route, every parser: ${tallies.length} targets, found by the contract's descriptors and the routes that are served. ${inputs} inputs, seed ${seed}, commit ${commit}; ${processor}, Node ${node.slice(1)},`,
     `${date.slice(0, 10)}, ${(seconds / 60).toFixed(0)} minutes. Written by the command.`,
     '',
-    `**${findings.length} findings, ${crashes} uncaught errors.** A finding is INTERNAL, UNKNOWN, DATA_LOSS, a deadline of 20 s missed, HTTP 5xx other than 503, an error without a reason, or a parser that takes more than 10 s. Slowest input: ${slowest.slowestMs.toFixed(0)} ms`,
-    `(${slowest.target}). Memory of the process with gateway, three workers and all parsers: ${mib(memory.before)} before, ${mib(memory.highest)} at its highest, ${mib(memory.after)} after.`,
+    `**${findings.length} findings, ${crashes} uncaught errors.** A finding is INTERNAL, UNKNOWN, DATA_LOSS, a deadline of 20 s missed, HTTP 5xx other than 503, an error without a reason, or a parser that takes more than 10 s or 128 MiB. Slowest input: ${slowest.slowestMs.toFixed(0)} ms`,
+    `(${slowest.target}). Memory of the process with gateway, three workers and all parsers: ${mib(memory.before)} before, ${mib(memory.highest)} at its highest, ${mib(memory.after)} after; at most ${MOST_GROWTH_MIB} MiB more are allowed.`,
     '',
     ...findings.flatMap(({ target, error, input }) => [
       `- **${target}**: ${error}`,

@@ -9,6 +9,7 @@ import { JsigrError } from '@jsigr/service';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { readSweep } from '../../cli/src/sweep/sweep-file.ts';
+import { collectGarbage } from '../../packages/service/src/memory.ts';
 import { decodeImage } from '../../services/explainer/src/decode-image.ts';
 import type { Target } from './target.ts';
 import { mutated, texts } from './texts.ts';
@@ -17,8 +18,14 @@ const golden = (path: string) => readFileSync(new URL(`../../packages/engine/gol
 /** A file in a million parts takes no parser so long. */
 const MOST_MS = 10_000;
 
-/** What a parser may do with a file: take it, or refuse it with a reason of its own. */
-async function orderly(work: () => unknown): Promise<string> {
+/** Nor so much memory beyond what the process has. */
+const MOST_BYTES = 128 * 2 ** 20;
+
+/** What a parser may do with a file: take it, or refuse it with a reason of its own, in bounded time and memory. */
+export async function orderly(work: () => unknown): Promise<string> {
+  // What dies young is gone before: its end during the work would hide as much of the work's own.
+  collectGarbage({ type: 'minor' });
+  const before = heldBytes();
   const start = performance.now();
   let outcome = 'taken';
   try {
@@ -30,7 +37,15 @@ async function orderly(work: () => unknown): Promise<string> {
   }
   const ms = performance.now() - start;
   if (ms > MOST_MS) throw new Error(`took ${Math.round(ms)} ms`);
+  const grown = heldBytes() - before;
+  if (grown > MOST_BYTES) throw new Error(`took ${Math.round(grown / 2 ** 20)} MiB`);
   return outcome;
+}
+
+/** Of the heap and of buffers outside of it: what a parser let go of counts until it is collected, so a large buffer shows even if it was not kept. */
+function heldBytes(): number {
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
 }
 
 const target = <Input>(name: string, input: fc.Arbitrary<Input>, work: (input: Input) => unknown) =>

@@ -40,6 +40,9 @@ export interface FuzzOptions {
   readonly tell?: (line: string) => void;
 }
 
+/** By how much the resident memory of gateway, workers and parsers together may grow over a run, however long, at its highest: what they compile and keep, and no more. */
+export const MOST_GROWTH_MIB = 1024;
+
 /** Gives every target its share of the inputs. */
 export async function fuzz(
   targets: readonly Target[],

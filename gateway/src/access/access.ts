@@ -1,14 +1,11 @@
-import {
-  type Admit,
-  bearerToken,
-  type JsigrError,
-  type Logger,
-  permissionDenied,
-  unauthenticated,
-} from '@jsigr/service';
+import { createHash } from 'node:crypto';
+import { status } from '@grpc/grpc-js';
+import { type Admit, bearerToken, JsigrError, type Logger, permissionDenied, unauthenticated } from '@jsigr/service';
+import { Lru } from '@jsigr/service/compute';
 import type { WorkerCredentials } from '../workers/credentials.ts';
 import { type Caller, includes, LOCAL, rememberCaller } from './caller.ts';
 import type { TenantLimits } from './limits.ts';
+import type { Strangers } from './strangers.ts';
 import { ruleOf } from './table.ts';
 
 /** One way to sign in. */
@@ -25,18 +22,20 @@ export interface AccessOptions {
   readonly authenticators: readonly Authenticator[];
   readonly workers: WorkerCredentials;
   readonly limits: TenantLimits;
+  readonly strangers: Strangers;
   readonly logger: Logger;
 }
 
-const HINT = 'send `authorization: Bearer TOKEN`; the command takes it from --token or JSIGR_TOKEN';
+/** Tokens that were good are remembered, hashed: they are looked at however many other calls of their address fail. */
+const MOST_REMEMBERED = 10_000;
 
-export function signInFirst(): JsigrError {
-  return unauthenticated('UNAUTHENTICATED', 'this gateway asks who calls', HINT);
-}
+const HINT = 'send `authorization: Bearer TOKEN`; the command takes it from --token or JSIGR_TOKEN';
 
 /** Who calls, and may they? One instance for both faces. */
 export class Access {
   readonly #options: AccessOptions;
+  /** False: it was good once. */
+  readonly #good = new Lru<boolean>(MOST_REMEMBERED);
 
   constructor(options: AccessOptions) {
     this.#options = options;
@@ -49,24 +48,53 @@ export class Access {
   }
 
   /** Admits a gRPC call, and keeps its caller for the handler. */
-  readonly admit: Admit = async ({ method, metadata }) => {
+  readonly admit: Admit = async ({ method, metadata, address }) => {
     if (ruleOf(method)?.needs === 'nobody') return;
-    const caller = await this.authenticate(metadata.get('authorization').at(-1));
-    this.authorize(method, caller);
+    const caller = await this.authenticate(metadata.get('authorization').at(-1), address);
+    this.authorize(method, caller, address);
     if (caller) rememberCaller(metadata, caller);
   };
 
   /**
    * @param authorization value of that header
+   * @param address of the peer
    * @returns undefined for whoever shows nothing to a gateway that asks to sign in
-   * @throws JsigrError UNAUTHENTICATED for a token that is not known, or not good any more
+   * @throws JsigrError UNAUTHENTICATED for a token that is not known, or not good any more; RESOURCE_EXHAUSTED for an address from which too many of those came
    */
-  async authenticate(authorization: unknown): Promise<Caller | undefined> {
+  async authenticate(authorization: unknown, address: string): Promise<Caller | undefined> {
+    const { strangers, workers } = this.#options;
     const token = bearerToken(authorization);
-    const worker = token === undefined ? undefined : await this.#options.workers.verify(token);
+    // The gateway's own workers are known without asking anybody: nobody else's failures keep them out.
+    const worker = token === undefined ? undefined : workers.verifyOwn(token);
+    if (worker) return worker;
+    const key = createHash('sha256')
+      .update(token ?? '')
+      .digest('base64');
+    if (!this.#good.get(key)) strangers.demandRoom(address);
+    try {
+      if (token === undefined) return (await this.isClosed()) ? undefined : LOCAL;
+      const caller = await this.#byToken(token);
+      this.#good.set(key, true);
+      return caller;
+    } catch (error) {
+      if (JsigrError.from(error).code === status.UNAUTHENTICATED) {
+        if (this.#good.get(key)) this.#good.set(key, false);
+        strangers.count(address);
+      }
+      throw error;
+    }
+  }
+
+  /** For whoever shows nothing where everybody has to sign in. @param address of the peer */
+  signInFirst(address: string): JsigrError {
+    this.#options.strangers.count(address);
+    return unauthenticated('UNAUTHENTICATED', 'this gateway asks who calls', HINT);
+  }
+
+  async #byToken(token: string): Promise<Caller> {
+    const worker = await this.#options.workers.verify(token);
     if (worker) return worker;
     if (!(await this.isClosed())) return LOCAL;
-    if (token === undefined) return undefined;
     for (const authenticator of this.#options.authenticators) {
       const caller = await authenticator.verify(token);
       if (caller) return caller;
@@ -74,11 +102,11 @@ export class Access {
     throw unauthenticated('TOKEN_UNKNOWN', 'the token is not known here', HINT);
   }
 
-  /** @throws JsigrError UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED */
-  authorize(method: string, caller: Caller | undefined): void {
+  /** @param address of the peer @throws JsigrError UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED */
+  authorize(method: string, caller: Caller | undefined, address: string): void {
     const rule = ruleOf(method);
     if (rule?.needs === 'nobody') return;
-    if (!caller) throw signInFirst();
+    if (!caller) throw this.signInFirst(address);
     const allowed = rule && (rule.needs === 'worker' ? caller.role === 'worker' : includes(caller.role, rule.needs));
     if (allowed) {
       if (caller.role !== 'worker') this.#options.limits.request(caller.tenant);

@@ -1,4 +1,5 @@
 import { resourceExhausted } from '@jsigr/service';
+import { rateLimited, TokenBucket } from './token-bucket.ts';
 
 /** What one tenant may ask for at once. */
 export interface Limits {
@@ -32,17 +33,11 @@ const words: Record<Held, string> = {
   explanations: 'explanations',
 };
 
-interface Bucket {
-  /** Calls that may still come at once. */
-  level: number;
-  at: number;
-}
-
 /** Keeps one tenant from taking what the others need. Every refusal is RESOURCE_EXHAUSTED, names the limit, and says what to do. */
 export class TenantLimits {
   readonly #limits: Limits;
   readonly #now: () => number;
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets = new Map<string, TokenBucket>();
   readonly #held = new Map<string, number>();
   /** Of each tenant at most so many runs are not finished: as many as were counted, and those that were let in since. */
   readonly #runs = new Map<string, number>();
@@ -59,15 +54,15 @@ export class TenantLimits {
   request(tenant: string): void {
     const { requestsPerSecond, burst } = this.#limits;
     const now = this.#now();
-    const { level, at } = this.#buckets.get(tenant) ?? { level: burst, at: now };
-    const filled = Math.min(burst, level + ((now - at) / 1000) * requestsPerSecond);
-    if (filled < 1)
-      throw resourceExhausted(
-        'RATE_LIMITED',
+    const bucket = this.#buckets.get(tenant) ?? new TokenBucket(requestsPerSecond, burst, now);
+    const seconds = bucket.secondsToNext(now);
+    if (seconds > 0)
+      throw rateLimited(
         `the tenant ${tenant} makes more than ${requestsPerSecond} calls a second (limits.requestsPerSecond)`,
-        'try again in a moment',
+        seconds,
       );
-    this.#buckets.set(tenant, { level: filled - 1, at: now });
+    bucket.take(now);
+    this.#buckets.set(tenant, bucket);
     if (this.#buckets.size > 1000) this.#forgetIdle(now);
   }
 
@@ -119,11 +114,8 @@ export class TenantLimits {
     if (found >= most) throw exceeded(tenant, `${most} runs that are not finished`, 'activeRuns', most);
   }
 
-  /** What is full says nothing that its absence would not say. */
   #forgetIdle(now: number): void {
-    const { requestsPerSecond, burst } = this.#limits;
-    for (const [tenant, { level, at }] of this.#buckets)
-      if (level + ((now - at) / 1000) * requestsPerSecond >= burst) this.#buckets.delete(tenant);
+    for (const [tenant, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(tenant);
   }
 }
 

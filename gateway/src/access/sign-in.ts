@@ -12,6 +12,8 @@ export interface AccessSettings {
   readonly tokensFile?: string;
   readonly oidc?: OidcOptions;
   readonly kubernetes?: KubernetesOptions;
+  /** Calls without a good sign-in that one address may make in a minute; `FAILED_SIGN_INS_PER_MINUTE` unless told. */
+  readonly failedSignInsPerMinute?: number;
 }
 
 export interface AccessPlace {

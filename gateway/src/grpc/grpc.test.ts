@@ -175,7 +175,9 @@ describe('the gRPC face', () => {
       code: status.PERMISSION_DENIED,
     });
     expect(
-      await failure(unary(clients.registry, 'renewLease', { leaseId: 'x', load: 0, draining: false })),
+      await failure(
+        unary(clients.registry, 'renewLease', { leaseId: 'x', load: 0, draining: false, gpuMemory: undefined }),
+      ),
     ).toMatchObject({
       code: status.PERMISSION_DENIED,
     });

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JsigrError, nameRequestSpan } from '@jsigr/service';
 import { type CanActivate, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
-import { type Access, signInFirst } from '../access/access.ts';
+import type { Access } from '../access/access.ts';
 import type { Caller } from '../access/caller.ts';
 import { type Method, ruleOf } from '../access/table.ts';
 import type { Metrics } from '../operations/metrics.ts';
@@ -37,13 +37,18 @@ export function served(handler: object): string {
 export function authentication(access: Access) {
   return (request: IncomingMessage, _: ServerResponse, next: (error?: unknown) => void): void => {
     access
-      .authenticate(request.headers.authorization)
+      .authenticate(request.headers.authorization, addressOf(request))
       .catch((error: unknown) => JsigrError.from(error))
       .then((found) => {
         if (found) callers.set(request, found);
-        next(hasBody(request) && !requestCaller(request) ? (found ?? signInFirst()) : undefined);
+        const isRefused = hasBody(request) && !requestCaller(request);
+        next(isRefused ? (found ?? access.signInFirst(addressOf(request))) : undefined);
       });
   };
+}
+
+function addressOf({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? 'unknown'; // the connection is gone already
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {
@@ -69,7 +74,7 @@ export class AccessGuard implements CanActivate {
     response.once('close', () => end(String(response.statusCode)));
     const found = callers.get(request);
     if (found instanceof Error && ruleOf(method)?.needs !== 'nobody') throw found;
-    this.#access.authorize(method, requestCaller(request));
+    this.#access.authorize(method, requestCaller(request), addressOf(request));
     return true;
   }
 }

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { status } from '@grpc/grpc-js';
-import { type HttpErrorBody, JsigrError, toHttpError } from '@jsigr/service';
+import { JsigrError, toHttpError } from '@jsigr/service';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 
 /** What HTTP itself refuses (unknown path, body too large, no JSON), in the platform's words. */
@@ -20,20 +20,20 @@ export class ErrorsFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
-    const { status: http, body } = answerTo(error);
-    response.writeHead(http, { 'content-type': 'application/json; charset=utf-8' });
+    const { status: http, headers, body } = answerTo(error);
+    response.writeHead(http, { 'content-type': 'application/json; charset=utf-8', ...headers });
     response.end(JSON.stringify(body));
   }
 }
 
-function answerTo(error: unknown): { status: number; body: HttpErrorBody } {
+function answerTo(error: unknown): ReturnType<typeof toHttpError> {
   const http = statusOf(error);
   const refusal = http === undefined ? undefined : refusals[http];
   if (http === undefined || !refusal) return toHttpError(error);
-  const { body } = toHttpError(
+  const { body, headers } = toHttpError(
     new JsigrError({ ...refusal, message: error instanceof Error ? error.message : String(error) }),
   );
-  return { status: http, body: { error: { ...body.error, code: http } } };
+  return { status: http, headers, body: { error: { ...body.error, code: http } } };
 }
 
 /** Nest's and Express' own errors carry an HTTP status. */

@@ -14,11 +14,14 @@ test('every number of the Grafana dashboard and of the alerts is one that the ga
       training: async () => [{ id: 'r', summary: { progress: { imagesPerSecond: 12.5 } } }] as never,
     },
     explanations: () => 2,
+    registry: { gpuMemory: () => [{ kind: 'trainer', worker: 'w', memory: { usedBytes: 7, totalBytes: 9 } }] },
   });
   const text = await metrics.text();
   expect(text).toContain('jsigr_runs{kind="training",state="QUEUED"} 3');
   expect(text).toContain('jsigr_training_images_per_second{run="r"} 12.5');
   expect(text).toContain('jsigr_explanations_open 2');
+  expect(text).toContain('jsigr_gpu_memory_bytes{kind="trainer",worker="w",state="used"} 7');
+  expect(text).toContain('jsigr_gpu_memory_bytes{kind="trainer",worker="w",state="total"} 9');
   expect(text).toMatch(/^jsigr_run_silence_seconds\{kind="training",run="r"\} 9\d/m);
   for (const [file, least] of [
     ['grafana-dashboard.json', 8],

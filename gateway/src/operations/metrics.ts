@@ -3,6 +3,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { JsonObject, RunStore } from '../store/runs.ts';
 import { stateName } from '../store/state-machine.ts';
 import type { WorkerPool } from '../workers/pool.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
 
 /** Seconds; explanations and creations are fast, exports are not. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -12,6 +13,7 @@ export interface Measured {
   readonly runs: Pick<RunStore, 'census' | 'training' | 'lastHeard'>;
   /** Explanations that wait or are computed. */
   readonly explanations: () => number;
+  readonly registry: Pick<WorkerRegistry, 'gpuMemory'>;
 }
 
 /** What Prometheus reads of one gateway. Nothing in it tells tenants apart: whoever may look sees how busy the gateway is, not whose work it is. */
@@ -56,7 +58,7 @@ export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
 
   /** Numbers that are looked up when somebody asks. */
-  watch({ pool, runs, explanations }: Measured): void {
+  watch({ pool, runs, explanations, registry }: Measured): void {
     const registers = [this.#registry];
     const active = new Gauge({
       name: 'jsigr_runs',
@@ -97,6 +99,19 @@ export class Metrics {
       collect() {
         workers.reset();
         for (const { kind, users } of pool.list()) workers.inc({ kind, state: users > 0 ? 'busy' : 'idle' });
+      },
+    });
+    const gpu = new Gauge({
+      name: 'jsigr_gpu_memory_bytes',
+      help: 'Of the GPU that a worker computes on, whoever uses it; absent where there is none, or nothing is known',
+      labelNames: ['kind', 'worker', 'state'],
+      registers,
+      collect() {
+        gpu.reset();
+        for (const { kind, worker, memory } of registry.gpuMemory()) {
+          gpu.set({ kind, worker, state: 'used' }, memory.usedBytes);
+          gpu.set({ kind, worker, state: 'total' }, memory.totalBytes);
+        }
       },
     });
     new Gauge({

@@ -113,6 +113,18 @@ export const migrations: readonly Migration[] = [
       )`,
     ],
   },
+  {
+    // Reports are most of what a list reads, and nothing in the database looks into them: as text they are copied, where jsonb is written out anew each time.
+    version: 7,
+    statements: [
+      'alter table runs add report json',
+      `update runs set summary = summary - '{latestReport,report,transferMatrix}'::text[],
+        report = (
+          select jsonb_object_agg(key, value) from jsonb_each(summary) where key in ('latestReport', 'report', 'transferMatrix')
+        )::json
+        where jsonb_exists_any(summary, '{latestReport,report,transferMatrix}')`,
+    ],
+  },
 ];
 
 /** Any number, the same in every process: two must not bring one database up to date at once. */

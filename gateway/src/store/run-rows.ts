@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { RunState } from '@jsigr/proto';
 import { notFound } from '@jsigr/service';
 import type { Selectable } from 'kysely';
+import { jsonText } from './json.ts';
 import type { RunKind, Tables } from './schema.ts';
 
 /** Parsed JSON of an object. */
@@ -61,6 +62,19 @@ export interface StoredRun {
   readonly traceParent: string | undefined;
 }
 
+/** Keys of a summary that lie in a column of their own, all of them together: a run has one of them. */
+const REPORTS: readonly string[] = ['latestReport', 'report', 'transferMatrix'];
+
+/** A summary as it is stored. @returns report: undefined where there is none in it */
+export function columnsOf(summary: JsonObject): { readonly summary: string; readonly report: string | undefined } {
+  const entries = Object.entries(summary);
+  const reports = entries.filter(([key]) => REPORTS.includes(key));
+  return {
+    summary: jsonText(Object.fromEntries(entries.filter(([key]) => !REPORTS.includes(key)))),
+    report: reports.length > 0 ? jsonText(Object.fromEntries(reports)) : undefined,
+  };
+}
+
 export function storedRun(row: Selectable<Tables['runs']>): StoredRun {
   return {
     id: row.id,
@@ -76,7 +90,7 @@ export function storedRun(row: Selectable<Tables['runs']>): StoredRun {
     lastSequence: row.last_sequence,
     etag: String(row.state_sequence),
     labels: row.labels as Record<string, string>,
-    summary: row.summary as JsonObject,
+    summary: { ...(row.summary as JsonObject), ...(row.report as JsonObject | null) },
     retries: row.retries,
     retriesInPlace: row.retries_in_place,
     resumePoint: (row.resume_point as ResumePoint | null) ?? undefined,

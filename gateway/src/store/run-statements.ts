@@ -55,6 +55,8 @@ export interface Appended {
   readonly fencingToken: number | undefined;
   /** Keys that replace those that are there, as JSON. */
   readonly summary: string;
+  /** In place of the report that is there; undefined: that one stays. */
+  readonly report: string | undefined;
   readonly workerSequence: number | undefined;
   readonly tell: Tell;
 }
@@ -63,12 +65,13 @@ export interface Appended {
 export async function appendEvent(
   database: Kysely<Tables>,
   id: string,
-  { event, time, fencingToken, summary, workerSequence, tell }: Appended,
+  { event, time, fencingToken, summary, report, workerSequence, tell }: Appended,
 ): Promise<Row | undefined> {
   const token = fencingToken ?? Number.MAX_SAFE_INTEGER;
   const { rows } = await sql<Row>`
     with changed as (
       update runs set last_sequence = last_sequence + 1, summary = summary || ${summary}::jsonb,
+        report = coalesce(${report ?? null}::json, report),
         worker_sequence = coalesce(${workerSequence ?? null}::bigint, worker_sequence)
       where id = ${id} and state in (${sql.join(activeStates)}) and fencing_token <= ${token}::bigint
       returning *

@@ -72,6 +72,22 @@ onEachDatabase((database) => {
       ]);
     });
 
+    test('a report stays with the run until another one takes its place', async () => {
+      const { id } = await store.runs.create({ kind: 'training', spec: {} });
+      const report = (accuracy: number) => ({ latestReport: { accuracy, of: 'the "model"' } });
+      await store.runs.append(id, progress(1), { summary: { ...report(0.5), latestModel: 'models/a' } });
+      await store.runs.append(id, progress(2), { summary: { progress: { step: 2 } } });
+      const expected = { ...report(0.5), latestModel: 'models/a', progress: { step: 2 } };
+      expect((await store.runs.get('training', id)).summary).toEqual(expected);
+      // By the transaction that is made where one statement does not do it.
+      const resumePoint = { kind: 'models', digest: 'a', step: 3 } as const;
+      await store.runs.append(id, progress(3), { summary: report(0.75), resumePoint });
+      const [listed] = (await store.runs.list('training', { pageSize: 1, pageToken: '' })).items;
+      expect(listed).toMatchObject({ id, summary: { ...expected, ...report(0.75) } });
+      await store.runs.append(id, progress(4), { summary: { progress: { step: 4 } }, resumePoint });
+      expect((await store.runs.get('training', id)).summary).toMatchObject(report(0.75));
+    });
+
     test('numbers that are none survive storage', async () => {
       const { id } = await store.runs.create({ kind: 'training', spec: {} });
       await store.runs.append(id, progress(1));

@@ -10,6 +10,7 @@ import { messageOf, RunChanges, readMessage } from './run-changes.ts';
 import { RunFeeds } from './run-feed.ts';
 import { type EventPayload, RunReader } from './run-reader.ts';
 import {
+  columnsOf,
   type JsonObject,
   newId,
   type ResumePoint,
@@ -192,7 +193,7 @@ export class RunStore extends RunReader {
     const { fencingToken, summary = {}, workerSequence, etag, resumePoint } = options;
     if (etag || resumePoint) return undefined;
     const event = jsonText(RunEvent.toJSON({ sequence: 0, time, payload }));
-    const change = { event, time, fencingToken, summary: jsonText(summary), workerSequence };
+    const change = { event, time, fencingToken, ...columnsOf(summary), workerSequence };
     const row = await appendEvent(this.#kysely, id, { ...change, tell: this.#database.telling });
     return row && storedRun(row);
   }
@@ -312,7 +313,7 @@ export class RunStore extends RunReader {
 function besides(run: StoredRun, { summary, resumePoint, workerSequence }: ChangeOptions): Updateable<Tables['runs']> {
   return {
     ...(workerSequence === undefined ? {} : { worker_sequence: workerSequence }),
-    ...(summary ? { summary: jsonText({ ...run.summary, ...summary }) } : {}),
+    ...(summary ? columnsOf({ ...run.summary, ...summary }) : {}),
     // It came further: whatever happened before is no sign of what is to come.
     ...(resumePoint ? { resume_point: jsonText(resumePoint), retries_in_place: 0 } : {}),
   };

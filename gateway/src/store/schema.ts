@@ -29,8 +29,10 @@ interface RunsTable {
   /** Sequence number of the event that made the state what it is. */
   state_sequence: number;
   labels: Json;
-  /** What follows from the events: newest model, progress, report. */
+  /** What follows from the events: newest models, progress. */
   summary: Json;
+  /** The part of the summary that is a report or a matrix; null before there is one. */
+  report: ColumnType<unknown, string | undefined, string>;
   /** That the run was claimed with last; 0 before. */
   fencing_token: Generated<number>;
   /** How often the run was begun again; how often since it came further. */

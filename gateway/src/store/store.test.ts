@@ -51,7 +51,7 @@ onEachDatabase((database) => {
           tenant: 'default',
           labels: { team: 'blue' },
           spec: { epochs: 3 },
-          summary: { latestModel: 'models/aa' },
+          summary: { latestModel: 'models/aa', latestReport: { model: 'models/aa', seconds: 'NaN' } },
         });
         expect(run.resumePoint).toEqual(version >= 2 ? { kind: 'states', digest: 'cc', step: 1 } : undefined);
         expect(run.worker?.id).toBe(version >= 4 ? 'trainer-1' : undefined);

@@ -86,7 +86,7 @@ const COLUMNS: readonly { readonly since: number; readonly values: Readonly<Reco
     values: {
       ...{ id: 'old', kind: 'training', display_name: 'mine', spec: '{"epochs":3}', state: 'RUN_STATE_RUNNING' },
       ...{ reason: '', create_time: '2026-01-01T00:00:00Z', last_sequence: '3', labels: '{"team":"blue"}' },
-      summary: '{"latestModel":"models/aa"}',
+      summary: '{"latestModel":"models/aa","latestReport":{"model":"models/aa","seconds":"NaN"}}',
     },
   },
   { since: 2, values: { state_sequence: '2', resume_point: '{"kind":"states","digest":"cc","step":1}' } },

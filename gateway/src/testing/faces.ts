@@ -18,7 +18,12 @@ export function grpcFace({ application, access }: TestGateway) {
 /** The HTTP face of a test's gateway. */
 export async function httpFace({ application, access, store, pool }: TestGateway) {
   const metrics = new Metrics();
-  metrics.watch({ pool, runs: store.runs, explanations: () => application.explanations.open });
+  metrics.watch({
+    pool,
+    runs: store.runs,
+    explanations: () => application.explanations.open,
+    registry: application.registry,
+  });
   const readiness = new Readiness([{ name: 'the database', work: () => store.runs.census() }], logger);
   await readiness.start(() => {});
   const server = await startHttpServer({ application, access, operations: { metrics, readiness }, ...anywhere });

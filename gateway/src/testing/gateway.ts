@@ -7,6 +7,7 @@ import { type ArtefactStore, createLogger, directoryArtefactStore } from '@jsigr
 import { Access, type Authenticator } from '../access/access.ts';
 import type { Audit } from '../access/audit.ts';
 import { type Limits, TenantLimits } from '../access/limits.ts';
+import { Strangers } from '../access/strangers.ts';
 import type { Application } from '../application/application.ts';
 import { assemble } from '../assembly.ts';
 import type { Conductor } from '../conductor/conductor.ts';
@@ -48,6 +49,8 @@ export interface TestGatewayOptions {
   /** Ways to sign in; without one nobody has to. */
   readonly authenticators?: readonly Authenticator[];
   readonly limits?: Partial<Limits>;
+  /** Of one address; more than a test makes unless told. */
+  readonly failedSignInsPerMinute?: number;
   /** Of another gateway, whose workers outlived it. */
   readonly pool?: FakePool;
 }
@@ -60,6 +63,7 @@ export async function testGateway(
     evaluationsAtOnce = 1,
     authenticators = [],
     limits: limited = {},
+    failedSignInsPerMinute = 1_000_000,
     pool = new FakePool(),
   }: TestGatewayOptions = {},
 ): Promise<TestGateway> {
@@ -69,7 +73,8 @@ export async function testGateway(
   const registry = new WorkerRegistry({ leaseMs: 60_000, nextToken: () => store.next(FENCING_TOKENS) });
   const credentials = new WorkerCredentials(Buffer.alloc(32, 1));
   const limits = new TenantLimits(limited);
-  const access = new Access({ authenticators, workers: credentials, limits, logger });
+  const strangers = new Strangers(failedSignInsPerMinute);
+  const access = new Access({ authenticators, workers: credentials, limits, strangers, logger });
   const audited: string[] = [];
   const audit: Audit = {
     record: ({ subject }, method, resource) => void audited.push(`${subject} ${method} ${resource}`),

@@ -53,6 +53,19 @@ describe('registering', () => {
       await expect(registry.register({ ...request, ...change }, worker)).rejects.toMatchObject({ reason });
     });
 
+  test('tells what workers know of their GPUs, as long as they are there', async () => {
+    const { leaseId } = await registry.register(request, worker);
+    expect(registry.gpuMemory()).toEqual([]);
+    const gpuMemory = { usedBytes: 3, totalBytes: 8 };
+    registry.renew({ leaseId, load: 0, gpuMemory }, worker);
+    expect(registry.gpuMemory()).toEqual([{ kind: 'trainer', worker: 'w1', memory: gpuMemory }]);
+    registry.renew({ leaseId, load: 0 }, worker);
+    expect(registry.gpuMemory()).toEqual([]);
+    registry.renew({ leaseId, load: 0, gpuMemory }, worker);
+    registry.deregister({ leaseId }, worker);
+    expect(registry.gpuMemory()).toEqual([]);
+  });
+
   test('refuses a worker that speaks for another', async () => {
     const other = { ...worker, subject: 'worker/w2' };
     await expect(registry.register(request, other)).rejects.toMatchObject({ reason: 'UNKNOWN_WORKER' });

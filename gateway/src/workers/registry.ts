@@ -1,5 +1,6 @@
 import {
   type DeregisterWorkerRequest,
+  type GpuMemory,
   type RegisterWorkerRequest,
   RegisterWorkerResponse,
   type RenewLeaseRequest,
@@ -32,6 +33,8 @@ interface Lease {
   readonly registration: Registration;
   released: boolean;
   timer: NodeJS.Timeout;
+  /** As the worker said at its last renewal. */
+  gpuMemory?: GpuMemory | undefined;
 }
 
 export interface Expected {
@@ -118,10 +121,11 @@ export class WorkerRegistry {
 
   /** @throws JsigrError NOT_FOUND: the lease ran out, or the gateway let the worker go. */
   renew(
-    { leaseId, draining }: Partial<RenewLeaseRequest> & Pick<RenewLeaseRequest, 'leaseId'>,
+    { leaseId, draining, gpuMemory }: Partial<RenewLeaseRequest> & Pick<RenewLeaseRequest, 'leaseId'>,
     caller: Caller,
   ): RenewLeaseResponse {
     const lease = this.#find(leaseId, caller);
+    lease.gpuMemory = gpuMemory;
     if (draining) this.#expected.get(lease.registration.workerId)?.onDraining?.();
     if (lease.released) {
       this.#drop(lease);
@@ -134,6 +138,13 @@ export class WorkerRegistry {
 
   deregister({ leaseId }: DeregisterWorkerRequest, caller: Caller): void {
     this.#end(this.#find(leaseId, caller), 'left');
+  }
+
+  /** Of every worker that knows one. */
+  gpuMemory(): readonly { readonly kind: WorkerKindName; readonly worker: string; readonly memory: GpuMemory }[] {
+    return [...this.#leases.values()].flatMap(({ registration: { kind, workerId: worker }, gpuMemory: memory }) =>
+      memory ? [{ kind, worker, memory }] : [],
+    );
   }
 
   close(): void {

@@ -8,6 +8,8 @@ export interface IncomingCall {
   readonly method: string;
   /** The very object that the handler gets. */
   readonly metadata: Metadata;
+  /** IP address of the caller, or of the proxy that it comes through. */
+  readonly address: string;
 }
 
 /** Lets a call in, or throws what the caller is told. */
@@ -20,7 +22,7 @@ export function admission(admit: Admit): ServerInterceptor {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, forward) {
-            const asked = (async () => admit({ method: path.slice(1), metadata }))();
+            const asked = (async () => admit({ method: path.slice(1), metadata, address: addressOf(call) }))();
             asked.then(
               () => forward(metadata),
               (error) => {
@@ -31,6 +33,11 @@ export function admission(admit: Admit): ServerInterceptor {
           },
         }),
     });
+}
+
+/** grpc-js says `address:port`, of IPv6 without brackets. */
+function addressOf(call: { getPeer(): string }): string {
+  return call.getPeer().replace(/:\d+$/, '');
 }
 
 /** The token of `authorization: Bearer ...`; undefined where there is none, or something else. */

@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ComputeThread, siblingModule, startComputeThread } from './compute.ts';
 import { JsigrError } from './errors.ts';
@@ -85,5 +87,38 @@ describe('a compute thread', () => {
     expect(await pending).toBe('COMPUTE_THREAD_CLOSED');
     await expect(thread.call('count', 1)).rejects.toMatchObject({ reason: 'COMPUTE_THREAD_CLOSED' });
     expect(deaths).toEqual([]);
+  });
+
+  describe('with a deadline for signs of life', () => {
+    let watched: ComputeThread<TestMethods>;
+    beforeEach(async () => {
+      watched = startComputeThread<TestMethods>(url, { silenceMs: 1500 });
+      // It has started: what a test waits for is not its modules.
+      await watched.call('spinning', undefined);
+    });
+    afterEach(() => watched.close());
+
+    test.each(['waiting', 'native'] as const)(
+      'that hangs (%s) is given up, and the next call starts another',
+      async (how) => {
+        const deaths: string[] = [];
+        watched.onExit((error) => deaths.push(error.message));
+        const waiting = watched.call('count', 1).then(() => watched.call('hang', how));
+        const error = await waiting.catch((error) => error);
+        expect(error).toMatchObject({
+          reason: 'COMPUTE_THREAD_SILENT',
+          message: 'the computing thread gave no sign of life for 1.5 s and was ended',
+        });
+        expect(JsigrError.from(error).code).toBe(status.UNAVAILABLE);
+        expect(deaths).toEqual([error.message]);
+        expect(await watched.call('count', 1)).toBe('done');
+      },
+    );
+
+    test('that looks at its signal is alive, however long it works; so is one that has nothing to do', async () => {
+      expect(await watched.call('work', 4000)).toBe('done');
+      await setTimeout(2500);
+      expect(await watched.call('count', 1)).toBe('done');
+    });
   });
 });

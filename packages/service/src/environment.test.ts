@@ -16,6 +16,7 @@ test('what is absent or empty takes its default', () => {
     token: 'a-token-of-this-worker',
     compute: {},
     stateMs: 30_000,
+    silenceMs: 1_800_000,
     graceMs: 8000,
     place: { artefacts: '/data/artefacts' },
     endpointNetworks: [],

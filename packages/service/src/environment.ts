@@ -51,6 +51,7 @@ const workerSchema = z.object({
   JSIGR_ENGINE: z.enum(ENGINE_CHOICES).optional(),
   JSIGR_DEVICE: z.enum(DEVICE_CHOICES).optional(),
   JSIGR_STATE_SECONDS: z.coerce.number().min(0).max(86_400).default(30),
+  JSIGR_SILENCE_SECONDS: z.coerce.number().min(0).max(86_400).default(1800),
   JSIGR_GRACE_SECONDS: z.coerce.number().min(0).max(86_400).default(8),
   JSIGR_ENDPOINT_NETWORKS: z.string().default(''),
   JSIGR_HOST: z.string().min(1).default('127.0.0.1'),
@@ -74,6 +75,8 @@ export interface WorkerConfig {
   readonly compute: ComputeOptions;
   /** How often a run in progress keeps what it could go on from, in milliseconds. */
   readonly stateMs: number;
+  /** How long what computes may give no sign of life before it is ended, in milliseconds; 0: for ever. */
+  readonly silenceMs: number;
   /** How long the worker may take to hand its work back after SIGTERM, in milliseconds. */
   readonly graceMs: number;
   /** Private networks in which live endpoints may be asked, in CIDR notation. */
@@ -109,6 +112,7 @@ export function workerConfig(environment: Readonly<Record<string, string | undef
       ...(data.JSIGR_DEVICE === undefined ? {} : { device: data.JSIGR_DEVICE }),
     },
     stateMs: data.JSIGR_STATE_SECONDS * 1000,
+    silenceMs: data.JSIGR_SILENCE_SECONDS * 1000,
     graceMs: data.JSIGR_GRACE_SECONDS * 1000,
     endpointNetworks: listFromText(data.JSIGR_ENDPOINT_NETWORKS),
     host: data.JSIGR_HOST,

@@ -75,14 +75,16 @@ describe('JsigrError.from', () => {
       message: 'another run is being trained',
       violations: [{ field: 'run', description: 'is trainingRuns/1' }],
       hint: 'wait for its end',
+      retryAfterSeconds: 90,
     });
-    const { code, reason, message, violations, hint } = JsigrError.from(toServiceError(error));
-    expect({ code, reason, message, violations, hint }).toEqual({
+    const { code, reason, message, violations, hint, retryAfterSeconds } = JsigrError.from(toServiceError(error));
+    expect({ code, reason, message, violations, hint, retryAfterSeconds }).toEqual({
       code: status.FAILED_PRECONDITION,
       reason: 'BUSY',
       message: 'another run is being trained',
       violations: [{ field: 'run', description: 'is trainingRuns/1' }],
       hint: 'wait for its end',
+      retryAfterSeconds: 90,
     });
   });
 
@@ -96,6 +98,7 @@ describe('JsigrError.from', () => {
 test("the HTTP face says the same in the form of Google's interfaces", () => {
   expect(toHttpError(invalidArgument('spec.epochs', '0 given, 1 to 10000 allowed'))).toEqual({
     status: 400,
+    headers: {},
     body: {
       error: {
         code: 400,
@@ -115,6 +118,15 @@ test("the HTTP face says the same in the form of Google's interfaces", () => {
         ],
       },
     },
+  });
+});
+
+test('the HTTP face says when to try again, where that is known, in its header too', () => {
+  const busy = { code: status.RESOURCE_EXHAUSTED, reason: 'RATE_LIMITED', message: 'too many calls' };
+  expect(toHttpError(new JsigrError({ ...busy, retryAfterSeconds: 3 }))).toMatchObject({
+    status: 429,
+    headers: { 'retry-after': '3' },
+    body: { error: { details: [{}, { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3s' }] } },
   });
 });
 

@@ -15,6 +15,8 @@ export interface JsigrErrorOptions {
   readonly violations?: readonly Violation[];
   /** What to do next. */
   readonly hint?: string;
+  /** After how many seconds, an integer, the same call may be let in; where that is known. */
+  readonly retryAfterSeconds?: number;
   /** For logs; never sent. */
   readonly cause?: unknown;
 }
@@ -29,13 +31,15 @@ export class JsigrError extends Error {
   readonly reason: string;
   readonly violations: readonly Violation[];
   readonly hint?: string;
+  readonly retryAfterSeconds?: number;
 
-  constructor({ code, reason, message, violations = [], hint, cause }: JsigrErrorOptions) {
+  constructor({ code, reason, message, violations = [], hint, retryAfterSeconds, cause }: JsigrErrorOptions) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.reason = reason;
     this.violations = violations;
     if (hint) this.hint = hint;
+    if (retryAfterSeconds !== undefined) this.retryAfterSeconds = retryAfterSeconds;
   }
 
   /**
@@ -67,8 +71,10 @@ const MOST_FIELD_BYTES = 200;
 const MOST_DESCRIPTION_BYTES = 600;
 
 /** What of an error is sent: long texts are cut, and violations that find no room are counted. */
-export function sendable(error: unknown): Pick<JsigrError, 'code' | 'reason' | 'message' | 'hint' | 'violations'> {
-  const { code, reason, message, hint, violations } = JsigrError.from(error);
+export function sendable(
+  error: unknown,
+): Pick<JsigrError, 'code' | 'reason' | 'message' | 'hint' | 'violations' | 'retryAfterSeconds'> {
+  const { code, reason, message, hint, violations, retryAfterSeconds } = JsigrError.from(error);
   const sent: Violation[] = [];
   let room = MOST_VIOLATIONS_BYTES;
   for (const violation of violations) {
@@ -86,6 +92,7 @@ export function sendable(error: unknown): Pick<JsigrError, 'code' | 'reason' | '
     message: cut(message, MOST_MESSAGE_BYTES),
     violations: sent,
     ...(hint ? { hint: cut(hint, MOST_MESSAGE_BYTES) } : {}),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   };
 }
 
@@ -169,10 +176,11 @@ function isPackageError(error: unknown): error is PackageError {
   return error instanceof Error && /^[A-Z][A-Z0-9_]*$/.test(String((error as Partial<PackageError>).reason));
 }
 
-/** Reasons that say nothing about the request: a thread that was closed by a worker that is stopping, or that died. Another one may do the work. */
+/** Reasons that say nothing about the request: a thread that was closed by a worker that is stopping, that died, or that hung. Another one may do the work. */
 const otherCodes: Readonly<Record<string, status>> = {
   COMPUTE_THREAD_CLOSED: status.UNAVAILABLE,
   COMPUTE_THREAD_DIED: status.UNAVAILABLE,
+  COMPUTE_THREAD_SILENT: status.UNAVAILABLE,
 };
 
 function fromPackageError(error: PackageError): JsigrError {

@@ -1,12 +1,13 @@
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { BadRequest, ErrorInfo, Status } from '@jsigr/proto';
+import { BadRequest, ErrorInfo, RetryInfo, Status } from '@jsigr/proto';
 import { ERROR_DOMAIN, JsigrError, recogniseErrors, sendable } from './errors.ts';
 
 const DETAILS = 'grpc-status-details-bin';
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
 const BAD_REQUEST = 'type.googleapis.com/google.rpc.BadRequest';
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
 
-/** What a gRPC handler gives back: the status, and in its trailers a `google.rpc.Status` with one ErrorInfo and, for bad fields, a BadRequest. */
+/** What a gRPC handler gives back: the status, and in its trailers a `google.rpc.Status` with one ErrorInfo, for bad fields a BadRequest, and a RetryInfo where it is known when to try again. */
 export function toServiceError(error: unknown): ServiceError {
   const ours = sendable(error);
   const metadata = new Metadata();
@@ -14,12 +15,17 @@ export function toServiceError(error: unknown): ServiceError {
   return Object.assign(new Error(ours.message), { code: ours.code, details: ours.message, metadata });
 }
 
-function statusOf({ code, message, reason, hint, violations }: ReturnType<typeof sendable>): Status {
+function statusOf(error: ReturnType<typeof sendable>): Status {
+  const { code, message, reason, hint, violations, retryAfterSeconds } = error;
   const info = ErrorInfo.fromPartial({ reason, domain: ERROR_DOMAIN, metadata: hint ? { hint } : {} });
   const details = [{ typeUrl: ERROR_INFO, value: Buffer.from(ErrorInfo.encode(info).finish()) }];
   if (violations.length > 0) {
     const bad = BadRequest.fromPartial({ fieldViolations: violations.map((violation) => ({ ...violation })) });
     details.push({ typeUrl: BAD_REQUEST, value: Buffer.from(BadRequest.encode(bad).finish()) });
+  }
+  if (retryAfterSeconds !== undefined) {
+    const retry = RetryInfo.fromPartial({ retryDelay: { seconds: retryAfterSeconds } });
+    details.push({ typeUrl: RETRY_INFO, value: Buffer.from(RetryInfo.encode(retry).finish()) });
   }
   return Status.fromPartial({ code, message, details });
 }
@@ -34,7 +40,7 @@ function isServiceError(error: unknown): error is ServiceError {
 }
 
 function fromServiceError(error: ServiceError): JsigrError {
-  const { info, violations } = detailsOf(error);
+  const { info, violations, retry } = detailsOf(error);
   const hint = info?.metadata.hint;
   return new JsigrError({
     code: error.code,
@@ -42,19 +48,27 @@ function fromServiceError(error: ServiceError): JsigrError {
     message: error.details || error.message,
     violations,
     ...(hint ? { hint } : {}),
+    ...(retry?.retryDelay ? { retryAfterSeconds: Math.ceil(retry.retryDelay.seconds) } : {}),
     cause: error,
   });
 }
 
+interface Details {
+  info?: ErrorInfo;
+  violations: BadRequest['fieldViolations'];
+  retry?: RetryInfo;
+}
+
 /** Details come from the other side: what cannot be read counts as absent, the status itself is there in any case. */
-function detailsOf({ metadata }: ServiceError): { info?: ErrorInfo; violations: BadRequest['fieldViolations'] } {
+function detailsOf({ metadata }: ServiceError): Details {
   const [bytes] = metadata.get(DETAILS);
-  const found: { info?: ErrorInfo; violations: BadRequest['fieldViolations'] } = { violations: [] };
+  const found: Details = { violations: [] };
   if (!(bytes instanceof Uint8Array)) return found;
   try {
     for (const { typeUrl, value } of Status.decode(bytes).details) {
       if (typeUrl === ERROR_INFO) found.info = ErrorInfo.decode(value);
       if (typeUrl === BAD_REQUEST) found.violations = BadRequest.decode(value).fieldViolations;
+      if (typeUrl === RETRY_INFO) found.retry = RetryInfo.decode(value);
     }
   } catch {
     return { violations: [] };

@@ -34,8 +34,12 @@ export interface HttpErrorBody {
 }
 
 /** The same error as on the gRPC face, as Google's HTTP interfaces write it. */
-export function toHttpError(error: unknown): { status: number; body: HttpErrorBody } {
-  const { code, message, reason, hint, violations } = sendable(error);
+export function toHttpError(error: unknown): {
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body: HttpErrorBody;
+} {
+  const { code, message, reason, hint, violations, retryAfterSeconds } = sendable(error);
   const details: Record<string, unknown>[] = [
     {
       '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
@@ -46,8 +50,16 @@ export function toHttpError(error: unknown): { status: number; body: HttpErrorBo
   ];
   if (violations.length > 0)
     details.push({ '@type': 'type.googleapis.com/google.rpc.BadRequest', fieldViolations: violations });
+  if (retryAfterSeconds !== undefined)
+    details.push({ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${retryAfterSeconds}s` });
+  const headers: Record<string, string> =
+    retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
   const http = httpStatus[code] ?? 500;
-  return { status: http, body: { error: { code: http, message, status: status[code] ?? 'UNKNOWN', details } } };
+  return {
+    status: http,
+    headers,
+    body: { error: { code: http, message, status: status[code] ?? 'UNKNOWN', details } },
+  };
 }
 
 const exitCodes: Partial<Record<status, number>> = {

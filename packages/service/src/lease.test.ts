@@ -1,5 +1,6 @@
 import { Server, ServerCredentials, type sendUnaryData } from '@grpc/grpc-js';
 import {
+  type GpuMemory,
   RegisterWorkerResponse,
   RenewLeaseResponse,
   WorkerKind,
@@ -17,6 +18,7 @@ let gateway: Server;
 let address: string;
 let calls: string[];
 let refuse: boolean;
+let gpuMemory: GpuMemory | undefined;
 let lease: Lease | undefined;
 
 const duration = { seconds: 0, nanos: 60_000_000 };
@@ -32,6 +34,7 @@ beforeEach(async () => {
     },
     renewLease({ request }, callback) {
       calls.push(`renew ${request.leaseId} ${request.load}${request.draining ? ' draining' : ''}`);
+      gpuMemory = request.gpuMemory;
       answer(callback, RenewLeaseResponse.fromPartial({ leaseDuration: duration }));
     },
     deregisterWorker({ request }, callback) {
@@ -71,6 +74,7 @@ async function hold(): Promise<{ lost: Promise<JsigrError> }> {
     address: '127.0.0.1:4242',
     capacity: 1,
     load: () => 3,
+    gpuMemory: () => ({ usedBytes: 5 * 2 ** 30, totalBytes: 80 * 2 ** 30 }),
     logger: pino({ level: 'silent' }),
     onLost: lose,
     onReleased: () => {},
@@ -78,10 +82,11 @@ async function hold(): Promise<{ lost: Promise<JsigrError> }> {
   return { lost };
 }
 
-test('a worker registers, renews with its load, and deregisters', async () => {
+test('a worker registers, renews with its load and what it knows of its GPU, and deregisters', async () => {
   await hold();
   expect(lease?.fencingToken).toBe(7);
   await expect.poll(() => calls.filter((call) => call === 'renew l1 3').length).toBeGreaterThan(1);
+  expect(gpuMemory).toEqual({ usedBytes: 5 * 2 ** 30, totalBytes: 80 * 2 ** 30 });
   await lease?.release();
   expect([calls[0], calls.at(-1)]).toEqual(['register WORKER_KIND_TRAINER w1 127.0.0.1:4242', 'deregister l1']);
 });

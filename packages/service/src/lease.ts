@@ -1,6 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { type WorkerKind, WorkerRegistryServiceClient } from '@jsigr/proto';
 import { JsigrError, unavailable } from './errors.ts';
+import type { GpuMemory } from './gpu-memory.ts';
 import { connect, type Peer, unary } from './grpc-client.ts';
 import type { Logger } from './logging.ts';
 
@@ -14,6 +15,8 @@ export interface LeaseOptions {
   readonly capacity: number;
   /** Requests in progress at the moment. */
   readonly load: () => number;
+  /** Of the GPU that it computes on; undefined where there is none, or nothing is known. */
+  readonly gpuMemory?: () => GpuMemory | undefined;
   readonly logger: Logger;
   /** Called once, when the lease ran out or was taken away: the worker must write nothing more. */
   readonly onLost: (error: JsigrError) => void;
@@ -40,7 +43,7 @@ const now = () => performance.now();
 
 /** Registers the worker and renews its lease at a third of its duration. @throws JsigrError when the gateway cannot be reached for ten seconds, or refuses. */
 export async function holdLease(options: LeaseOptions): Promise<Lease> {
-  const { gateway, kind, workerId, address, capacity, load, logger, onLost, onReleased } = options;
+  const { gateway, kind, workerId, address, capacity, load, gpuMemory, logger, onLost, onReleased } = options;
   const client = connect(WorkerRegistryServiceClient, gateway);
   const registered = await retryUnavailable(() =>
     unary(client, 'registerWorker', { kind, address, workerId, capacity }, { deadlineMs: REGISTER_FOR_MS }),
@@ -55,6 +58,7 @@ export async function holdLease(options: LeaseOptions): Promise<Lease> {
   let ended = false;
   let draining = false;
 
+  const request = () => ({ leaseId, load: load(), draining, gpuMemory: gpuMemory?.() });
   const end = () => {
     ended = true;
     clearTimeout(timer);
@@ -70,7 +74,7 @@ export async function holdLease(options: LeaseOptions): Promise<Lease> {
     try {
       const asked = now();
       const deadlineMs = isLast ? LAST_QUESTION_MS : remaining;
-      const renewed = await unary(client, 'renewLease', { leaseId, load: load(), draining }, { deadlineMs });
+      const renewed = await unary(client, 'renewLease', request(), { deadlineMs });
       if (renewed.released) {
         end();
         return onReleased();
@@ -102,7 +106,7 @@ export async function holdLease(options: LeaseOptions): Promise<Lease> {
       draining = true;
       if (ended) return;
       const deadlineMs = Math.max(1, Math.min(expires - now(), LAST_QUESTION_MS));
-      await unary(client, 'renewLease', { leaseId, load: load(), draining }, { deadlineMs }).catch(() => undefined);
+      await unary(client, 'renewLease', request(), { deadlineMs }).catch(() => undefined);
     },
     async release() {
       if (ended) return;

@@ -10,7 +10,7 @@ const metadata = (token?: string) => {
 const door = new WorkerDoor('token-of-the-gateway');
 const enters = async (method: string, token?: string) => {
   try {
-    await door.admit({ method, metadata: metadata(token) });
+    await door.admit({ method, metadata: metadata(token), address: '127.0.0.1' });
     return true;
   } catch (error) {
     expect(error).toMatchObject({ reason: 'NOT_THE_GATEWAY' });

@@ -7,6 +7,7 @@ import type { ArtefactStore } from './artefacts.ts';
 import type { ComputeOptions } from './compute-options.ts';
 import { Condition } from './condition.ts';
 import { type WorkerConfig, workerConfig } from './environment.ts';
+import { gpuMemoryMeter } from './gpu-memory.ts';
 import { startGrpcServer } from './grpc-server.ts';
 import { exitCodeOf } from './http-errors.ts';
 import { holdLease, type Lease } from './lease.ts';
@@ -58,6 +59,8 @@ export interface WorkerContext {
   readonly load: Load;
   /** How often a run in progress keeps what it could go on from, in milliseconds. */
   readonly stateMs: number;
+  /** How long what computes may give no sign of life before it is ended, in milliseconds; 0: for ever. */
+  readonly silenceMs: number;
   /** Of the lease that the worker holds; undefined before it has one. */
   readonly fencingToken: () => number | undefined;
   /** Registers what hands the work in progress back on SIGTERM; only afterwards, or when the grace period is over, `signal` is aborted. */
@@ -115,6 +118,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     compute: config.compute,
     endpointNetworks: config.endpointNetworks,
     stateMs: config.stateMs,
+    silenceMs: config.silenceMs,
     fencingToken: () => lease?.fencingToken,
     onDrain: (task) => void drains.push(task),
   };
@@ -146,6 +150,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     address: server.address,
     capacity,
     load: () => load.count,
+    gpuMemory: gpuMemoryMeter({ device: config.compute.device }),
     logger,
     onLost: (error) => leave(`${error.message}: stopping`, 1),
     onReleased: () => leave('nobody needs this worker any more: stopping', 0),

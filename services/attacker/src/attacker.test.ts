@@ -74,6 +74,7 @@ beforeAll(async () => {
     signal: new AbortController().signal,
     load,
     stateMs: 0,
+    silenceMs: 0,
     fencingToken: () => undefined,
     onDrain: () => {},
     door: new WorkerDoor(''),

@@ -48,9 +48,10 @@ export class Attacker {
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    const { compute, endpointNetworks = [] } = context;
+    const { compute, silenceMs, endpointNetworks = [] } = context;
     const data: AttackerThreadData = { ...compute, endpointNetworks };
-    this.#thread = startComputeThread<AttackerMethods>(siblingModule(import.meta.url, 'compute'), data);
+    const url = siblingModule(import.meta.url, 'compute');
+    this.#thread = startComputeThread<AttackerMethods>(url, { data, silenceMs });
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }
 

@@ -61,6 +61,7 @@ beforeAll(async () => {
     signal: new AbortController().signal,
     load: new Load(),
     stateMs: 0,
+    silenceMs: 0,
     fencingToken: () => undefined,
     onDrain: () => {},
     door: new WorkerDoor(''),

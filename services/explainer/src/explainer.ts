@@ -31,8 +31,10 @@ export class Explainer {
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    const data: ExplainerThreadData = context.compute;
-    this.#thread = startComputeThread<ExplainerMethods>(siblingModule(import.meta.url, 'compute'), data);
+    const { compute, silenceMs } = context;
+    const data: ExplainerThreadData = compute;
+    const url = siblingModule(import.meta.url, 'compute');
+    this.#thread = startComputeThread<ExplainerMethods>(url, { data, silenceMs });
     context.onDrain(() => context.load.none());
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }

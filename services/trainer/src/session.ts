@@ -326,7 +326,7 @@ function metricsOf(metrics: Readonly<Record<string, number>>): Metric[] {
 }
 
 /** What another trainer may be spared. */
-const PASSING: readonly string[] = ['STORE_UNAVAILABLE', 'COMPUTE_THREAD_DIED'];
+const PASSING: readonly string[] = ['STORE_UNAVAILABLE', 'COMPUTE_THREAD_DIED', 'COMPUTE_THREAD_SILENT'];
 
 /** What happened and what to do next. */
 function failure(error: unknown): string {

@@ -27,6 +27,7 @@ export async function temporaryContext(): Promise<{
     signal: stopping.signal,
     load: new Load(),
     stateMs: 60_000,
+    silenceMs: 0,
     fencingToken: () => undefined,
     onDrain: () => {},
     door: new WorkerDoor('a-token-of-this-worker'),

@@ -32,7 +32,9 @@ export class Trainer {
 
   constructor(context: WorkerContext) {
     this.#context = context;
-    this.#thread = startComputeThread<TrainerMethods>(siblingModule(import.meta.url, 'compute'));
+    this.#thread = startComputeThread<TrainerMethods>(siblingModule(import.meta.url, 'compute'), {
+      silenceMs: context.silenceMs,
+    });
     // Nothing may go on computing once the worker has to stop: a step in progress is cut.
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
     context.onDrain(async () => this.#session?.handBack());

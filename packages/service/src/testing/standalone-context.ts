@@ -13,6 +13,7 @@ export function standaloneContext(artefacts: string, logger: Logger): WorkerCont
     load: new Load(),
     door: new WorkerDoor(''),
     stateMs: 60_000,
+    silenceMs: 0,
     fencingToken: () => undefined,
     onDrain: () => {},
   };
