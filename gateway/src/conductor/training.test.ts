@@ -280,6 +280,7 @@ describe('a training run whose trainer is lost', () => {
     const pool = new FakePool();
     pool.trainers.push(trainer);
     const next = await testGateway(store, { pool });
+    await next.conductor.adopt();
     await next.conductor.resume();
     await eventually(
       async () => words(await store.runs.events(run.id, 0)).filter((word) => word === 'workerChanged').length === 2,
