@@ -31,7 +31,8 @@ describe.skipIf(skipped('full'))('what goes wrong in a cluster, on a real contro
   /** What an undisturbed run of the same spec comes to. */
   let undisturbed = '';
   beforeAll(async () => {
-    cluster = await Cluster.start();
+    // Longer than a gateway takes to start.
+    cluster = await Cluster.start({ JSIGR_LEASE_SECONDS: '12' });
   }, 240_000);
   afterAll(() => cluster?.stop(), 60_000);
 
@@ -220,24 +221,25 @@ describe.skipIf(skipped('full'))('what goes wrong in a cluster, on a real contro
     ENDED_MS,
   );
 
-  test(
-    'the gateway is killed in the middle and started again: its trainer goes on in the same pod, and another operator leads within 20 s',
-    async () => {
-      await train('orphan');
-      const { run } = await running('orphan');
+  test.each(['SIGKILL', 'SIGTERM'] as const)(
+    'the gateway gets %s in the middle and is started again: its trainer goes on in the same pod, and another operator leads within 20 s',
+    async (signal) => {
+      const name = signal.toLowerCase();
+      await train(name);
+      const { run } = await running(name);
       const pod = await podOf({ run });
       const holder = async () => (await cluster.get('lease/jsigr-operator')).spec.holderIdentity as string;
       const dead = await holder();
       const killed = Date.now();
-      await cluster.stopGateway('SIGKILL');
+      await cluster.stopGateway(signal);
       await cluster.startGateway();
       await vi.waitFor(async () => expect(await holder()).not.toBe(dead), { timeout: 60_000, interval: 200 });
       expect(Date.now() - killed).toBeLessThan(20_000);
-      await recovered('orphan');
+      await recovered(name);
       expect(await changesOf(run)).toContain('found again by the gateway, which was started anew');
       // Those that have ended too.
       expect(await cluster.kubectl('get', 'pods', '-l', labelOf(run), '-o', 'name')).toBe(`pod/${pod}\n`);
-      expect(await runsNamed('orphan')).toBe(1);
+      expect(await runsNamed(name)).toBe(1);
     },
     ENDED_MS,
   );

@@ -48,15 +48,17 @@ export class Conductor {
   readonly #surrogates: Surrogates;
   readonly #active = new Map<string, Active>();
   readonly #closing = new AbortController();
+  /** Trainers at work stay so when the gateway stops. */
+  #leaves = false;
   /** Workers that are started find the gateway. */
   readonly #resumed = deferred<void>();
   readonly #graceMs: number;
 
   constructor(
-    given: Omit<Means, 'closing' | 'togetherMs'>,
+    given: Omit<Means, 'closing' | 'leaves' | 'togetherMs'>,
     { trainings, evaluations, graceMs = GRACE_MS, togetherMs = TOGETHER_MS }: ConductorOptions,
   ) {
-    const means = { ...given, togetherMs, closing: this.#closing.signal };
+    const means = { ...given, togetherMs, closing: this.#closing.signal, leaves: () => this.#leaves };
     this.#means = means;
     this.#graceMs = graceMs;
     this.#slots = { training: new Slots(trainings), evaluation: new Slots(evaluations) };
@@ -153,8 +155,12 @@ export class Conductor {
     return run;
   }
 
-  /** Hands back what is going on, for the next gateway to go on with; what is queued stays queued. */
+  /**
+   * Leaves what is going on to the next gateway: training runs at work with their trainers, where those outlive this one; else it is handed back. What is queued
+   * stays queued.
+   */
   async close(): Promise<void> {
+    this.#leaves = this.#means.pool.leave();
     this.#closing.abort(new DOMException(STOPPED, 'AbortError'));
     await this.#handedBack([...this.#active.values()], STOPPED);
   }
@@ -206,6 +212,8 @@ export class Conductor {
       if (why === 'FENCED') throw error;
       if (this.#closing.signal.aborted) {
         if (labels.role === 'surrogate') await journal.ended(RunState.RUN_STATE_CANCELLED, UNNEEDED);
+        else if (this.#leaves && kind === 'training' && state === RunState.RUN_STATE_RUNNING)
+          logger.info({ run: id }, 'its trainer is left at work');
         else if (state !== RunState.RUN_STATE_QUEUED) await journal.handBack(STOPPED);
       } else if (suspending.signal.aborted) await journal.handBack(SUSPENDED);
       else if (controller.signal.aborted)

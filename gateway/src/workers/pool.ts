@@ -49,9 +49,14 @@ export interface WorkerPool {
    */
   adopt(kind: WorkerKindName, worker: RunWorker, signal: AbortSignal): Promise<Worker | undefined>;
   release(worker: Worker, options?: ReleaseOptions): Promise<void>;
+  /**
+   * Before the gateway stops: workers that outlive it are from now on left at what they do, whoever releases them, and those that cannot be had yet stay wanted.
+   * @returns false where workers end with their gateway
+   */
+  leave(): boolean;
   /** Workers that there are at the moment. */
   list(): readonly WorkerStatus[];
-  /** Stops all workers, those in use as well. */
+  /** Stops all workers that do not outlive the gateway, those in use as well. */
   close(): Promise<void>;
 }
 

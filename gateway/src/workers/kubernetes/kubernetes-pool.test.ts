@@ -358,6 +358,20 @@ describe('the pool of Jobs', () => {
       expect(registry.renew({ leaseId, load: 0 }, callerOf(pod))).toMatchObject({ released: true });
     });
 
+    test('stays at work, whoever releases it, once the gateway is about to stop', async () => {
+      const { worker, pod, leaseId } = await acquired();
+      const waiting = new AbortController();
+      const other = pool.acquire('attacker', { run: 'trainingRuns/abc', signal: waiting.signal });
+      await vi.waitFor(() => expect(cluster.objects.get('jobs')?.size).toBe(2));
+      expect(pool.leave()).toBe(true);
+      await pool.release(worker, { discard: true });
+      waiting.abort(new DOMException('the gateway stops', 'AbortError'));
+      await expect(other).rejects.toThrow('the gateway stops');
+      await pool.close();
+      expect(cluster.removed).toEqual([]);
+      expect(registry.renew({ leaseId, load: 1 }, callerOf(pod))).toMatchObject({ released: false });
+    });
+
     test('is lost when something becomes of its pod', async () => {
       const { worker, pod } = await acquired();
       await pool.close();

@@ -53,6 +53,8 @@ export class KubernetesPool implements WorkerPool {
   readonly #spoiled = new Set<string>();
   readonly #idle = new Map<string, NodeJS.Timeout>();
   readonly #changed = new Condition();
+  /** Jobs stay as they are, for the next gateway. */
+  #leaving = false;
   #closed = false;
 
   constructor(options: KubernetesPoolOptions) {
@@ -93,8 +95,10 @@ export class KubernetesPool implements WorkerPool {
         return seat.worker;
       }
     } catch (error) {
-      this.#spoiled.add(name);
-      await this.#leave(name);
+      if (!this.#leaving) {
+        this.#spoiled.add(name);
+        await this.#leave(name);
+      }
       throw error;
     }
   }
@@ -107,6 +111,7 @@ export class KubernetesPool implements WorkerPool {
 
   async release(worker: Worker, { discard = false }: ReleaseOptions = {}): Promise<void> {
     if (worker.kind === 'explainer') return this.explainers.release(worker, discard);
+    if (this.#leaving) return;
     const left = this.#workers.leave(worker.id);
     if (!left) return;
     const { seat, isGoing } = left;
@@ -116,6 +121,11 @@ export class KubernetesPool implements WorkerPool {
     const isSpoiled = isGoing ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
     if (isSpoiled) this.#spoiled.add(seat.job);
     await this.#leave(seat.job);
+  }
+
+  leave(): boolean {
+    this.#leaving = true;
+    return true;
   }
 
   list(): readonly WorkerStatus[] {

@@ -151,9 +151,9 @@ export class PodWorkers {
     return caller;
   }
 
+  /** Leases go on as long as there is anybody to renew them. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const { pod } of this.#seats.values()) this.#options.registry.forget(pod);
     this.explainers.close();
     this.#costs.close();
     await this.#pods.stop();
