@@ -79,6 +79,12 @@ export class Journal {
     await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
   }
 
+  /** One of several workers is lost, and another one takes its place; the others go on, and so does the run. */
+  async replaced(reason: string): Promise<void> {
+    this.logger.warn({ run: this.id }, reason);
+    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
+  }
+
   async ended(state: RunState, reason: string): Promise<void> {
     this.logger.info({ run: this.id, state }, reason);
     await this.#runs.transition(this.id, state, reason, this.#fence);

@@ -206,7 +206,7 @@ describe('the pool of Jobs', () => {
     expect(cluster.objects.get('jobs')?.size).toBe(1);
   });
 
-  test('shards one of which was lost are begun again with a new Job', async () => {
+  test('a shard that was lost goes on in the next pod of its index, beside the others', async () => {
     const shard = (index: number) => pool.acquire('attacker', { run: 'evaluations/abc', shard: { index, count: 2 } });
     const both = [shard(0), shard(1)];
     const job = await made();
@@ -218,9 +218,14 @@ describe('the pool of Jobs', () => {
     const [first, second] = await Promise.all(both);
     cluster.drop('pods', second?.id ?? '');
     expect(await second?.lost).toMatch(/was deleted/);
-    if (first) await pool.release(first);
     if (second) await pool.release(second, { discard: true });
-    expect(cluster.removed).toEqual(['jsigr-attacker-abc']);
+    const again = shard(1);
+    const next = cluster.pod(job, 2, { phase: 'Running' }, 1);
+    cluster.put('pods', next);
+    await register(next);
+    expect((await again).id).toBe(next.metadata?.name);
+    expect([cluster.removed, pool.list().length]).toEqual([[], 2]);
+    if (first) await pool.release(first);
   });
 
   test('shards whose Job is past its deadline are not begun again', async () => {

@@ -116,10 +116,8 @@ export class KubernetesPool implements WorkerPool {
     if (!left) return;
     const { seat, isGoing } = left;
     if (!discard && !seat.isLost) this.#options.registry.release(worker.id);
-    // A Job whose one pod was lost, or has to go, makes another one by itself, or says why it does not (a queue suspended it, its deadline has passed); of
-    // several pods some have ended.
-    const isSpoiled = isGoing ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
-    if (isSpoiled) this.#spoiled.add(seat.job);
+    // For a pod that was lost, or has to go, its Job makes another one by itself, or says why it does not (a queue suspended it, its deadline has passed).
+    if (discard && !isGoing) this.#spoiled.add(seat.job);
     await this.#leave(seat.job);
   }
 
