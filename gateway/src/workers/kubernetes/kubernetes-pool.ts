@@ -37,7 +37,8 @@ export interface KubernetesPoolOptions {
   readonly logger: Logger;
 }
 
-const IDLE_MS = 60_000;
+/** Longer than a lease: so long a worker is waited for that an earlier gateway had. */
+const IDLE_MS = 120_000;
 /** Pauses before a Job that could not be made is tried again; they double. */
 const FIRST_AGAIN_MS = 500;
 const LAST_AGAIN_MS = 10_000;
