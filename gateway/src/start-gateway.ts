@@ -171,6 +171,7 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
     ],
     logger,
   );
+  await conductor.adopt();
   const grpc = await startGrpcServer({
     module: grpcModule(application),
     services: gatewayServices,

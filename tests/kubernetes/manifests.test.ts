@@ -31,6 +31,7 @@ interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly data?: Readonly<Record<string, string>>;
+  readonly subjects?: readonly object[];
 }
 
 describe.skipIf(skipped('api'))('the manifests, at a real API server that enforces the Restricted policy', () => {
@@ -51,21 +52,22 @@ describe.skipIf(skipped('api'))('the manifests, at a real API server that enforc
     return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
   }
 
-  /** A kustomization of the base with these components, beside the control plane's files. */
-  function withComponents(names: readonly string[]): string {
+  /** A kustomization of the base with these components, beside the control plane's files. @param more of it */
+  function withComponents(names: readonly string[], more: object = {}): string {
     const folder = join(plane.folder, `with-${names.join('-')}`);
     mkdirSync(folder, { recursive: true });
     const path = (part: string) => relative(folder, join(manifests, part));
     const kustomization = {
       ...{ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: NAMESPACE },
       ...{ resources: [path('base')], components: names.map((name) => path(`components/${name}`)) },
+      ...more,
     };
     writeFileSync(join(folder, 'kustomization.yaml'), stringify(kustomization));
     return folder;
   }
   const withComponent = (name: string) => withComponents([...(before[name] ?? []), name]);
 
-  async function accepted(all: readonly Manifest[]): Promise<void> {
+  async function accepted(all: readonly Manifest[], namespace = NAMESPACE): Promise<void> {
     const objects = withoutGo ? all.filter((object) => !isForeign(object)) : all;
     const text = objects.map((object) => stringify(object)).join('---\n');
     const args = ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '--validate=strict', '-f', '-'];
@@ -75,7 +77,7 @@ describe.skipIf(skipped('api'))('the manifests, at a real API server that enforc
     expect(status).toBe(0);
     for (const { kind, metadata } of objects)
       if (!/Namespace|CustomResourceDefinition|^Cluster|ResourceFlavor/.test(kind))
-        expect(metadata.namespace, metadata.name).toBe(NAMESPACE);
+        expect(metadata.namespace, metadata.name).toBe(namespace);
   }
 
   test.each(['dev', 'gpu'])('overlay %s is accepted whole', async (name) => {
@@ -107,6 +109,31 @@ describe.skipIf(skipped('api'))('the manifests, at a real API server that enforc
       ...['BackendTLSPolicy', 'BackendTrafficPolicy', 'Certificate', 'GRPCRoute', 'HTTPRoute', 'Issuer', 'LocalQueue'],
       ...['PrometheusRule', 'ScaledObject', 'ServiceMonitor', 'TriggerAuthentication'],
     ]);
+  });
+
+  test('in another namespace all is of that namespace, and goes on being accepted', async () => {
+    const kustomizationOf = (overlay: string) =>
+      parse(readFileSync(join(manifests, `overlays/${overlay}/kustomization.yaml`), 'utf8'));
+    const { replacements } = kustomizationOf('gpu');
+    for (const others of [kustomizationOf('dev'), guide[0]?.[1]]) expect(others.replacements).toEqual(replacements);
+    const objects = await objectsOf(withComponents(everything, { namespace: 'elsewhere', replacements }));
+    const namespaces = objects.filter(({ kind }) => kind === 'Namespace');
+    await plane.kubectl(['apply', '--server-side', '-f', '-'], stringify(namespaces[0]));
+    await accepted(objects, 'elsewhere');
+    const text = objects.map((object) => stringify(object)).join('');
+    // Where the other namespace would stand, within a text too: hosts, service accounts' groups, `kubectl -n`.
+    expect(
+      text.match(/.*(jsigr-gateway\.jsigr\b|namespace: jsigr\b|serviceaccounts?:jsigr\b|-n jsigr\b).*/g),
+    ).toBeNull();
+    for (const host of ['scalerAddress: jsigr-gateway.elsewhere.svc:7460', '- jsigr-gateway.elsewhere.svc'])
+      expect(text).toContain(host);
+    const bindings = objects.filter(({ kind }) => /RoleBinding$/.test(kind));
+    expect(bindings.map(({ metadata, subjects }) => [metadata.name, subjects])).toEqual(
+      ['jsigr-gateway', 'jsigr-gateway.elsewhere'].map((name) => [
+        name,
+        [{ kind: 'ServiceAccount', name: 'jsigr-gateway', namespace: 'elsewhere' }],
+      ]),
+    );
   });
 
   test.skipIf(withoutGo)('a mistake in the custom resource of another is refused', async () => {

@@ -123,12 +123,21 @@ describe.skipIf(skipped('full'))(
         client.close();
         const first = `jsigr.dev/run=${status.run.split('/')[1]},batch.kubernetes.io/job-completion-index=0`;
         const [pod = ''] = await cluster.podsOf(first);
+        const jobOf = () => cluster.get(`job/jsigr-attacker-${status.run.split('/')[1]}`);
+        const { uid } = (await jobOf()).metadata;
         cluster.kill(pod);
         await cluster.kubectl('wait', '--for=condition=Complete', 'jeval/battered', '--timeout=200s');
         const [whole, battered] = [await cluster.get('jeval/whole'), await cluster.get('jeval/battered')];
         for (const field of ['cleanAccuracy', 'robustAccuracy', 'maskingVerdict', 'ledger', 'model'])
           expect(battered.status[field], field).toEqual(whole.status[field]);
-        expect(await cluster.kubectl('describe', 'jeval/battered')).toMatch(/Normal +Starting .*was killed/);
+        expect(await cluster.kubectl('describe', 'jeval/battered')).toMatch(
+          /Normal +Running .*was killed.*; shard 1 of 4 (goes on from its ledger|begins again), the others go on/,
+        );
+        // The Job has made another pod of that index, and no other one.
+        expect((await jobOf()).metadata.uid).toBe(uid);
+        const { items } = await cluster.get(`pods -l jsigr.dev/run=${status.run.split('/')[1]}`);
+        const index = ({ metadata }: Item) => metadata.annotations?.['batch.kubernetes.io/job-completion-index'];
+        expect(items.map(index).sort()).toEqual(['0', '0', '1', '2', '3']);
       },
       TRAINED_MS,
     );

@@ -1,6 +1,7 @@
 import { EvaluationSpec, RunState } from '@jsigr/proto';
-import { failedPrecondition, inSpan, JsigrError, underTraceParent } from '@jsigr/service';
-import { runName } from '../store/run-rows.ts';
+import { failedPrecondition, inSpan, JsigrError, underTraceParent, unlessAborted } from '@jsigr/service';
+import { deferred } from '../deferred.ts';
+import { type RunWorker, runName } from '../store/run-rows.ts';
 import type { StoredRun } from '../store/runs.ts';
 import type { RunKind } from '../store/schema.ts';
 import { isFinal, stateName } from '../store/state-machine.ts';
@@ -47,13 +48,17 @@ export class Conductor {
   readonly #surrogates: Surrogates;
   readonly #active = new Map<string, Active>();
   readonly #closing = new AbortController();
+  /** Trainers at work stay so when the gateway stops. */
+  #leaves = false;
+  /** Workers that are started find the gateway. */
+  readonly #resumed = deferred<void>();
   readonly #graceMs: number;
 
   constructor(
-    given: Omit<Means, 'closing' | 'togetherMs'>,
+    given: Omit<Means, 'closing' | 'leaves' | 'togetherMs'>,
     { trainings, evaluations, graceMs = GRACE_MS, togetherMs = TOGETHER_MS }: ConductorOptions,
   ) {
-    const means = { ...given, togetherMs, closing: this.#closing.signal };
+    const means = { ...given, togetherMs, closing: this.#closing.signal, leaves: () => this.#leaves };
     this.#means = means;
     this.#graceMs = graceMs;
     this.#slots = { training: new Slots(trainings), evaluation: new Slots(evaluations) };
@@ -65,32 +70,43 @@ export class Conductor {
     );
   }
 
-  /** After a start: every run that is not finished is queued, in the order in which they came, and goes on from where it stood. */
+  /** Takes training runs over whose trainers may have outlived the gateway before: their leases go on, so call it before anybody can ask. */
+  async adopt(): Promise<void> {
+    for (const run of await this.#means.runs.active())
+      if (run.kind === 'training' && run.state === RunState.RUN_STATE_RUNNING && run.labels.role !== 'surrogate')
+        if (run.worker) this.#adopt(run, run.worker);
+  }
+
+  /** After `adopt`, when the gateway can be reached: every other run that is not finished is queued, in the order in which they came, and goes on from where it stood. */
   async resume(): Promise<void> {
     const { runs } = this.#means;
+    this.#resumed.resolve();
     for (const run of await runs.active()) {
+      if (this.#active.has(run.id)) continue;
       // Who needs it asks for it; by itself it would take its place among the runs that wait for it.
       if (run.labels.role === 'surrogate') await this.#finish(run.id, RunState.RUN_STATE_CANCELLED, UNNEEDED);
       else if (run.reason === SUSPENDED) continue;
       else if (run.state === RunState.RUN_STATE_QUEUED) this.submit(run);
-      else if (!(await this.#adopt(run))) this.submit(await runs.transition(run.id, RunState.RUN_STATE_QUEUED, DIED));
+      else this.submit(await runs.transition(run.id, RunState.RUN_STATE_QUEUED, DIED));
     }
   }
 
-  /** Goes on with a training run whose trainer outlived the gateway. @returns false where there is none */
-  async #adopt(run: StoredRun): Promise<boolean> {
-    if (run.kind !== 'training' || run.state !== RunState.RUN_STATE_RUNNING || !run.worker) return false;
-    const trainer = await this.#means.pool.adopt('trainer', run.worker);
-    if (!trainer) return false;
+  /** Goes on with a training run in its place: with its trainer, or where that did not outlive the gateway with another one. */
+  #adopt(run: StoredRun, worker: RunWorker): void {
     const [controller, suspending] = [new AbortController(), new AbortController()];
     const { signal } = controller;
-    const means = { ...this.#means, closing: AbortSignal.any([this.#closing.signal, suspending.signal]) };
+    const closing = AbortSignal.any([this.#closing.signal, suspending.signal]);
+    const means = { ...this.#means, closing };
+    const any = AbortSignal.any([signal, closing]);
+    const adopting = means.pool.adopt('trainer', worker, any);
     void this.#keep(run, { controller, suspending }, (journal) =>
-      this.#slots.training.during(signal, () =>
-        conductTraining(run, journal, means, this.#surrogates, signal, trainer),
-      ),
+      this.#slots.training.during(any, async () => {
+        const trainer = await adopting;
+        await unlessAborted(this.#resumed.promise, any);
+        if (!trainer) await journal.handBack(DIED);
+        await conductTraining(run, journal, means, this.#surrogates, signal, trainer);
+      }),
     );
-    return true;
   }
 
   /** Queues a run that was created; one that is there already, or finished, is left alone. */
@@ -139,8 +155,12 @@ export class Conductor {
     return run;
   }
 
-  /** Hands back what is going on, for the next gateway to go on with; what is queued stays queued. */
+  /**
+   * Leaves what is going on to the next gateway: training runs at work with their trainers, where those outlive this one; else it is handed back. What is queued
+   * stays queued.
+   */
   async close(): Promise<void> {
+    this.#leaves = this.#means.pool.leave();
     this.#closing.abort(new DOMException(STOPPED, 'AbortError'));
     await this.#handedBack([...this.#active.values()], STOPPED);
   }
@@ -192,6 +212,8 @@ export class Conductor {
       if (why === 'FENCED') throw error;
       if (this.#closing.signal.aborted) {
         if (labels.role === 'surrogate') await journal.ended(RunState.RUN_STATE_CANCELLED, UNNEEDED);
+        else if (this.#leaves && kind === 'training' && state === RunState.RUN_STATE_RUNNING)
+          logger.info({ run: id }, 'its trainer is left at work');
         else if (state !== RunState.RUN_STATE_QUEUED) await journal.handBack(STOPPED);
       } else if (suspending.signal.aborted) await journal.handBack(SUSPENDED);
       else if (controller.signal.aborted)

@@ -12,6 +12,7 @@ import { needsSurrogates } from '../application/evaluation-plan.ts';
 import { digestOf } from '../application/models.ts';
 import { idOf } from '../application/names.ts';
 import { type RunPart, runName, type StoredRun } from '../store/run-rows.ts';
+import { inWords } from '../workers/far-side.ts';
 import type { Worker } from '../workers/pool.ts';
 import { withRetries } from './attempts.ts';
 import type { Journal } from './journal.ts';
@@ -82,6 +83,11 @@ async function attempt(
     parts,
     wanted: { run: name, labels: run.labels, threads, onWaiting: journal.waiting('attacker') },
     onStarted: started(beginning(run, parts, count), journal, means),
+    onLost: (error, index, goesOn) => {
+      const how = goesOn ? 'goes on from its ledger' : 'begins again';
+      return journal.replaced(`${inWords(error)}; shard ${index + 1} of ${count} ${how}, the others go on`);
+    },
+    retries: means.retries,
     onProgress: (value) =>
       journal.add({ $case: 'evaluationProgress', value }, { progress: EvaluationProgress.toJSON(value) }),
     onResumePoint: (point) => journal.keep(point),

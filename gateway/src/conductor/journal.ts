@@ -9,7 +9,7 @@ import {
 import { type ArtefactStore, JsigrError, type Logger, type WorkerKindName } from '@jsigr/service';
 import type { Models } from '../application/models.ts';
 import type { EventPayload, JsonObject, ResumePoint, RunPart, RunStore, StoredRun } from '../store/runs.ts';
-import type { Worker } from '../workers/pool.ts';
+import { tokenDigest, type Worker } from '../workers/pool.ts';
 import type { History } from './history.ts';
 import type { Means } from './means.ts';
 
@@ -35,7 +35,8 @@ export class Journal {
   /** From now on the run is this worker's: whatever is still said by others, or in the name of an earlier one, is refused. @param token a new one */
   async claim(worker: Worker, token: number): Promise<void> {
     this.#fence = { fencingToken: token };
-    await this.#runs.claim(this.id, worker, token);
+    const { id, address, fencingToken, token: shown = '' } = worker;
+    await this.#runs.claim(this.id, { id, address, fencingToken, tokenDigest: tokenDigest(shown) }, token);
   }
 
   /** The run stays its worker's, and another gateway, if it should still be there, says nothing more about it. */
@@ -75,6 +76,12 @@ export class Journal {
 
   async running(reason = ''): Promise<void> {
     this.#isRunning = true;
+    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
+  }
+
+  /** One of several workers is lost, and another one takes its place; the others go on, and so does the run. */
+  async replaced(reason: string): Promise<void> {
+    this.logger.warn({ run: this.id }, reason);
     await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
   }
 

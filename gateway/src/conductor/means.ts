@@ -19,8 +19,10 @@ export interface Means {
   readonly retries: number;
   /** How long a training waits for its attacker to begin with it, in milliseconds: one that comes later takes up the newest checkpoint. */
   readonly togetherMs: number;
-  /** Aborted when the gateway stops: what is going on is handed back for the next one. */
+  /** Aborted when the gateway stops, or the run is suspended: what is going on is handed back. */
   readonly closing: AbortSignal;
+  /** The gateway stops, and leaves trainers at work to the next one. */
+  readonly leaves: () => boolean;
   /** Fencing tokens: each larger than all before. */
   readonly nextToken: () => Promise<number>;
   readonly logger: Logger;

@@ -103,6 +103,71 @@ test('when one of them fails the others are stopped, and the reason is that of t
   expect(both.every(({ released }) => released?.discard)).toBe(true);
 });
 
+test('a shard whose attacker is lost has another one, which goes on from its ledger; the others go on', async () => {
+  const id = await create(2);
+  const both = (await attackers(2)).sort((a, b) => shardOf(a) - shardOf(b));
+  const digest = (await gateway.artefacts.put('states', { 'a.json': Buffer.from('ledger') })).digest;
+  both[1]?.say({ $case: 'resumePoint', value: { kind: 'states', digest, step: 1 } });
+  await vi.waitFor(async () => expect((await store.runs.parts(id)).size).toBe(1));
+  await both[1]?.die('was killed by SIGKILL');
+  const next = await gateway.pool.attacker(2);
+  expect(next.evaluating).toMatchObject({ shard: { index: 1, count: 2 }, resume: { digest } });
+  expect(gateway.pool.sharing).toEqual([0, 1, 1].map((index) => ({ index, count: 2 })));
+  next.say(report({ ledger: 'ledger-1' }));
+  next.end();
+  const [first] = both;
+  if (!first) throw new Error('no attacker');
+  expect(first.released).toBeUndefined();
+  first.say(report({ ledger: 'ledger-0' }));
+  first.evaluating = undefined;
+  first.end();
+  await first.changed.until(() => first.evaluating !== undefined);
+  const events = await gateway.events(id);
+  expect(words(events).at(-1)).toBe('SUCCEEDED');
+  const reasons = events.flatMap(({ payload }) => (payload?.$case === 'stateChanged' ? [payload.value.reason] : []));
+  expect(reasons).toContainEqual(
+    expect.stringMatching(/was killed by SIGKILL; shard 2 of 2 goes on from its ledger, the others go on$/),
+  );
+});
+
+test('the first attacker is given back where a shard that was lost waits for another one', async () => {
+  const id = await create(2);
+  const [first, second] = (await attackers(2)).sort((a, b) => shardOf(a) - shardOf(b));
+  gateway.pool.refused.set('attacker', 'never');
+  await second?.die('was killed by SIGKILL');
+  first?.say(report({ ledger: 'ledger-0' }));
+  first?.end();
+  await gateway.pool.changed.until(() => first?.released !== undefined);
+  expect(first?.released).toEqual({ discard: false });
+  gateway.pool.onAttacker = async (attacker) => {
+    await attacker.changed.until(() => attacker.evaluating !== undefined);
+    const { shard, ledgerDigests = [] } = attacker.evaluating ?? {};
+    attacker.say(report({ ledger: shard ? `ledger-${shard.index}` : `all of ${ledgerDigests}` }));
+    attacker.end();
+  };
+  gateway.pool.refused.delete('attacker');
+  gateway.pool.changed.notify();
+  expect(words(await gateway.events(id)).at(-1)).toBe('SUCCEEDED');
+  const { report: found } = await gateway.application.evaluations.get({ name: `evaluations/${id}` }, LOCAL);
+  expect(found?.ledger).toBe('all of ledger-0,ledger-1');
+}, 30_000);
+
+test('a shard that comes no further, whoever attacks it, is begun again a few times, and then the run ends', async () => {
+  gateway.pool.onAttacker = (attacker) => {
+    void attacker.changed
+      .until(() => attacker.evaluating !== undefined)
+      .then(async () => {
+        if (attacker.evaluating?.shard?.index === 1) await attacker.die('was killed by SIGKILL');
+      });
+  };
+  const id = await create(2);
+  const events = await gateway.events(id);
+  expect(words(events).at(-1)).toBe('FAILED');
+  expect(reasonOf(events)).toMatch(/was killed by SIGKILL; it was begun again 2 times, in vain$/);
+  // The first shard's, and three of the second one's.
+  expect(gateway.pool.attackers.length).toBe(4);
+}, 60_000);
+
 test('what shards could have gone on from is removed when they are cancelled', async () => {
   const id = await create(2);
   const both = await attackers(2);

@@ -4,6 +4,7 @@ import { deferred } from '../deferred.ts';
 import type { RunPart } from '../store/runs.ts';
 import { type AcquireOptions, type Worker, type WorkerPool, withWorker } from '../workers/pool.ts';
 import { evaluate } from './attacker.ts';
+import { overLosses } from './attempts.ts';
 import { storedPoint } from './journal.ts';
 
 export interface Shards {
@@ -14,6 +15,10 @@ export interface Shards {
   readonly parts: ReadonlyMap<number, RunPart>;
   readonly wanted: Omit<AcquireOptions, 'shard' | 'signal'>;
   readonly onStarted: (worker: Worker) => Promise<void>;
+  /** Of several attackers one was lost at work: its shard has another one, and goes on from its ledger or begins again. The others go on. */
+  readonly onLost: (error: unknown, index: number, goesOn: boolean) => Promise<void>;
+  /** How often a shard is begun again without having come further. */
+  readonly retries: number;
   /** Progress of the whole. */
   readonly onProgress: (progress: EvaluationProgress) => Promise<void>;
   /** What one attacker alone could go on from. */
@@ -35,11 +40,12 @@ async function attackAlone({ pool, request, wanted, onStarted, onProgress, onRes
 
 /**
  * Has attackers share the samples. Each leaves a ledger; the first attacker then makes the report from all ledgers, as if it had attacked alone.
+ * A shard whose attacker is lost has another one, while the others go on.
  * Where another shard still waits for an attacker some time after the first one is done, that one is given back: there may be fewer GPUs than shards.
  * @throws what went wrong with any of them, after the others were stopped; the signal's reason.
  */
 export async function attackInShards(shards: Shards): Promise<RobustnessReport> {
-  const { pool, count, parts: earlier, wanted, onStarted, onProgress, onPart, togetherMs } = shards;
+  const { pool, count, parts: earlier, wanted, onStarted, onLost, onProgress, onPart, retries, togetherMs } = shards;
   if (count === 1) return attackAlone(shards);
   const request = { ...shards.request, resume: undefined };
   const failed = new AbortController();
@@ -60,27 +66,56 @@ export async function attackInShards(shards: Shards): Promise<RobustnessReport> 
     fractions[index] = report === undefined ? 0 : 1;
   }
   let waiting = open.length;
-  const allHaveOne = new Condition();
+  let unfound = open.length;
+  const changed = new Condition();
+  /** False once a shard has waited for an attacker for a while: whoever is idle may have what it waits for. */
+  const allFound = async (): Promise<boolean> => {
+    while (unfound > 0) {
+      await changed.until(() => unfound === 0 || waiting > 0, { signal });
+      if (!(await changed.until(() => waiting === 0, { timeoutMs: togetherMs, signal }))) return false;
+    }
+    return true;
+  };
   /** @returns of the first one the whole report, if its attacker stayed to make it */
   const attack = async (index: number, place: number) => {
-    const mine = { ...request, shard: { index, count }, resume: earlier.get(index)?.resumePoint };
+    let resume = earlier.get(index)?.resumePoint;
+    let found: RobustnessReport | undefined;
+    let waits = true;
     const tell = async (progress: EvaluationProgress) => {
       fractions[index] = progress.fraction;
       await onProgress({ ...progress, fraction: fractions.reduce((sum, each) => sum + each, 0) / count });
     };
-    const onResumePoint = (point: ResumePoint) => onPart(index, { resumePoint: storedPoint(point) });
+    const onResumePoint = async (point: ResumePoint) => {
+      resume = storedPoint(point);
+      await onPart(index, { resumePoint: resume });
+    };
+    const part = async (worker: Worker) => {
+      const mine = { ...request, shard: { index, count }, resume };
+      const report = await reportBy(worker, mine, { onProgress: tell, onResumePoint }, signal);
+      await onPart(index, { report: RobustnessReport.toJSON(report) });
+      parts[index]?.resolve(report);
+      unfound--;
+      changed.notify();
+      return report;
+    };
     const shard = { index: place, count: open.length };
-    return withWorker(pool, 'attacker', { ...wanted, shard, signal }, async (worker) => {
-      waiting--;
-      allHaveOne.notify();
-      await onStarted(worker);
-      const part = await reportBy(worker, mine, { onProgress: tell, onResumePoint }, signal);
-      await onPart(index, { report: RobustnessReport.toJSON(part) });
-      parts[index]?.resolve(part);
-      if (place > 0) return undefined;
-      const stays = await allHaveOne.until(() => waiting === 0, { timeoutMs: togetherMs, signal });
-      return stays ? merge(worker) : undefined;
-    });
+    const work = (isAtWork: () => void) =>
+      withWorker(pool, 'attacker', { ...wanted, shard, signal }, async (worker) => {
+        if (waits) waiting--;
+        waits = false;
+        changed.notify();
+        await onStarted(worker);
+        isAtWork();
+        if (!found) found = await part(worker);
+        return place === 0 && (await allFound()) ? merge(worker) : undefined;
+      });
+    const onWorkerLost = (error: unknown) => {
+      waits = !found;
+      if (waits) waiting++;
+      changed.notify();
+      return onLost(error, index, resume !== undefined);
+    };
+    return overLosses(work, { retries, progress: () => resume, onLost: onWorkerLost, signal });
   };
   const ended = await Promise.allSettled(
     open.map((index, place) =>

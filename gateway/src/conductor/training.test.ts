@@ -280,6 +280,7 @@ describe('a training run whose trainer is lost', () => {
     const pool = new FakePool();
     pool.trainers.push(trainer);
     const next = await testGateway(store, { pool });
+    await next.conductor.adopt();
     await next.conductor.resume();
     await eventually(
       async () => words(await store.runs.events(run.id, 0)).filter((word) => word === 'workerChanged').length === 2,
@@ -294,6 +295,29 @@ describe('a training run whose trainer is lost', () => {
     expect([words(events).at(-1), pool.trainers.length]).toEqual(['SUCCEEDED', 1]);
     expect(words(events).filter((word) => word === 'robustnessReported')).toHaveLength(1);
     expect(await get(run.id)).toMatchObject({ retries: 0 });
+    await next.close();
+  });
+
+  test('is left at work by a gateway that stops, where trainers outlive it, and the next one goes on with it', async () => {
+    gateway.pool.outlives = true;
+    const run = await create(plain);
+    const trainer = await gateway.pool.trainer();
+    await toRunning(run.id);
+    trainer.emit(progress(1));
+    await eventually(async () => (await get(run.id)).progress?.step === 1);
+    await gateway.conductor.close();
+    expect(await get(run.id)).toMatchObject({ state: RUN_STATE_RUNNING, retries: 0 });
+    expect([trainer.handedBack, trainer.stopped, trainer.released]).toEqual([false, false, undefined]);
+    const pool = new FakePool();
+    pool.trainers.push(trainer);
+    const next = await testGateway(store, { pool });
+    await next.conductor.adopt();
+    await next.conductor.resume();
+    trainer.emit(progress(2));
+    trainer.end();
+    const events = await next.events(run.id);
+    expect(stepsOf(events)).toEqual([1, 2]);
+    expect([words(events).at(-1), pool.trainers.length]).toEqual(['SUCCEEDED', 1]);
     await next.close();
   });
 

@@ -103,22 +103,26 @@ async function train(
 ): Promise<void> {
   const { name, journal, means, signal } = conducted;
   const calls = new TrainerCalls(trainer, adopted ? run.workerSequence : 0);
-  const handBack = () => void calls.handBack(name);
+  const leaving = new AbortController();
+  const onClosing = () => {
+    if (means.leaves()) leaving.abort(means.closing.reason);
+    else void calls.handBack(name);
+  };
   try {
     const history = await readHistory(means.runs, run.id);
     const record = new TrainingJournal(journal, means.models, history);
     if (adopted) await takeUp(trainer, conducted);
     else await begin(trainer, calls, run, history, conducted, loop);
     loop?.follow(trainer, calls);
-    means.closing.addEventListener('abort', handBack, { once: true });
-    if (means.closing.aborted) handBack();
+    means.closing.addEventListener('abort', onClosing, { once: true });
+    if (means.closing.aborted) onClosing();
     const { state, reason, retryable } = await calls.follow(
       name,
       {
         event: (event) => record.record(loop ? loop.withCommand(event) : event),
         resumePoint: (point) => journal.keep(point),
       },
-      signal,
+      AbortSignal.any([signal, leaving.signal]),
     );
     await loop?.finish(state === RunState.RUN_STATE_SUCCEEDED);
     if (state === RunState.RUN_STATE_QUEUED) throw unavailable('RUN_HANDED_BACK', `the trainer: ${reason}`);
@@ -130,7 +134,7 @@ async function train(
     if (signal.aborted) await calls.stop(name);
     throw error;
   } finally {
-    means.closing.removeEventListener('abort', handBack);
+    means.closing.removeEventListener('abort', onClosing);
     calls.close();
   }
 }

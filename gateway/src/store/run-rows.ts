@@ -29,6 +29,8 @@ export interface RunWorker {
   /** host:port */
   readonly address: string;
   readonly fencingToken: number;
+  /** Of the token that it shows, by `tokenDigest`. */
+  readonly tokenDigest: string;
 }
 
 /** A run as it is stored, whatever its kind. */

@@ -241,7 +241,7 @@ onEachDatabase((database) => {
   });
 
   describe('fencing', () => {
-    const worker = (fencingToken: number) => ({ id: 'w', address: '127.0.0.1:1', fencingToken });
+    const worker = (fencingToken: number) => ({ id: 'w', address: '127.0.0.1:1', fencingToken, tokenDigest: 'd' });
     test('a worker that the run was taken from cannot write any more', async () => {
       const { id } = await store.runs.create({ kind: 'training', spec: {} });
       await store.runs.claim(id, worker(7), 7);

@@ -128,11 +128,10 @@ export class RunStore extends RunReader {
    * @param token a new one, which what is said from now on carries: not the worker's own, who may have been there before the last one that had the run
    * @throws JsigrError FAILED_PRECONDITION FENCED when it was claimed with a newer one; RUN_FINISHED.
    */
-  async claim(id: string, { id: workerId, address, fencingToken }: RunWorker, token: number): Promise<StoredRun> {
+  async claim(id: string, worker: RunWorker, token: number): Promise<StoredRun> {
     return this.#change(id, { fencingToken: token }, async (transaction, run) => {
       refuseFinished(run);
-      const worker = jsonText({ id: workerId, address, fencingToken });
-      return updateRun(transaction, id, { fencing_token: token, worker, worker_sequence: 0 });
+      return updateRun(transaction, id, { fencing_token: token, worker: jsonText(worker), worker_sequence: 0 });
     });
   }
 

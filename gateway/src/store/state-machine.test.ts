@@ -7,7 +7,7 @@ import { activeStates, isFinal, mayFollow, runStates, stateName } from './state-
 const table = `
 QUEUED           yes     yes      -        -       yes     yes
 STARTING         yes     yes     yes       -       yes     yes
-RUNNING          yes     yes      -       yes      yes     yes
+RUNNING          yes     yes     yes      yes      yes     yes
 SUCCEEDED         -       -       -        -        -       -
 FAILED            -       -       -        -        -       -
 CANCELLED         -       -       -        -        -       -

@@ -8,13 +8,13 @@ const { RUN_STATE_SUCCEEDED: SUCCEEDED, RUN_STATE_FAILED: FAILED, RUN_STATE_CANC
  *        └──────────┴────────────┴──────> FAILED, CANCELLED
  *
  * STARTING may follow STARTING: it takes minutes when surrogates are trained first, and its reason says what is being waited for. It follows
- * RUNNING when the worker is gone and another one goes on. STARTING and RUNNING become QUEUED again when the gateway stops (the next one
+ * RUNNING when the worker is gone and another one goes on. RUNNING follows RUNNING when that is one of several. STARTING and RUNNING become QUEUED again when the gateway stops (the next one
  * goes on) or the run is suspended; QUEUED follows QUEUED when that ends, or begins before its turn.
  */
 const successors: Partial<Record<RunState, readonly RunState[]>> = {
   [QUEUED]: [QUEUED, STARTING, FAILED, CANCELLED],
   [STARTING]: [QUEUED, STARTING, RUNNING, FAILED, CANCELLED],
-  [RUNNING]: [QUEUED, STARTING, SUCCEEDED, FAILED, CANCELLED],
+  [RUNNING]: [QUEUED, STARTING, RUNNING, SUCCEEDED, FAILED, CANCELLED],
   [SUCCEEDED]: [],
   [FAILED]: [],
   [CANCELLED]: [],

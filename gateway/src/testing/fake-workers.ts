@@ -233,6 +233,8 @@ export class FakePool implements WorkerPool {
   readonly refused = new Map<WorkerKindName, string>();
   /** Its gateway is: it does nothing any more, and its workers live on. */
   isDead = false;
+  /** Its workers live on when its gateway stops, too. */
+  outlives = false;
   /** Kinds that were asked for. */
   readonly asked: WorkerKindName[] = [];
   /** As which of those that share a run workers were asked for. */
@@ -256,6 +258,11 @@ export class FakePool implements WorkerPool {
 
   async adopt(_: WorkerKindName, { id }: RunWorker): Promise<Worker | undefined> {
     return this.#all().find((worker) => worker.id === id && !worker.isDead);
+  }
+
+  leave(): boolean {
+    this.isDead ||= this.outlives;
+    return this.outlives;
   }
 
   async release(worker: Worker, options: ReleaseOptions = {}): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { inSpan, type Peer, type WorkerKindName } from '@jsigr/service';
 import type { RunWorker } from '../store/run-rows.ts';
 
@@ -43,14 +44,19 @@ export interface WorkerPool {
    */
   acquire(kind: WorkerKindName, options: AcquireOptions): Promise<Worker>;
   /**
-   * A worker that an earlier gateway gave a run to, if it outlives gateways and still lives: it keeps its lease and is in use.
-   * Undefined: there is none any more.
+   * A worker that an earlier gateway gave a run to, if it outlives gateways and still lives: it is in use, and its lease goes on, from the moment of the call.
+   * Undefined, at the latest when that lease has run out or the signal is aborted: there is none any more.
    */
-  adopt(kind: WorkerKindName, worker: RunWorker): Promise<Worker | undefined>;
+  adopt(kind: WorkerKindName, worker: RunWorker, signal: AbortSignal): Promise<Worker | undefined>;
   release(worker: Worker, options?: ReleaseOptions): Promise<void>;
+  /**
+   * Before the gateway stops: workers that outlive it are from now on left at what they do, whoever releases them, and those that cannot be had yet stay wanted.
+   * @returns false where workers end with their gateway
+   */
+  leave(): boolean;
   /** Workers that there are at the moment. */
   list(): readonly WorkerStatus[];
-  /** Stops all workers, those in use as well. */
+  /** Stops all workers that do not outlive the gateway, those in use as well. */
   close(): Promise<void>;
 }
 
@@ -61,6 +67,11 @@ export interface WorkerStatus {
   readonly address: string;
   /** How many have acquired it and not released it. */
   readonly users: number;
+}
+
+/** What the store keeps of a worker's token: the next gateway knows it again by that, and nobody can make it of that. */
+export function tokenDigest(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
 }
 
 /** Runs the work with a worker, and gives the worker back whatever happens; after an error it is discarded. */

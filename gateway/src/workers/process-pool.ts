@@ -88,6 +88,10 @@ export class ProcessPool implements WorkerPool {
   /** Processes end with their gateway: what they had kept is what the run goes on from. */
   async adopt(): Promise<undefined> {}
 
+  leave(): boolean {
+    return false;
+  }
+
   async release(worker: Worker, { discard = false }: ReleaseOptions = {}): Promise<void> {
     const entry = this.#entries.get(worker.id);
     if (!entry) return;

@@ -60,5 +60,12 @@ export {
   underTraceParent,
 } from './tracing.ts';
 export { unlessAborted } from './unless-aborted.ts';
-export { Load, runWorker, type WorkerContext, type WorkerDefinition, type WorkerKindName } from './worker.ts';
+export {
+  Load,
+  runWorker,
+  START_ANOTHER,
+  type WorkerContext,
+  type WorkerDefinition,
+  type WorkerKindName,
+} from './worker.ts';
 export { WorkerDoor } from './worker-door.ts';

@@ -4,10 +4,11 @@ const tasks: Task[] = [];
 let running: Promise<void> | undefined;
 let listening = false;
 let deadlineMs = 10_000;
+let exitCode = 0;
 
 /**
- * Registers what is to be done on SIGTERM and SIGINT, the last registered first; then the process exits with 0 (143 or 130 when a task hangs for
- * ten seconds). A process that has a parent by IPC leaves SIGINT to it: Ctrl-C reaches the whole group, and the parent decides.
+ * Registers what is to be done on SIGTERM and SIGINT, the last registered first; then the process exits with 0, or what `exitAfterShutdown` said (143 or 130
+ * when a task hangs for ten seconds). A process that has a parent by IPC leaves SIGINT to it: Ctrl-C reaches the whole group, and the parent decides.
  * @param graceMs how much longer all of it may take because of this task
  * @returns a function that takes the task off again.
  */
@@ -23,6 +24,11 @@ export function onShutdown(task: Task, graceMs = 0): () => void {
     const index = tasks.indexOf(task);
     if (index >= 0) tasks.splice(index, 1);
   };
+}
+
+/** The code that the process exits with once all is done that SIGTERM or SIGINT asks for. */
+export function exitAfterShutdown(code: number): void {
+  exitCode = code;
 }
 
 /** Runs what was registered, once, however often it is asked for; a task that fails does not stop the others. */
@@ -41,5 +47,5 @@ export function shutdown(): Promise<void> {
 
 function exit(code: number): void {
   setTimeout(() => process.exit(code), deadlineMs).unref();
-  void shutdown().then(() => process.exit(0));
+  void shutdown().then(() => process.exit(exitCode));
 }

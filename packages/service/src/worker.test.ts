@@ -12,17 +12,19 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { notFound } from './errors.ts';
 import { toServiceError } from './grpc-errors.ts';
 
-/** A gateway that grants leases of a fifth of a second, until it refuses. */
+/** A gateway that grants leases of a fifth of a second, until it refuses or lets the worker go. */
 let gateway: Server;
 let environment: Record<string, string>;
 let registered: Promise<string>;
 let calls: string[];
 let refuse: boolean;
+let released: boolean;
 let worker: ChildProcess | undefined;
 
 beforeEach(async () => {
   calls = [];
   refuse = false;
+  released = false;
   let register: (address: string) => void = () => {};
   registered = new Promise((resolve) => {
     register = resolve;
@@ -35,7 +37,7 @@ beforeEach(async () => {
     },
     renewLease(_call, callback) {
       if (refuse) callback(toServiceError(notFound('lease', 'l1')));
-      else callback(null, RenewLeaseResponse.fromPartial({ leaseDuration }));
+      else callback(null, RenewLeaseResponse.fromPartial({ leaseDuration, released }));
     },
     deregisterWorker(_call, callback) {
       calls.push('deregister');
@@ -76,11 +78,11 @@ function start(
   return { child, exit: once(child, 'exit') };
 }
 
-test('a worker registers with its address, and leaves in order on SIGTERM', async () => {
+test('a worker registers with its address, and leaves in order on SIGTERM, as one in whose place another is to come', async () => {
   const { child, exit } = start();
   expect(await registered).toMatch(/^127\.0\.0\.1:\d+$/);
   child.kill('SIGTERM');
-  expect(await exit).toEqual([0, null]);
+  expect(await exit).toEqual([75, null]);
   expect(calls).toEqual(['deregister']);
 });
 
@@ -88,7 +90,14 @@ test('a worker whose lease was taken away stops, though its thread computes', as
   const { exit } = start();
   await registered;
   refuse = true;
-  expect(await exit).toEqual([1, null]);
+  expect(await exit).toEqual([75, null]);
+});
+
+test('a worker that nobody needs any more has done its work', async () => {
+  const { exit } = start();
+  await registered;
+  released = true;
+  expect(await exit).toEqual([0, null]);
 });
 
 test('a worker whose parent is gone stops, though its thread computes', async () => {

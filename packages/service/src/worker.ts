@@ -12,12 +12,18 @@ import { startGrpcServer } from './grpc-server.ts';
 import { exitCodeOf } from './http-errors.ts';
 import { holdLease, type Lease } from './lease.ts';
 import { createLogger, type Logger } from './logging.ts';
-import { onShutdown, shutdown } from './shutdown.ts';
+import { exitAfterShutdown, onShutdown, shutdown } from './shutdown.ts';
 import { type ClientTls, openTls } from './tls.ts';
 import { startTracing } from './tracing.ts';
 import { WorkerDoor } from './worker-door.ts';
 
 export type WorkerKindName = 'trainer' | 'attacker' | 'explainer';
+
+/**
+ * Exit code of a worker that was told to go (SIGTERM), or has no gateway any more: through no fault of its own, and what it had can be gone on with. It is
+ * sysexits' EX_TEMPFAIL; nothing else here ends with it.
+ */
+export const START_ANOTHER = 75;
 
 const kinds: Record<WorkerKindName, WorkerKind> = {
   trainer: WorkerKind.WORKER_KIND_TRAINER,
@@ -83,10 +89,11 @@ export interface WorkerDefinition {
 
 /**
  * The whole life of a worker process: configuration from the environment (`workerConfig`), a gRPC server on a free port, a lease at the gateway, an
- * orderly end on SIGTERM. When the lease is lost or the parent process is gone it stops computing and exits: nothing keeps running on its own.
+ * orderly end on SIGTERM (`START_ANOTHER`; 0 once nobody needs it any more). When the lease is lost or the parent process is gone it stops computing and exits: nothing keeps running on its own.
  */
 export async function runWorker(definition: WorkerDefinition): Promise<void> {
   const logger = createLogger(definition.kind);
+  exitAfterShutdown(START_ANOTHER);
   try {
     await startWorker(definition, workerConfig(process.env), logger);
   } catch (error) {
@@ -152,7 +159,7 @@ async function startWorker(definition: WorkerDefinition, config: WorkerConfig, l
     load: () => load.count,
     gpuMemory: gpuMemoryMeter({ device: config.compute.device }),
     logger,
-    onLost: (error) => leave(`${error.message}: stopping`, 1),
+    onLost: (error) => leave(`${error.message}: stopping`, START_ANOTHER),
     onReleased: () => leave('nobody needs this worker any more: stopping', 0),
   });
   // SIGTERM may come while the worker registers: what it has by then is given back.

@@ -161,11 +161,16 @@ export class Cluster {
    * Worker pods run the services of this checkout; on a GPU node, whose taint they tolerate.
    * @param change of the container
    * @param ofJob besides the pod
+   * @param before other templates, over which these come
    */
-  async templates(change: object = {}, ofJob: object = {}): Promise<void> {
+  async templates(
+    change: object = {},
+    ofJob: object = {},
+    before: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     const template = (kind: 'trainer' | 'attacker') =>
       stringify({ spec: { ...ofJob, template: { spec: this.#podTemplate(kind, change) } } });
-    const data = { 'trainer.yaml': template('trainer'), 'attacker.yaml': template('attacker') };
+    const data = { ...before, 'trainer.yaml': template('trainer'), 'attacker.yaml': template('attacker') };
     const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'jsigr-workers' }, data };
     await this.plane.kubectl(
       ['apply', '-n', NAMESPACE, '--server-side', '--force-conflicts', '-f', '-'],

@@ -65,6 +65,13 @@ export class NodeApi {
     return (await this.#client.request<{ status: { token: string } }>('POST', account, { body })).status.token;
   }
 
+  /** What a Secret of the pod's namespace holds. */
+  async secret({ metadata }: Pod, name: string): Promise<Record<string, Buffer>> {
+    const path = `/api/v1/namespaces/${metadata?.namespace}/secrets/${name}`;
+    const { data = {} } = await this.#client.request<{ data?: Record<string, string> }>('GET', path);
+    return Object.fromEntries(Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64')]));
+  }
+
   /** Never rejects. */
   async report({ metadata }: Pod, status: object): Promise<void> {
     const { name = '', namespace = '', uid } = metadata ?? {};

@@ -14,6 +14,7 @@ import { Informer } from '../../../gateway/src/kubernetes/informer.ts';
 import { type Pod, pods } from '../../../gateway/src/kubernetes/types.ts';
 import { NodeApi } from './node-api.ts';
 import { servePortForwards } from './port-forward.ts';
+import { writeSecret } from './secret-volume.ts';
 
 type Container = NonNullable<Pod['spec']>['containers'][number];
 type ContainerState = object;
@@ -23,6 +24,8 @@ const HEARTBEAT_MS = 10_000;
 /** Sooner than a kubelet, which waits ten seconds: tests wait for it. */
 const RESTART_MS = 500;
 const RESTART_AT_MOST_MS = 10_000;
+/** How often Secrets are looked at; a kubelet does it about once a minute. */
+const SECRETS_MS = 1000;
 const logger = createLogger(`node-${node}`, 'warn');
 
 const config = new KubeConfig();
@@ -40,6 +43,7 @@ class Running {
   readonly #restarts = new Map<string, number>();
   readonly #base: string;
   readonly #mounts = new Map<string, string>();
+  readonly #timers: NodeJS.Timeout[] = [];
   #stopping = false;
   #reporting: Promise<unknown> = Promise.resolve();
   readonly ended: Promise<void>;
@@ -52,7 +56,10 @@ class Running {
         logger.error(error, `the pod ${pod.metadata?.name} could not be run`);
         await this.#report('Failed');
       })
-      .finally(() => rmSync(this.#base, { recursive: true, force: true }));
+      .finally(() => {
+        for (const timer of this.#timers) clearInterval(timer);
+        rmSync(this.#base, { recursive: true, force: true });
+      });
   }
 
   async stop(graceSeconds: number): Promise<void> {
@@ -80,7 +87,7 @@ class Running {
   }
 
   async #volume(volume: NonNullable<NonNullable<Pod['spec']>['volumes']>[number]): Promise<void> {
-    const { name, projected, persistentVolumeClaim } = volume;
+    const { name, projected, persistentVolumeClaim, secret } = volume;
     const place = persistentVolumeClaim
       ? join(folder, 'claims', persistentVolumeClaim.claimName)
       : join(this.#base, name);
@@ -92,6 +99,20 @@ class Running {
         mode: 0o600,
       });
     }
+    if (secret?.secretName) await this.#secret(place, secret.secretName);
+  }
+
+  async #secret(place: string, name: string): Promise<void> {
+    let last = '';
+    const look = async () => {
+      const files = await api.secret(this.pod, name);
+      const now = JSON.stringify(files);
+      if (now !== last) writeSecret(place, files);
+      last = now;
+    };
+    await look();
+    // The one before stays where the API server does not answer.
+    this.#timers.push(setInterval(() => void look().catch(() => undefined), SECRETS_MS));
   }
 
   /** A container of a Deployment's pod is started again when it ends. */

@@ -12,6 +12,8 @@ export class FakeCluster {
     ['configmaps', new Map()],
   ]);
   readonly removed: string[] = [];
+  /** TokenReviews find no token good. */
+  tokensExpired = false;
   #made = 0;
   readonly #changed = new Condition();
   readonly #events: { readonly plural: string; readonly event: WatchEvent<KubernetesObject> }[] = [];
@@ -94,7 +96,7 @@ export class FakeCluster {
 
   #review({ spec: { token, audiences } }: { spec: { token: string; audiences: string[] } }) {
     const { aud, uid } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-    const authenticated = audiences.includes(aud);
+    const authenticated = audiences.includes(aud) && !this.tokensExpired;
     const extra = { 'authentication.kubernetes.io/pod-uid': [uid] };
     const user = { username: `system:serviceaccount:${this.namespace}:${SERVICE_ACCOUNT}`, extra };
     return { status: { authenticated, audiences: authenticated ? [aud] : [], user } };

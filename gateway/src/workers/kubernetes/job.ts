@@ -1,4 +1,4 @@
-import type { WorkerKindName } from '@jsigr/service';
+import { START_ANOTHER, type WorkerKindName } from '@jsigr/service';
 import type { Job, Metadata } from '../../kubernetes/types.ts';
 import { ownerLabels } from '../../operator/resource.ts';
 
@@ -39,6 +39,8 @@ const TOKEN_FOLDER = '/var/run/secrets/jsigr';
 const TOKEN_SECONDS = 3600;
 /** The worker's own exit code for settings that it cannot work with: another attempt would not help. */
 const BAD_SETTINGS = 2;
+/** Of a process that SIGTERM ends before it could say that it listens to it, or after it took too long. */
+const TERMINATED = 143;
 const ATTEMPTS = 3;
 const FINISHED_FOR_SECONDS = 24 * 3600;
 const GRACE_SECONDS = 60;
@@ -84,7 +86,9 @@ export function workerJob(request: JobRequest, settings: JobSettings): Job {
         rules: [
           // Evicted, preempted, its node gone: not the worker's fault, and no attempt of it.
           { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-          { action: 'FailJob', onExitCodes: { containerName: CONTAINER, operator: 'In', values: [BAD_SETTINGS] } },
+          // Told to go by whoever deleted its pod, or left by its gateway: the Job makes another one.
+          { action: 'Ignore', onExitCodes: endingWith(START_ANOTHER, TERMINATED) },
+          { action: 'FailJob', onExitCodes: endingWith(BAD_SETTINGS) },
         ],
       },
       template: {
@@ -151,6 +155,10 @@ export function workerJob(request: JobRequest, settings: JobSettings): Job {
       },
     },
   };
+}
+
+function endingWith(...values: number[]) {
+  return { containerName: CONTAINER, operator: 'In', values };
 }
 
 function labelsOf({ kind, run, runLabels }: JobRequest): Record<string, string> {

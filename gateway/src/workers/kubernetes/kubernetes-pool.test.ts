@@ -8,7 +8,7 @@ import { KubernetesError } from '../../kubernetes/client.ts';
 import type { Job, Pod } from '../../kubernetes/types.ts';
 import { startRegistryServer } from '../../testing/registry-server.ts';
 import { type PoolTestOptions, type PoolUnderTest, workerPoolSuite } from '../pool.suite.ts';
-import type { Worker } from '../pool.ts';
+import { tokenDigest, type Worker } from '../pool.ts';
 import { WorkerRegistry } from '../registry.ts';
 import { FakeCluster, tokenOf } from './fake-cluster.ts';
 import { FakeNode } from './fake-node.ts';
@@ -21,8 +21,8 @@ let registry: WorkerRegistry;
 let pool: KubernetesPool;
 let tokens = 0;
 
-function makePool(idleMs = 60_000): KubernetesPool {
-  registry = new WorkerRegistry({ leaseMs: 60_000, nextToken: async () => ++tokens });
+function makePool(idleMs = 60_000, leaseMs = 60_000): KubernetesPool {
+  registry = new WorkerRegistry({ leaseMs, nextToken: async () => ++tokens });
   const common = { registry, gatewayAddress: () => 'gateway:7460', image: 'jsigr-{kind}', logger };
   return new KubernetesPool({ ...common, client: cluster.client, idleMs });
 }
@@ -125,15 +125,34 @@ describe('the pool of Jobs', () => {
     },
   );
 
-  test('a pod that hands its work back when it is evicted ends its Job: there is another one', async () => {
+  test('a pod that is told to go hands its work back, and its Job, which goes on, makes the next one', async () => {
     const { worker, pod, job, leaseId } = await acquired();
-    cluster.put('pods', { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } });
+    expect(job.spec?.podFailurePolicy?.rules.slice(0, 2)).toMatchObject([
+      { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget' }] },
+      { action: 'Ignore', onExitCodes: { containerName: 'worker', operator: 'In', values: [75, 143] } },
+    ]);
+    const going = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+    cluster.put('pods', going);
     registry.deregister({ leaseId }, callerOf(pod));
     expect(await worker.lost).toMatch(/was deleted/);
     await pool.release(worker, { discard: true });
     const again = pool.acquire('trainer', options);
-    const conditions = [{ type: 'Complete', status: 'True' }];
-    cluster.put('jobs', { ...job, status: { conditions } } as Job);
+    const containerStatuses = [{ name: 'worker', state: { terminated: { exitCode: 75 } } }] as never;
+    cluster.put('pods', { ...going, status: { phase: 'Failed', containerStatuses } });
+    const next = cluster.pod(job, 2);
+    cluster.put('pods', next);
+    await register(next);
+    expect((await again).id).toBe(next.metadata?.name);
+    expect(cluster.removed).toEqual([]);
+  });
+
+  test('a Job that ends while its next pod is waited for makes room for another one', async () => {
+    const { worker, pod, job } = await acquired();
+    cluster.drop('pods', pod.metadata?.name ?? '');
+    expect(await worker.lost).toMatch(/was deleted/);
+    await pool.release(worker, { discard: true });
+    const again = pool.acquire('trainer', options);
+    cluster.put('jobs', { ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } } as Job);
     await vi.waitFor(() => expect(cluster.removed).toEqual([job.metadata?.name]));
     const next = cluster.pod(await made(), 2);
     cluster.put('pods', next);
@@ -187,7 +206,7 @@ describe('the pool of Jobs', () => {
     expect(cluster.objects.get('jobs')?.size).toBe(1);
   });
 
-  test('shards one of which was lost are begun again with a new Job', async () => {
+  test('a shard that was lost goes on in the next pod of its index, beside the others', async () => {
     const shard = (index: number) => pool.acquire('attacker', { run: 'evaluations/abc', shard: { index, count: 2 } });
     const both = [shard(0), shard(1)];
     const job = await made();
@@ -199,9 +218,14 @@ describe('the pool of Jobs', () => {
     const [first, second] = await Promise.all(both);
     cluster.drop('pods', second?.id ?? '');
     expect(await second?.lost).toMatch(/was deleted/);
-    if (first) await pool.release(first);
     if (second) await pool.release(second, { discard: true });
-    expect(cluster.removed).toEqual(['jsigr-attacker-abc']);
+    const again = shard(1);
+    const next = cluster.pod(job, 2, { phase: 'Running' }, 1);
+    cluster.put('pods', next);
+    await register(next);
+    expect((await again).id).toBe(next.metadata?.name);
+    expect([cluster.removed, pool.list().length]).toEqual([[], 2]);
+    if (first) await pool.release(first);
   });
 
   test('shards whose Job is past its deadline are not begun again', async () => {
@@ -309,6 +333,86 @@ describe('the pool of Jobs', () => {
     const leftover = { ...job, metadata: { ...job.metadata, name: 'jsigr-trainer-leftover' } };
     cluster.put('jobs', leftover);
     await vi.waitFor(() => expect(cluster.removed).toEqual(['jsigr-trainer-leftover']));
+  });
+
+  describe('a worker that outlives its gateway', () => {
+    /** What the store has of the worker that a gateway had. */
+    const stored = ({ id, kind, address, fencingToken, token = '' }: Worker) =>
+      [kind, { id, address, fencingToken, tokenDigest: tokenDigest(token) }] as const;
+    const next = (leaseMs?: number) => {
+      pool = makePool(200, leaseMs);
+      return pool;
+    };
+    const { signal } = new AbortController();
+
+    test('goes on with its lease, in use, by a token that the API server does not know any more', async () => {
+      const { worker, pod, leaseId } = await acquired();
+      await pool.close();
+      const adopting = next().adopt(...stored(worker), signal);
+      cluster.tokensExpired = true;
+      await pool.verify(tokenOf(pod));
+      const adopted = await adopting;
+      expect(adopted).toMatchObject({ id: worker.id, address: worker.address, token: worker.token });
+      expect(adopted?.fencingToken).toBe(worker.fencingToken);
+      expect(registry.renew({ leaseId, load: 1 }, callerOf(pod))).toMatchObject({ released: false });
+      expect(pool.list()).toMatchObject([{ id: worker.id, users: 1 }]);
+      // Longer than a Job that nobody uses is kept.
+      await setTimeout(300);
+      expect(cluster.removed).toEqual([]);
+      if (adopted) await pool.release(adopted);
+      expect(registry.renew({ leaseId, load: 0 }, callerOf(pod))).toMatchObject({ released: true });
+    });
+
+    test('stays at work, whoever releases it, once the gateway is about to stop', async () => {
+      const { worker, pod, leaseId } = await acquired();
+      const waiting = new AbortController();
+      const other = pool.acquire('attacker', { run: 'trainingRuns/abc', signal: waiting.signal });
+      await vi.waitFor(() => expect(cluster.objects.get('jobs')?.size).toBe(2));
+      expect(pool.leave()).toBe(true);
+      await pool.release(worker, { discard: true });
+      waiting.abort(new DOMException('the gateway stops', 'AbortError'));
+      await expect(other).rejects.toThrow('the gateway stops');
+      await pool.close();
+      expect(cluster.removed).toEqual([]);
+      expect(registry.renew({ leaseId, load: 1 }, callerOf(pod))).toMatchObject({ released: false });
+    });
+
+    test('is lost when something becomes of its pod', async () => {
+      const { worker, pod } = await acquired();
+      await pool.close();
+      const adopting = next().adopt(...stored(worker), signal);
+      await pool.verify(tokenOf(pod));
+      const adopted = await adopting;
+      cluster.put('pods', { ...pod, status: { phase: 'Failed', reason: 'Evicted', message: 'low on memory' } });
+      expect(await adopted?.lost).toMatch(/was evicted: low on memory/);
+    });
+
+    test('is let in by no other token', async () => {
+      const { worker, pod } = await acquired();
+      await pool.close();
+      const stopping = new AbortController();
+      const adopting = next().adopt(...stored(worker), stopping.signal);
+      cluster.tokensExpired = true;
+      expect(await pool.verify(tokenOf(pod, 'jsigr.dev/trainer/other'))).toBeUndefined();
+      stopping.abort();
+      expect(await adopting).toBeUndefined();
+    });
+
+    test.each<readonly [string, (pod: Pod) => void]>([
+      ['whose pod is gone', ({ metadata }) => cluster.drop('pods', metadata?.name ?? '')],
+      ['whose pod has ended', (pod) => cluster.put('pods', { ...pod, status: { phase: 'Failed' } })],
+      ['that does not renew its lease', () => {}],
+    ])(
+      '%s: there is none',
+      async (_, happen) => {
+        const { worker, pod, leaseId } = await acquired();
+        await pool.close();
+        happen(pod);
+        expect(await next(100).adopt(...stored(worker), signal)).toBeUndefined();
+        expect(() => registry.renew({ leaseId, load: 1 }, callerOf(pod))).toThrow(/there is no lease/);
+      },
+      10_000,
+    );
   });
 
   test('a template that breaks an invariant is refused before anything is made', async () => {

@@ -7,19 +7,17 @@ import {
   type WorkerKindName,
 } from '@jsigr/service';
 import type { Caller } from '../../access/caller.ts';
-import { deferred } from '../../deferred.ts';
 import { isCode, type KubernetesClient, KubernetesError } from '../../kubernetes/client.ts';
 import { Informer } from '../../kubernetes/informer.ts';
-import { type Job, jobs, type Pod, pathOf, pods } from '../../kubernetes/types.ts';
+import { type Job, jobs, type Pod } from '../../kubernetes/types.ts';
+import type { RunWorker } from '../../store/run-rows.ts';
 import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../pool.ts';
-import type { Expected, WorkerRegistry } from '../registry.ts';
-import { DeletionCosts } from './deletion-costs.ts';
-import { Explainers } from './explainers.ts';
+import type { WorkerRegistry } from '../registry.ts';
+import type { Explainers } from './explainers.ts';
 import { type JobRequest, jobName, labels, MANAGER, workerJob } from './job.ts';
 import { shapedBy } from './job-template.ts';
 import { endOf, failureOf, isFinished, waitingFor } from './pod-words.ts';
-import { indexOf, jobOf, lostItsNode, timeOf } from './pods.ts';
-import { isTokenOf, kindOf, podIn } from './worker-tokens.ts';
+import { PodWorkers, type Seat } from './pod-workers.ts';
 
 export interface KubernetesPoolOptions {
   readonly client: KubernetesClient;
@@ -39,61 +37,47 @@ export interface KubernetesPoolOptions {
   readonly logger: Logger;
 }
 
-const IDLE_MS = 60_000;
-/** How long a worker that has gone is explained by its pod, which is seen to end a moment later. */
-const EXPLANATION_MS = 5000;
-/** For a pod that registers before the informer has seen it. */
-const SIGHT_MS = 10_000;
+/** Longer than a lease: so long a worker is waited for that an earlier gateway had. */
+const IDLE_MS = 120_000;
 /** Pauses before a Job that could not be made is tried again; they double. */
 const FIRST_AGAIN_MS = 500;
 const LAST_AGAIN_MS = 10_000;
 
-/** A pod that has registered. */
-interface Seat {
-  readonly pod: string;
-  readonly job: string;
-  readonly index: number;
-  readonly worker: Worker;
-  readonly lose: (how: string) => void;
-  inUse: boolean;
-  isLost: boolean;
-}
-
 /** Workers as pods of Jobs, one Job for a run and kind: Kubernetes starts them, replaces them and clears them away. Explainers are a Deployment's. */
 export class KubernetesPool implements WorkerPool {
-  readonly explainers: Explainers;
   readonly #options: KubernetesPoolOptions;
-  readonly #costs: DeletionCosts;
   readonly #jobs: Informer<Job>;
-  readonly #pods: Informer<Pod>;
-  readonly #seats = new Map<string, Seat>();
+  readonly #workers: PodWorkers;
   /** How many acquire or use a worker of a Job. */
   readonly #users = new Map<string, number>();
   /** Jobs that the next attempt at their runs cannot use. */
   readonly #spoiled = new Set<string>();
   readonly #idle = new Map<string, NodeJS.Timeout>();
-  /** Workers by the tokens that the API server vouched for. */
-  readonly #tokens = new Map<string, Caller>();
   readonly #changed = new Condition();
+  /** Jobs stay as they are, for the next gateway. */
+  #leaving = false;
   #closed = false;
 
   constructor(options: KubernetesPoolOptions) {
     this.#options = options;
-    const { client, logger, registry } = options;
-    const labelSelector = `${labels.managedBy}=${MANAGER}`;
-    this.#jobs = new Informer({ client, logger, collection: jobs, labelSelector });
-    this.#pods = new Informer({ client, logger, collection: pods, labelSelector });
-    const costs = new DeletionCosts(client, logger);
-    this.#costs = costs;
-    this.explainers = new Explainers({ registry, tls: options.tls, onBusy: (pod, busy) => costs.set(pod, busy) });
+    const { client, logger } = options;
+    this.#jobs = new Informer({ client, logger, collection: jobs, labelSelector: `${labels.managedBy}=${MANAGER}` });
     this.#jobs.onChange((name, job) => {
       // Of a gateway before this one: whoever needs it acquires it soon.
       if (job && !isFinished(job) && !this.#users.has(name)) this.#removeWhenIdle(name);
       this.#changed.notify();
     });
-    this.#pods.onChange((name, pod) => this.#seen(name, pod));
+    this.#workers = new PodWorkers({ ...options, changed: this.#changed });
     this.#jobs.start();
-    this.#pods.start();
+  }
+
+  get explainers(): Explainers {
+    return this.#workers.explainers;
+  }
+
+  /** See `PodWorkers.verify`. */
+  verify(token: string): Promise<Caller | undefined> {
+    return this.#workers.verify(token);
   }
 
   async acquire(kind: WorkerKindName, options: AcquireOptions): Promise<Worker> {
@@ -112,32 +96,40 @@ export class KubernetesPool implements WorkerPool {
         return seat.worker;
       }
     } catch (error) {
-      this.#spoiled.add(name);
-      await this.#leave(name);
+      if (!this.#leaving) {
+        this.#spoiled.add(name);
+        await this.#leave(name);
+      }
       throw error;
     }
   }
 
-  /** A run that goes on acquires its Job again, whose pod registers again. */
-  async adopt(): Promise<undefined> {}
+  async adopt(kind: WorkerKindName, worker: RunWorker, signal: AbortSignal): Promise<Worker | undefined> {
+    const seat = await this.#workers.adopt(kind, worker, signal);
+    if (seat) this.#use(seat.job);
+    return seat?.worker;
+  }
 
   async release(worker: Worker, { discard = false }: ReleaseOptions = {}): Promise<void> {
     if (worker.kind === 'explainer') return this.explainers.release(worker, discard);
-    const seat = this.#seats.get(worker.id);
-    if (!seat?.inUse) return;
-    this.#seats.delete(worker.id);
+    if (this.#leaving) return;
+    const left = this.#workers.leave(worker.id);
+    if (!left) return;
+    const { seat, isGoing } = left;
     if (!discard && !seat.isLost) this.#options.registry.release(worker.id);
-    // A Job whose one pod was lost, or has to go, makes another one by itself, or says why it does not (a queue suspended it, its deadline has passed); of
-    // several pods some have ended.
-    const isLost = seat.isLost || this.#pods.get(seat.pod)?.metadata?.deletionTimestamp !== undefined;
-    const isSpoiled = isLost ? (this.#jobs.get(seat.job)?.spec?.completions ?? 1) > 1 : discard;
-    if (isSpoiled) this.#spoiled.add(seat.job);
+    // For a pod that was lost, or has to go, its Job makes another one by itself, or says why it does not (a queue suspended it, its deadline has passed).
+    if (discard && !isGoing) this.#spoiled.add(seat.job);
     await this.#leave(seat.job);
   }
 
+  leave(): boolean {
+    this.#leaving = true;
+    return true;
+  }
+
   list(): readonly WorkerStatus[] {
-    const seated = [...this.#seats.values()]
-      .filter(({ isLost }) => !isLost)
+    const seated = this.#workers
+      .seats()
       .map(({ worker: { id, kind, address }, inUse }) => ({ id, kind, address, users: inUse ? 1 : 0 }));
     return [...seated, ...this.explainers.list()];
   }
@@ -146,11 +138,9 @@ export class KubernetesPool implements WorkerPool {
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#idle.values()) clearTimeout(timer);
-    for (const seat of this.#seats.values()) this.#options.registry.forget(seat.pod);
+    const closed = Promise.all([this.#jobs.stop(), this.#workers.close()]);
     this.#changed.notify();
-    this.explainers.close();
-    this.#costs.close();
-    await Promise.all([this.#jobs.stop(), this.#pods.stop()]);
+    await closed;
   }
 
   /** Makes the Job, unless it is there; while the API server is away, or does not take it yet, that is waited for. */
@@ -201,8 +191,8 @@ export class KubernetesPool implements WorkerPool {
   }
 
   /**
-   * A registered pod of the Job that nobody uses; undefined when there will be none, because the Job has ended (its pod handed its work back when it was evicted) or
-   * is gone. @throws JsigrError WORKER_START_FAILED once the Job has failed; the signal's reason.
+   * A registered pod of the Job that nobody uses; undefined when there will be none, because the Job has ended or is gone.
+   * @throws JsigrError WORKER_START_FAILED once the Job has failed; the signal's reason.
    */
   async #seat(job: string, index: number, { signal, onWaiting }: AcquireOptions): Promise<Seat | undefined> {
     let said = '';
@@ -211,7 +201,7 @@ export class KubernetesPool implements WorkerPool {
       const seat = this.#freeSeat(job, index);
       if (seat) return seat;
       if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
-      const [known, pod] = [this.#jobs.get(job), this.#newestPod(job, index)];
+      const [known, pod] = [this.#jobs.get(job), this.#workers.newestPod(job, index)];
       const failure = known && failureOf(known, pod);
       if (failure) throw jobFailed(`the Job ${job} failed: ${failure.words}`, failure.isFinal);
       wasThere ||= known !== undefined;
@@ -232,111 +222,13 @@ export class KubernetesPool implements WorkerPool {
     return (
       this.#closed ||
       this.#jobs.get(job) !== known ||
-      this.#newestPod(job, index) !== pod ||
+      this.#workers.newestPod(job, index) !== pod ||
       this.#freeSeat(job, index) !== undefined
     );
   }
 
-  /** Not of a pod that has to go, or of a Job before this one under the same name. */
   #freeSeat(job: string, index: number): Seat | undefined {
-    const uid = this.#jobs.get(job)?.metadata?.uid;
-    return [...this.#seats.values()].find((each) => {
-      if (each.job !== job || each.index !== index || each.inUse || each.isLost) return false;
-      const { deletionTimestamp, ownerReferences } = this.#pods.get(each.pod)?.metadata ?? {};
-      return deletionTimestamp === undefined && (uid === undefined || ownerReferences?.[0]?.uid === uid);
-    });
-  }
-
-  #newestPod(job: string, index: number): Pod | undefined {
-    return this.#pods
-      .all()
-      .filter((pod) => jobOf(pod) === job && indexOf(pod) === index)
-      .sort((a, b) => timeOf(b) - timeOf(a))[0];
-  }
-
-  /** The pod whose token this is. Once the API server has vouched for it, it is the worker's own for as long as that lives: tokens in pods run out sooner. */
-  async verify(token: string): Promise<Caller | undefined> {
-    const name = podIn(token);
-    if (name === undefined) return undefined;
-    const known = this.#tokens.get(token);
-    if (known) {
-      // A container that was started again in the pod of an explainer shows the token of the one before.
-      if (kindIn(this.#pods.get(name)) === 'explainer' && !this.#options.registry.isExpected(name))
-        this.#options.registry.expect(name, this.explainers.expect(name, token));
-      return known;
-    }
-    const find = () => this.#pods.get(name);
-    await this.#changed.until(() => find() !== undefined, { timeoutMs: SIGHT_MS });
-    const pod = find();
-    const kind = kindIn(pod);
-    if (!pod || !kind || !(await isTokenOf(pod, token, this.#options.client))) return undefined;
-    const caller: Caller = { subject: `worker/${name}`, role: 'worker', tenant: '' };
-    this.#tokens.set(token, caller);
-    const expected = kind === 'explainer' ? this.explainers.expect(name, token) : this.#expect(pod, kind, token);
-    this.#options.registry.expect(name, expected);
-    return caller;
-  }
-
-  #expect(pod: Pod, kind: WorkerKindName, token: string): Expected {
-    const name = pod.metadata?.name ?? '';
-    const lost = deferred<string>();
-    return {
-      kind,
-      onRegistered: ({ address, fencingToken }) => {
-        const inWords = lost.promise.then((how) => `the ${kind} (pod ${name}) ${how}`);
-        const { tls } = this.#options;
-        const worker = { id: name, kind, address, token, tls, fencingToken, lost: inWords };
-        const seat = { pod: name, job: jobOf(pod), index: indexOf(pod), worker, lose: lost.resolve };
-        this.#seats.set(name, { ...seat, inUse: false, isLost: false });
-        this.#changed.notify();
-      },
-      onGone: (reason) => void this.#gone(name, reason),
-    };
-  }
-
-  /** The lease is over: what became of the pod is the better explanation, so it is waited for. */
-  async #gone(name: string, reason: string): Promise<void> {
-    const words = () => {
-      const pod = this.#pods.get(name);
-      return pod ? endOf(pod) : 'was deleted';
-    };
-    await this.#changed.until(() => words() !== undefined, { timeoutMs: EXPLANATION_MS });
-    this.#lose(name, words() ?? reason);
-  }
-
-  #lose(name: string, how: string): void {
-    const seat = this.#seats.get(name);
-    this.#options.registry.forget(name);
-    if (!seat || seat.isLost) return;
-    seat.isLost = true;
-    seat.lose(how);
-    if (!seat.inUse) this.#seats.delete(name);
-    this.#changed.notify();
-  }
-
-  #seen(name: string, pod: Pod | undefined): void {
-    this.#changed.notify();
-    if (!pod)
-      for (const [token, { subject }] of this.#tokens) if (subject === `worker/${name}`) this.#tokens.delete(token);
-    const isOver = !pod || pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
-    if (isOver) this.explainers.lose(name, (pod && endOf(pod)) ?? 'was deleted');
-    if (!pod) this.#costs.forget(name);
-    if (isOver && this.#seats.has(name)) this.#lose(name, (pod && endOf(pod)) ?? 'was deleted');
-    else if (pod && lostItsNode(pod)) {
-      const how = endOf(pod) ?? 'was lost with its node';
-      this.#lose(name, how);
-      this.explainers.lose(name, how);
-      void this.#forceAway(pod);
-    }
-  }
-
-  /** A node that is gone never says that the pod has ended, and its Job makes no other one before: fencing keeps it from writing anything more. */
-  async #forceAway({ metadata }: Pod): Promise<void> {
-    const { client, logger } = this.#options;
-    const body = { gracePeriodSeconds: 0, preconditions: { uid: metadata?.uid } };
-    await client.request('DELETE', pathOf(pods, client.namespace, metadata?.name), { body }).catch((error) => {
-      if (!isCode(error, 404, 409)) logger.warn(`a lost pod could not be removed: ${inWords(error)}`);
-    });
+    return this.#workers.free(job, index, this.#jobs.get(job));
   }
 
   #use(job: string): void {
@@ -395,10 +287,6 @@ function isOf(job: Job, { shards }: JobRequest): boolean {
 /** For a gateway before this one: its index gets no other pod as long as the Job goes on for the others. */
 function hasSucceeded({ status, metadata }: Pod, job: Job): boolean {
   return status?.phase === 'Succeeded' && metadata?.ownerReferences?.[0]?.uid === job.metadata?.uid;
-}
-
-function kindIn(pod: Pod | undefined): WorkerKindName | undefined {
-  return kindOf(pod?.metadata?.labels?.[labels.component]);
 }
 
 function inWords(error: unknown): string {

@@ -89,6 +89,11 @@ describe('what became of a pod', () => {
       'ended with exit code 4: the trainer cannot start: no GPU',
     ],
     ['an exit code', exited(1, { message: 'no such engine\n' }), 'ended with exit code 1: no such engine'],
+    [
+      'told to go',
+      exited(75, { message: '{"msg":"handed back after step 7"}\n' }),
+      'had to go: handed back after step 7',
+    ],
     ['done', exited(0), 'ended'],
     ['failed', pod({ phase: 'Failed' }), 'failed: for an unknown reason'],
     ['deleted', pod({ phase: 'Running' }, { deletionTimestamp: '2026-01-01T00:00:00Z' }), 'was deleted'],

@@ -1,3 +1,4 @@
+import { START_ANOTHER } from '@jsigr/service';
 import type { Job, Pod } from '../../kubernetes/types.ts';
 import { plainLine } from '../child-process.ts';
 import { CONTAINER } from './job.ts';
@@ -35,8 +36,10 @@ export function endOf(pod: Pod): string | undefined {
     if (reason === 'OOMKilled')
       return 'was killed because it ran out of memory; raise the memory limit in the template of its kind';
     if (exitCode === OUT_OF_MEMORY) return 'was killed (exit code 137), by hand or because memory ran out';
+    if (exitCode === 0) return 'ended';
     const words = lastWords(message ?? '');
-    return exitCode === 0 ? 'ended' : `ended with exit code ${exitCode}${words ? `: ${words}` : ''}`;
+    const how = exitCode === START_ANOTHER ? 'had to go' : `ended with exit code ${exitCode}`;
+    return `${how}${words ? `: ${words}` : ''}`;
   }
   if (status?.phase === 'Failed') return `failed: ${status.message || status.reason || 'for an unknown reason'}`;
   if (metadata?.deletionTimestamp) return 'was deleted';

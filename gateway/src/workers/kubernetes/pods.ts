@@ -15,6 +15,11 @@ export function timeOf(pod: Pod): number {
   return Date.parse(pod.metadata?.creationTimestamp ?? '') || 0;
 }
 
+/** Its process has ended. */
+export function isOver(pod: Pod | undefined): boolean {
+  return pod?.status?.phase === 'Failed' || pod?.status?.phase === 'Succeeded';
+}
+
 /** It is to go because its node does not answer, and nobody is there to say that it has gone. */
 export function lostItsNode({ metadata, status }: Pod): boolean {
   const disrupted = status?.conditions?.some(
