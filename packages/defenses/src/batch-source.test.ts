@@ -35,7 +35,7 @@ const clock = () => {
 
 describe('batches that another thread makes ahead', () => {
   it('are the same, with their maps and examples, also once these change', async () => {
-    source = new BatchSource(recipe, clock(), 0);
+    source = new BatchSource(recipe, 0, clock());
     const orders = [
       order(0, 0, none),
       order(8, 0, none),
@@ -51,7 +51,7 @@ describe('batches that another thread makes ahead', () => {
   });
 
   it('are made here where others are taken than were ordered', async () => {
-    source = new BatchSource(recipe, clock(), 0);
+    source = new BatchSource(recipe, 0, clock());
     await source.take(order(0, 0));
     source.prepare([order(8, 0), order(16, 0)], 10);
     expect(await source.take(order(24, 0))).toEqual(makeBatch(recipe, order(24, 0)));
@@ -60,7 +60,7 @@ describe('batches that another thread makes ahead', () => {
   });
 
   it('are those that the thread was asked for, not made here too', async () => {
-    source = new BatchSource(recipe, clock(), 0);
+    source = new BatchSource(recipe, 0, clock());
     const given = order(8, 0);
     await source.take(order(0, 0));
     source.prepare([given], 10);
@@ -73,7 +73,7 @@ describe('batches that another thread makes ahead', () => {
   });
 
   it('need no thread where all that are left would be made sooner than it starts', async () => {
-    source = new BatchSource(recipe, clock(), 8);
+    source = new BatchSource(recipe, 8, clock());
     await source.take(order(0, 0));
     source.prepare([order(8, 0)], 8);
     const pixels = train.images.slice();

@@ -46,7 +46,7 @@ export class BatchSource {
    * @param threadSeconds a thread is started once the batches to come would take longer than this to make
    * @param now a clock in milliseconds
    */
-  constructor(recipe: BatchRecipe, now: () => number, threadSeconds: number) {
+  constructor(recipe: BatchRecipe, threadSeconds: number, now: () => number = () => performance.now()) {
     this.#recipe = recipe;
     this.#now = now;
     this.#threadSeconds = threadSeconds;

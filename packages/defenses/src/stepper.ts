@@ -47,7 +47,7 @@ export class Stepper {
     const { seed, augmentation } = run.plan.config;
     const recipe = { train: run.dataset.train, input, classes, seed, augmentation };
     const { batchThreadSeconds = usualThreadSeconds(run.engine.info, grantedCores()) } = run.options;
-    this.source = new BatchSource(recipe, this.now, batchThreadSeconds);
+    this.source = new BatchSource(recipe, batchThreadSeconds);
     const network = { forward: run.network.trainingForward, statistics: statisticsOf(run.network) };
     this.traced = trainingStep(network, run.plan.objective, run.plan.optimizer, run.techniques);
   }
