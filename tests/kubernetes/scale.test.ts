@@ -10,8 +10,6 @@ import { evaluateMany, trainMany } from './support/many.ts';
 
 const EVALUATIONS = 500;
 const MOST_REQUESTS = 20;
-const SLOWEST_SECONDS = 1;
-const MOST_MEMORY = 300e6;
 const NODES = 200;
 const RUNS = 75;
 const AT_ONCE = 50;
@@ -34,19 +32,9 @@ describe.skipIf(skipped('api'))('many resources at once, at a real API server', 
   });
 
   test(
-    `${EVALUATIONS} evaluations reach their end: few requests for each, none waits long to be looked at, and operator and runs need little memory`,
+    `${EVALUATIONS} evaluations reach their end, with fewer than ${MOST_REQUESTS} requests for each`,
     async () => {
-      const before = process.memoryUsage.rss();
-      let peak = before;
-      const sampling = setInterval(() => {
-        peak = Math.max(peak, process.memoryUsage.rss());
-      }, 100);
       const { requests, reconciled } = await evaluateMany(plane, gateway, EVALUATIONS, ALL_MS / 1000);
-      clearInterval(sampling);
-      // Of what these runs bring: the database is in this process too.
-      expect(peak - before).toBeLessThan(MOST_MEMORY);
-      const slowest = [...reconciled].sort((a, b) => a - b)[Math.floor(0.99 * reconciled.length)];
-      expect(slowest).toBeLessThan(SLOWEST_SECONDS);
       expect(requests / EVALUATIONS).toBeLessThan(MOST_REQUESTS);
       // Looked at each time that something changed, and not for ever.
       expect(reconciled.length / EVALUATIONS).toBeLessThan(MOST_REQUESTS);
