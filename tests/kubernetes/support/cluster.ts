@@ -7,7 +7,7 @@ import { freePort } from '@jsigr/service/testing';
 import { stringify } from 'yaml';
 import { ControlPlane } from './control-plane.ts';
 import { eventually } from './eventually.ts';
-import { install, NAMESPACE } from './installation.ts';
+import { install, memorySettings, NAMESPACE } from './installation.ts';
 import { programOf } from './programs.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -114,6 +114,7 @@ export class Cluster {
     // The same port again after a restart: workers have its address.
     this.#port ||= await freePort();
     const env = {
+      ...memorySettings(),
       PATH: process.env.PATH,
       KUBECONFIG: await this.plane.kubeconfigOfServiceAccount(NAMESPACE, 'jsigr-gateway'),
       JSIGR_NAMESPACE: NAMESPACE,

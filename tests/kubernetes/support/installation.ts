@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { KubeConfig } from '@kubernetes/client-node';
+import { parseAllDocuments } from 'yaml';
 import { KubernetesClient } from '../../../gateway/src/kubernetes/client.ts';
 import type { ControlPlane } from './control-plane.ts';
 
@@ -14,6 +16,15 @@ export async function install(plane: ControlPlane): Promise<void> {
   await plane.kubectl(['apply', '--server-side', '-k', `${manifests}crds`]);
   await plane.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s']);
   await plane.kubectl(['apply', '--server-side', '-f', '-'], none);
+}
+
+/** What the gateway's Deployment says of the memory of its process. */
+export function memorySettings(): Readonly<Record<string, string>> {
+  const objects = parseAllDocuments(readFileSync(`${manifests}base/gateway.yaml`, 'utf8')).map((each) => each.toJS());
+  const { containers } = objects.find(({ kind }) => kind === 'Deployment').spec.template.spec;
+  const env = containers[0].env as { readonly name: string; readonly value?: string }[];
+  const value = (of: string) => env.find(({ name }) => name === of)?.value ?? '';
+  return { NODE_OPTIONS: value('NODE_OPTIONS'), MALLOC_ARENA_MAX: value('MALLOC_ARENA_MAX') };
 }
 
 /** A client with the rights of the gateway's service account. @param server where something stands between it and the API server */
