@@ -58,3 +58,8 @@ export function classifierOf({ model, parameters }: Checkpoint, id: string): Cla
 export function withSignal({ signal }: StudyContext): { readonly signal?: AbortSignal } {
   return signal ? { signal } : {};
 }
+
+/** Samples that are attacked at once: a GPU waits for its processor unless each run is large. */
+export function batchSizeOf({ engine }: StudyContext): number {
+  return engine.info.device === 'cpu' ? 64 : 512;
+}

@@ -5,14 +5,13 @@ import { gatherImages } from './images.ts';
 import { allOf, type Outcomes, outcomesOf } from './outcomes.ts';
 import type { Profile } from './profile.ts';
 import type { TransferredRobustness } from './record.ts';
-import { type Samples, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
+import { batchSizeOf, type Samples, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
 
 /** MI-FGSM on diverse inputs (Dong et al. 2018, Xie et al. 2019). */
 export const TRANSFER_RECIPE = 'mi+di';
 /** What published figures of transferred examples are mostly of (Goodfellow et al. 2015): beside the recipe, and no part of its figures. */
 export const PLAIN_ATTACK = 'fgsm';
 const SEED = 1;
-const BATCH = 64;
 
 /** Examples that one model gave for one ball's radius, in the order of the samples. */
 export interface Crafted {
@@ -85,7 +84,7 @@ export async function attacked(
     seed: SEED,
     split,
     indices,
-    batchSize: BATCH,
+    batchSize: batchSizeOf(context),
     onExample: ({ sample }, image) => images.set(image, (places.get(sample) ?? 0) * size),
     ...withSignal(context),
   });
@@ -99,7 +98,10 @@ export async function correctOn(
   images: NdArray,
   { split, indices }: Samples,
 ): Promise<boolean[]> {
-  const { logits } = await predict(context.engine, classifier, images, { batchSize: BATCH, ...withSignal(context) });
+  const { logits } = await predict(context.engine, classifier, images, {
+    batchSize: batchSizeOf(context),
+    ...withSignal(context),
+  });
   const { classes } = classifier;
   return indices.map(
     (index, i) => argmax(logits.data.subarray(i * classes, (i + 1) * classes) as Float32Array) === split.labels[index],

@@ -2,7 +2,7 @@ import { evaluate, profilePlan, robustSamples } from '@jsigr/attacks';
 import type { Classifier } from '@jsigr/models';
 import { outcomesOf } from './outcomes.ts';
 import type { Robustness, WhiteBoxRecord } from './record.ts';
-import { type StudyContext, type TrainedModel, testSamples, withSignal } from './study-context.ts';
+import { batchSizeOf, type StudyContext, type TrainedModel, testSamples, withSignal } from './study-context.ts';
 
 /** Every random number of the attacks comes from it. */
 const SEED = 1;
@@ -32,6 +32,7 @@ export async function attackWhiteBox(
       input: classifier.input,
       ...profilePlan(`${profile.attack}@${norm}`, epsilons),
       seed: SEED,
+      batchSize: batchSizeOf(context),
       assessMasking: i === 0,
       ...withSignal(context),
     });
