@@ -149,12 +149,12 @@ describe('a computing thread that hangs', () => {
   it('is ended, of a trainer and of an attacker: the run says so, goes on from what was kept, and ends as ever', async () => {
     const hung = mkdtempSync(join(tmpdir(), 'jsigr-hung-'));
     const gateway = await started({
-      JSIGR_SILENCE_SECONDS: '4',
+      JSIGR_SILENCE_SECONDS: '8',
       JSIGR_STATE_SECONDS: '0.2',
       JSIGR_TEST_HUNG: hung,
       NODE_OPTIONS: `--import ${new URL('./support/hang.ts', import.meta.url)}`,
     });
-    const silent = 'the computing thread gave no sign of life for 4 s and was ended';
+    const silent = 'the computing thread gave no sign of life for 8 s and was ended';
     const client = connect(TrainingServiceClient, { address: gateway.grpcAddress });
     const short = { ...longRun, spec: { ...longRun.spec, epochs: 3, loop: undefined } };
     const { trainingRun } = await unary(

@@ -11,7 +11,6 @@ import {
   s3Region,
   type Violation,
 } from '@jsigr/service/client';
-import { parse } from 'yaml';
 import * as z from 'zod';
 import { roles } from './access/caller.ts';
 import { DEFAULT_LIMITS } from './access/limits.ts';
@@ -315,6 +314,8 @@ async function readYaml(path: string): Promise<unknown> {
   const bytes = await readFile(path).catch((error: Error) => {
     throw wrong(error.message);
   });
+  // Few gateways have a file, and what reads it is seventy modules.
+  const { parse } = await import('yaml');
   if (bytes.length > MOST_BYTES) throw wrong(`has ${bytes.length} bytes, at most ${MOST_BYTES} are read`);
   try {
     return parse(bytes.toString(), { maxAliasCount: 0, logLevel: 'error' });

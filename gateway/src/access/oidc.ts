@@ -1,5 +1,5 @@
 import { type JsigrError, unauthenticated, unavailable } from '@jsigr/service';
-import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import * as z from 'zod';
 import type { Authenticator } from './access.ts';
 import { type Caller, type Role, roles } from './caller.ts';
@@ -45,16 +45,17 @@ export class Oidc implements Authenticator {
 
   async verify(token: string): Promise<Caller | undefined> {
     const { issuer, audience } = this.#options;
-    if (token.length > LARGEST_TOKEN || issuerOf(token) !== issuer) return undefined;
+    if (token.length > LARGEST_TOKEN || (await issuerOf(token)) !== issuer) return undefined;
     const keys = await this.#keySource();
+    const { jwtVerify } = await jose();
     const { payload } = await jwtVerify(token, keys, {
       issuer,
       audience,
       algorithms: ALGORITHMS,
       clockTolerance: CLOCK_TOLERANCE_S,
       requiredClaims: ['exp', 'sub'],
-    }).catch((error: unknown) => {
-      throw refused(error);
+    }).catch(async (error: unknown) => {
+      throw await refused(error);
     });
     return { subject: `oidc/${payload.sub}`, role: this.#role(payload), tenant: this.#tenant(payload) };
   }
@@ -76,9 +77,9 @@ export class Oidc implements Authenticator {
 
   /** Where the keys are is asked once; a failure is asked again by the next call. */
   #keySource(): Promise<JWTVerifyGetKey> {
-    this.#keys ??= discover(this.#options.issuer).catch((error: unknown) => {
+    this.#keys ??= discover(this.#options.issuer).catch(async (error: unknown) => {
       this.#keys = undefined;
-      throw refused(error);
+      throw await refused(error);
     });
     return this.#keys;
   }
@@ -89,10 +90,17 @@ async function discover(issuer: string): Promise<JWTVerifyGetKey> {
   const response = await fetch(url, { signal: AbortSignal.timeout(DISCOVERY_MS), redirect: 'error' });
   const found = discoverySchema.parse(await response.json());
   if (found.issuer !== issuer) throw new Error(`${url} is of the issuer ${found.issuer}`);
+  const { createRemoteJWKSet } = await jose();
   return createRemoteJWKSet(new URL(found.jwks_uri), { timeoutDuration: DISCOVERY_MS });
 }
 
-function issuerOf(token: string): string | undefined {
+/** Loaded by who needs it: many gateways have no issuer. */
+function jose() {
+  return import('jose');
+}
+
+async function issuerOf(token: string): Promise<string | undefined> {
+  const { decodeJwt } = await jose();
   try {
     return decodeJwt(token).iss;
   } catch {
@@ -100,7 +108,8 @@ function issuerOf(token: string): string | undefined {
   }
 }
 
-function refused(error: unknown): JsigrError {
+async function refused(error: unknown): Promise<JsigrError> {
+  const { errors } = await jose();
   if (error instanceof errors.JWTExpired) return unauthenticated('TOKEN_EXPIRED', 'the token expired', 'sign in again');
   const why = error instanceof Error ? error.message : String(error);
   return error instanceof errors.JOSEError && !(error instanceof errors.JWKSTimeout)

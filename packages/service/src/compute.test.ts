@@ -92,7 +92,7 @@ describe('a compute thread', () => {
   describe('with a deadline for signs of life', () => {
     let watched: ComputeThread<TestMethods>;
     beforeEach(async () => {
-      watched = startComputeThread<TestMethods>(url, { silenceMs: 1500 });
+      watched = startComputeThread<TestMethods>(url, { silenceMs: 2500 });
       // It has started: what a test waits for is not its modules.
       await watched.call('spinning', undefined);
     });
@@ -107,7 +107,7 @@ describe('a compute thread', () => {
         const error = await waiting.catch((error) => error);
         expect(error).toMatchObject({
           reason: 'COMPUTE_THREAD_SILENT',
-          message: 'the computing thread gave no sign of life for 1.5 s and was ended',
+          message: 'the computing thread gave no sign of life for 2.5 s and was ended',
         });
         expect(JsigrError.from(error).code).toBe(status.UNAVAILABLE);
         expect(deaths).toEqual([error.message]);
@@ -116,8 +116,8 @@ describe('a compute thread', () => {
     );
 
     test('that looks at its signal is alive, however long it works; so is one that has nothing to do', async () => {
-      expect(await watched.call('work', 4000)).toBe('done');
-      await setTimeout(2500);
+      expect(await watched.call('work', 5000)).toBe('done');
+      await setTimeout(4000);
       expect(await watched.call('count', 1)).toBe('done');
     });
   });
