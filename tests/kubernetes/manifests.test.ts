@@ -32,6 +32,13 @@ interface Manifest {
   readonly metadata: { readonly name: string; readonly namespace?: string };
   readonly data?: Readonly<Record<string, string>>;
   readonly subjects?: readonly object[];
+  readonly spec?: {
+    readonly template?: {
+      readonly spec: {
+        readonly containers: readonly { readonly env: readonly { readonly name: string; readonly value?: string }[] }[];
+      };
+    };
+  };
 }
 
 describe.skipIf(skipped('api'))('the manifests, at a real API server that enforces the Restricted policy', () => {
@@ -134,6 +141,19 @@ describe.skipIf(skipped('api'))('the manifests, at a real API server that enforc
         [{ kind: 'ServiceAccount', name: 'jsigr-gateway', namespace: 'elsewhere' }],
       ]),
     );
+  });
+
+  test('variables stand before those that are made of them: a kubelet leaves $(NAME) as it is otherwise', async () => {
+    const deployments = (await objectsOf(withComponents(everything))).filter(({ kind }) => kind === 'Deployment');
+    expect(deployments.length).toBe(2);
+    for (const { spec } of deployments)
+      for (const { env } of spec?.template?.spec?.containers ?? [])
+        for (const [i, { name, value = '' }] of env.entries())
+          for (const [, used] of value.matchAll(/\$\((\w+)\)/g))
+            expect(
+              env.slice(0, i).map((each) => each.name),
+              name,
+            ).toContain(used);
   });
 
   test.skipIf(withoutGo)('a mistake in the custom resource of another is refused', async () => {
