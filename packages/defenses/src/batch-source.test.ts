@@ -72,6 +72,16 @@ describe('batches that another thread makes ahead', () => {
     train.images.set(pixels);
   });
 
+  it('fail with their thread, and a new one makes the next', async () => {
+    source = new BatchSource(recipe, 0, clock());
+    await source.take(order(0, 0));
+    const broken = order(8, 0, { ...none, examples: { images: null as never, share: 1 } });
+    source.prepare([broken], 10);
+    await expect(source.take(broken)).rejects.toThrow('the thread that makes batches ended');
+    source.prepare([order(16, 0)], 10);
+    expect(await source.take(order(16, 0))).toEqual(makeBatch(recipe, order(16, 0)));
+  });
+
   it('need no thread where all that are left would be made sooner than it starts', async () => {
     source = new BatchSource(recipe, 8, clock());
     await source.take(order(0, 0));

@@ -111,9 +111,11 @@ export class BatchSource {
       ...(isSource ? { execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'] } : {}),
     });
     thread.on('message', (batch: TrainingBatch) => this.#receivers.shift()?.resolve(batch));
-    thread.on('error', (cause) => {
+    thread.once('error', (cause) => {
       const error = new Error(`the thread that makes batches ended: ${cause.message}`, { cause });
       for (const { reject } of this.#receivers.splice(0)) reject(error);
+      // what is asked of a dead thread is never answered: the next batch takes a new one
+      [this.#thread, this.#companions] = [undefined, undefined];
     });
     return thread;
   }
