@@ -56,6 +56,10 @@ test('training is to end once as many reports in a row as patience has were no b
   for (const isBetter of [true, false, true, false]) expect(await feedback.take(report, isBetter)).toBeUndefined();
   expect(feedback.stoppedAfter).toBeUndefined();
   expect(await feedback.take(report, false)).toMatchObject({ stoppedAfterReports: 2 });
+  // Reports of checkpoints that were made meanwhile: it was for two, whatever these say.
+  expect(await feedback.take(report, false)).toBeUndefined();
+  expect(await feedback.take(report, true)).toBeUndefined();
+  expect(feedback.stoppedAfter).toBe(2);
   // It is over, and said so once, whatever comes now.
   expect(await feedback.take(report, false)).toBeUndefined();
   expect(told).toEqual([{ stop: true }]);

@@ -17,6 +17,7 @@ export class LoopFeedback {
   #control: PenaltyControl;
   /** Reports in a row that were no better than the best. */
   #reportsSince: number;
+  #stoppedAfter: number | undefined;
 
   /** @param resumed the checkpoint that the run goes on from: the penalties go on as they were; and reports since the best one */
   constructor(
@@ -30,13 +31,18 @@ export class LoopFeedback {
     this.#loop = loop?.enabled ? loop : undefined;
     this.#artefacts = artefacts;
     this.#thread = thread;
+    this.#stopIfOver();
   }
 
-  /** Reports in a row after which no further epoch was begun; undefined: it was not for them. */
+  /** Reports in a row after which no further epoch was begun; undefined: it was not for them. What is reported later, of checkpoints made before, changes nothing. */
   get stoppedAfter(): number | undefined {
+    return this.#stoppedAfter;
+  }
+
+  #stopIfOver(): void {
     const { feedback, patience = 0 } = this.#loop ?? {};
     const isOver = feedback === Feedback.FEEDBACK_EARLY_STOP && this.#reportsSince >= (patience || PATIENCE);
-    return isOver ? this.#reportsSince : undefined;
+    if (isOver) this.#stoppedAfter ??= this.#reportsSince;
   }
 
   /**
@@ -47,6 +53,7 @@ export class LoopFeedback {
   async take(report: RobustnessReport, isBetter: boolean): Promise<FeedbackTaken | undefined> {
     const wasOver = this.stoppedAfter !== undefined;
     this.#reportsSince = isBetter ? 0 : this.#reportsSince + 1;
+    this.#stopIfOver();
     const change = wasOver ? undefined : await this.#changeOf(report);
     if (!change) return undefined;
     const buffers = change.examples ? movable(change.examples.files).buffers : [];
