@@ -29,8 +29,8 @@ export interface Result extends ResultSetup, Omit<Answer, 'processorSeconds'> {
   readonly outside: readonly number[];
 }
 
-const fileOf = ({ model, epsilon, attack, samples, tool, device }: ResultSetup) =>
-  `${model}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.${device}.json`;
+const fileOf = ({ model, digest, epsilon, attack, samples, tool, device }: ResultSetup) =>
+  `${model}.${digest.slice(0, 6)}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.${device}.json`;
 
 /** @returns undefined if the folder of results has none that was made with this. */
 export function findResult(results: string, setup: ResultSetup): Result | undefined {
