@@ -33,7 +33,7 @@ function sectionOf({ sigma, draws, alpha, samples, abstained, shares }: Certifie
   const rows = shares.map(({ radius, accuracy }) => [decimal(radius), proportion(accuracy)]);
   return html`<section><h2>What is certain</h2>
 <p>Of the model that answers with the likeliest class under Gaussian noise of ${decimal(sigma)} (randomised smoothing), not of the model itself: the share of ${count(samples)} images that get the right class, whatever is added up to a length of so much in l2. It gave no answer for ${count(abstained)}. ${count(draws)} noisy copies of each image; a certificate is wrong with probability ${decimal(alpha)} at most.</p>
-<figure class="card"><h3>certified, l2</h3>${lineChart({ title: 'Certified accuracy over radius, l2', xLabel: 'radius', series: [{ name: 'certified', slot: 2, points }] })}</figure>
+<div class="pair"><figure class="card"><h3>certified, l2</h3>${lineChart({ title: 'Certified accuracy over radius, l2', xLabel: 'radius', series: [{ name: 'certified', slot: 2, points }] })}</figure></div>
 ${htmlTable('95 % intervals cover the choice of images', ['Radius', 'Certified accuracy'], rows)}
 </section>`;
 }
