@@ -5,7 +5,7 @@ import { type Explanation, type Observations, reportFigures, violationsOf } from
 const { RUN_STATE_QUEUED, RUN_STATE_STARTING, RUN_STATE_RUNNING } = RunState;
 const { RUN_STATE_SUCCEEDED, RUN_STATE_FAILED, RUN_STATE_CANCELLED } = RunState;
 type Payload = NonNullable<RunEvent['payload']>;
-const state = (to: RunState): Payload => ({ $case: 'stateChanged', value: { state: to, reason: '' } });
+const state = (to: RunState, reason = ''): Payload => ({ $case: 'stateChanged', value: { state: to, reason } });
 const epoch = (number: number): Payload => ({
   $case: 'epochCompleted',
   value: { epoch: number, metrics: [], seconds: 1 },
@@ -114,6 +114,20 @@ describe('the oracle of the chaos test', () => {
   it('lets a batch of another size round otherwise', () => {
     const answer = explanation({ attribution: [0.5000001, -0.2499999, 1e-7] });
     expect(violationsOf(observations({ explained: [{ which: 1, answer }] }))).toEqual([]);
+  });
+
+  it('lets a run go on running where one of several workers was lost, and nowhere else', () => {
+    const walk = (reason: string) =>
+      violationsOf(
+        withEvents([
+          ...life,
+          ...[epoch(1), saved(1), epoch(2), saved(2)],
+          state(RUN_STATE_RUNNING, reason),
+          state(RUN_STATE_SUCCEEDED),
+        ]),
+      );
+    expect(walk('the attacker was killed; shard 1 of 2 goes on from its ledger, the others go on')).toEqual([]);
+    expect(walk('the trainer was killed').join()).toMatch(/went from RUN_STATE_RUNNING to RUN_STATE_RUNNING/);
   });
 
   it('lets a run fail by a full store, where it was full, and nowhere else', () => {
