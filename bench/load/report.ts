@@ -185,7 +185,7 @@ export function loadPage(results: Results): string {
     `- **Watchers:** ${plan.watchers}, each on a connection of its own and from the run's first event on, of ${plan.runs} live runs that tell ${plan.eventsPerSecond} events a second in total for ${plan.watchSeconds} s; the time is from the trainer's making the event`,
     "  (its clock goes with it) over the gateway's store to the watcher's having it. The trainers are processes of their own that train nothing.",
     `- **Creations:** ${plan.callers} callers, each with a request id for every run, ${plan.createSeconds} s; PostgreSQL with its own settings (\`fsync\` on), the embedded one as the gateway opens it.`,
-    `- **List:** pages of 50 anywhere among ${plan.stored} finished runs with reports and ${10} events each, one call after another.`,
+    `- **List:** pages of 50 anywhere among ${plan.stored} finished runs with reports and ${10} events each, one call after another; the database was left as its own upkeep leaves it (\`vacuum analyze\`, \`checkpoint\`).`,
     `- **Checkpoint:** ${plan.bytes / 1e6} MB of weights over gRPC on loopback, from a trainer (\`StreamCheckpoints\`) and from the gateway (\`ReadModelFile\`); in the first pass the sender also compares the file with its digest.`,
     '- **Starts:** from the start of the process to the first answer of `/readyz`; idle memory is resident memory after 10 s of nothing. The slowest start counts.',
     '',

@@ -17,15 +17,28 @@ export interface View {
   readonly sampleIndices: readonly number[];
 }
 
-/** The smallest of `most`, its half, its quarter and so on that holds `count` rows: a size is compiled in the time of a few steps. */
-export function bucketOf(count: number, most: number): number {
+/** For so many steps it pays to compile a size that has fewer rows to fill: that takes the time of about five steps. */
+const MANY_STEPS = 50;
+/** What stands is computed in a smaller size only if that has at most so many of the rows. */
+const SMALLER = 7 / 8;
+
+/**
+ * The smallest of `most`, its half, its quarter and so on that holds `count` rows, so that few sizes are compiled.
+ * @param steps that are to be made in it: where they are many, there are seven sizes more between one and the next
+ */
+export function bucketOf(count: number, most: number, steps = 1): number {
   let size = most;
   while (size > 1 && Math.ceil(size / 2) >= count) size = Math.ceil(size / 2);
+  if (steps >= MANY_STEPS) {
+    const part = Math.max(Math.floor(size / 16), 1);
+    size = Math.min(Math.ceil(count / part) * part, size);
+  }
   return Math.max(size, count);
 }
 
-export function viewOf(context: AttackContext, rows: readonly number[]): View {
-  const size = bucketOf(rows.length, context.batchSize ?? context.epsilons.length);
+/** @param steps see `bucketOf` */
+export function viewOf(context: AttackContext, rows: readonly number[], steps = 1): View {
+  const size = bucketOf(rows.length, context.batchSize ?? context.epsilons.length, steps);
   const filled = Array.from({ length: size }, (_, place) => rows[place] ?? rows[0] ?? 0);
   const epsilons = filled.map((row) => context.epsilons[row] ?? 0);
   return {
@@ -93,7 +106,7 @@ export async function walk<State extends RowState>(context: AttackContext, path:
   const { images, sampleIndices, signal, onStep } = context;
   const found = new Found(images, sampleIndices);
   const result = path.result ?? ((state: State) => state.points);
-  let view = viewOf(context, Array.from(sampleIndices.keys()));
+  let view = viewOf(context, Array.from(sampleIndices.keys()), path.steps);
   let { state, fallen, judged } = await path.start(view);
   found.spend(view, path.startCost ?? FREE);
   let short = false;
@@ -102,11 +115,14 @@ export async function walk<State extends RowState>(context: AttackContext, path:
     onStep?.(found.with(view, state.points), step);
     if (step === path.steps || places.length === 0) break;
     // Who is asked is not asked about what has fallen; who is traced is computed in one of a few shapes.
-    const fits = bucketOf(places.length, context.batchSize ?? sampleIndices.length) < view.rows.length;
+    const left = path.steps - step;
+    const size = bucketOf(places.length, context.batchSize ?? sampleIndices.length, left);
+    const fits = size <= SMALLER * view.rows.length;
     if (fits || (isQueried(context.source) && places.length < view.count)) {
       const smaller = viewOf(
         context,
         places.map((place) => view.rows[place] ?? 0),
+        left,
       );
       state = shrink(state, places, smaller.rows.length);
       view = smaller;
