@@ -18,7 +18,7 @@ const numbered = (payloads: readonly Payload[]) =>
   payloads.map((payload, i) => ({ ...RunEvent.fromPartial({}), sequence: i + 1, payload }));
 
 const life = [RUN_STATE_QUEUED, RUN_STATE_STARTING, RUN_STATE_RUNNING, RUN_STATE_STARTING, RUN_STATE_RUNNING].map(
-  state,
+  (to) => state(to),
 );
 const good = numbered([...life, epoch(1), saved(1), epoch(2), saved(2), state(RUN_STATE_SUCCEEDED)]);
 const [run, recipe] = ['trainingRuns/a', 'plain'];
