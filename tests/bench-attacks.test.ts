@@ -72,6 +72,18 @@ describe('our attack beside a peer', () => {
     expect(times(page)).not.toContain('| art |');
   });
 
+  it('says how far the profile rapid is from AutoAttack', () => {
+    const rapid = result({ attack: 'rapid', seconds: 2, broken: range(0, 90) });
+    const full = result({ attack: 'autoattack', seconds: 30, broken: range(5, 100) });
+    const pages = [[], [full], [{ ...full, processor: 'q' }]].map((more) => {
+      const page = attacksPage([rapid, result({}), ...more]);
+      return page.slice(page.indexOf('## How far'));
+    });
+    expect(pages[0]).not.toContain('lenet');
+    expect(pages[1]).toContain('| lenet-standard | d | 0.1 | 200 | 50.0, 47.5 | 10 | 5 | 2.0, 30.0 | 15.0 |');
+    expect(pages[2]).toContain('| lenet-standard | d | 0.1 | 200 | 50.0, 47.5 | 10 | 5 |  |  |');
+  });
+
   it('has a table with bounds: speed against the fastest peer, memory against each', () => {
     const page = attacksPage([
       result({}),

@@ -80,7 +80,7 @@ export interface AttackCase {
   readonly samples: number;
   /** Who has it. ART's AutoAttack is another ensemble than the published one, and foolbox has only PGD. */
   readonly tools: readonly Tool[];
-  /** Name and settings in our registry; `autoattack` is the profile. */
+  /** Name and settings in our registry; without them the profile of the case's name. */
   readonly ours: { readonly attack?: string; readonly settings?: Readonly<Record<string, unknown>> };
 }
 
@@ -103,6 +103,8 @@ export const ATTACKS: readonly AttackCase[] = [
     ours: { attack: 'square', settings: { stretch: true } },
   },
   { name: 'autoattack', samples: 200, tools: ['ours', 'torchattacks'], ours: {} },
+  // How far it is from AutoAttack: nobody else has it.
+  { name: 'rapid', samples: 200, tools: ['ours'], ours: {} },
 ];
 
 /** What a worker is asked for: one line of JSON as its argument. */

@@ -60,7 +60,7 @@ console.log(JSON.stringify(answer));
 
 function planOf({ attack: name, epsilon }: Job) {
   const { attack, settings } = ATTACKS.find((each) => each.name === name)?.ours ?? {};
-  if (!attack) return profilePlan('autoattack', [epsilon]);
+  if (!attack) return profilePlan(name, [epsilon]);
   return { plan: [{ attack, norm: 'linf', epsilons: [epsilon], ...(settings && { settings }) }] as const };
 }
 

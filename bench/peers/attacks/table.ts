@@ -27,14 +27,7 @@ export interface Comparison {
 
 /** Our result beside that of each peer, on the same model, images, attack and radius. */
 export function comparisons(results: readonly Result[]): Comparison[] {
-  const order = (result: Result) => [
-    MODELS.findIndex(({ name }) => name === result.model),
-    -result.epsilon,
-    ATTACKS.findIndex(({ name }) => name === result.attack),
-    result.samples,
-    TOOLS.indexOf(result.tool),
-  ];
-  const sorted = [...results].sort((a, b) => firstDifference(order(a), order(b)));
+  const sorted = [...results].sort(byPlace);
   return sorted
     .filter(({ tool }) => tool !== 'ours')
     .flatMap((peer) => {
@@ -55,6 +48,18 @@ function placeOf({ batchSize, threads, device, processor }: Result): string {
 }
 
 const areTimesComparable = ({ ours, peer }: Comparison) => ours.device === 'cpu' && placeOf(ours) === placeOf(peer);
+
+/** In the order of the tables. */
+function byPlace(a: Result, b: Result): number {
+  const order = (result: Result) => [
+    MODELS.findIndex(({ name }) => name === result.model),
+    -result.epsilon,
+    ATTACKS.findIndex(({ name }) => name === result.attack),
+    result.samples,
+    TOOLS.indexOf(result.tool),
+  ];
+  return firstDifference(order(a), order(b));
+}
 
 function firstDifference(a: readonly number[], b: readonly number[]): number {
   return a.map((value, i) => value - (b[i] ?? 0)).find((difference) => difference !== 0) ?? 0;
@@ -103,7 +108,42 @@ than a tenth of a core busy meanwhile, so the seconds mean little.
 | model | weights | linf | attack | images | tool | seconds: ours, theirs | times as fast | MB: ours, theirs | part of the memory | passes: ours | passes: theirs |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${timed.map((each) => costRow(each, timed)).join('\n')}
+
+## How far \`rapid\` is from AutoAttack
+
+The profile \`rapid\` beside our AutoAttack on the same images. *Only AutoAttack*: images that \`rapid\` leaves standing and AutoAttack breaks. Times as fast: where both ran on the same processors.
+
+| model | weights | linf | images | robust: rapid, AutoAttack | only AutoAttack | only rapid | seconds: rapid, AutoAttack | times as fast |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${distances(results).join('\n')}
 `;
+}
+
+/** A row for each model and radius that both were tried at. */
+function distances(results: readonly Result[]): string[] {
+  const ours = results.filter(({ tool }) => tool === 'ours').sort(byPlace);
+  return ours
+    .filter(({ attack }) => attack === 'rapid')
+    .flatMap((rapid) => {
+      const rivals = ours.filter((each) => keyOf(each) === keyOf({ ...rapid, attack: 'autoattack' }));
+      const full = rivals.find((each) => placeOf(each) === placeOf(rapid)) ?? rivals[0];
+      if (!full) return [];
+      const without = (some: Result, other: Result) => some.broken.filter((index) => !other.broken.includes(index));
+      const { model, digest, epsilon, samples } = rapid;
+      const isTimed = placeOf(full) === placeOf(rapid);
+      const cells = [
+        ...[model, digest.slice(0, 6), radius(epsilon), samples, `${robust(rapid)}, ${robust(full)}`],
+        ...[without(full, rapid).length, without(rapid, full).length],
+        isTimed ? `${rapid.seconds.toFixed(1)}, ${full.seconds.toFixed(1)}` : '',
+        isTimed ? (full.seconds / rapid.seconds).toFixed(1) : '',
+      ];
+      return [`| ${cells.join(' | ')} |`];
+    });
+}
+
+/** Of all images, in percent. */
+function robust({ correct, broken, samples }: Result): string {
+  return ((100 * (correct.length - broken.length)) / samples).toFixed(1);
 }
 
 const headOf = ({ model, digest, epsilon, attack, samples, tool }: Result) =>
@@ -114,8 +154,6 @@ function radius(epsilon: number): string {
 }
 
 function strengthRow({ ours, peer, onlyOurs, onlyPeer, p, isHeld }: Comparison): string {
-  const robust = ({ correct, broken, samples }: Result) =>
-    ((100 * (correct.length - broken.length)) / samples).toFixed(1);
   const outside = peer.outside.length > 0 ? ` (${peer.outside.length} outside the ball)` : '';
   const on = [...new Set([ours.device, peer.device])].join(', ');
   return `${headOf(peer)} | ${on} | ${robust(ours)} | ${robust(peer)}${outside} | ${onlyOurs} | ${onlyPeer} | ${p.toPrecision(2)} | ${isHeld ? 'held' : '**not held**'} |`;
