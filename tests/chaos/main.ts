@@ -1,13 +1,9 @@
-/**
- * Clients at work while everything goes wrong that a seed asks for; afterwards an oracle says which promises were broken. Ends with 1 if there were any.
- *
- *     npm run chaos -- --seed N --minutes M [--postgres]                one seed, at length, told step by step
- *     npm run chaos -- --seeds A..B [--seconds S] [--out FILE.json]     many short ones, a line each; those that the file has already are left out
- */
+// Clients at work while everything goes wrong that a seed asks for; afterwards an oracle says which promises were broken. Ends with 1 if there were any.
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { CommandLine } from '../../bench/command-line.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../../gateway/src/testing/postgres-server.ts';
 import { inWords } from './counts.ts';
 import { Campaign, commitOf, machineName } from './record.ts';
@@ -15,24 +11,44 @@ import { type Reference, undisturbed } from './reference.ts';
 import { runSeed, type SeedResult } from './seed.ts';
 import { canMount } from './world.ts';
 
+const USAGE = `npm run chaos -- --seed N --minutes M [--postgres]     one seed, at length, told step by step
+npm run chaos -- --seeds A..B [options]                many short ones, a line each
+  --seed N       (default 1)
+  --minutes M    of disasters (default 2)
+  --postgres     runs are kept by a PostgreSQL server, which is mistreated too
+  --seeds A..B   odd ones on PGlite, even ones on a PostgreSQL server
+  --seconds S    of disasters for each (default 4)
+  --lease S      of workers (default 4); where many share the machine a process may be without a processor for longer than this
+  --out FILE     JSON, a line for each seed, with a page beside it; seeds that it has already are left out
+  --stop         ends at the first seed with a violation
+  --verbose      tells seeds of a range step by step too`;
+
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string', default: '2' },
-    /** Runs are kept by a PostgreSQL server, which is mistreated too. */
     postgres: { type: 'boolean', default: false },
-    /** Odd ones on PGlite, even ones on a PostgreSQL server. */
     seeds: { type: 'string' },
     seconds: { type: 'string', default: '4' },
-    /** Of workers; where many share the machine a process may be without a processor for longer than this. */
     lease: { type: 'string', default: '4' },
     out: { type: 'string' },
-    /** Ends at the first seed with a violation. */
     stop: { type: 'boolean', default: false },
-    /** Tells seeds of a range step by step too. */
     verbose: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
+const line: CommandLine = new CommandLine(USAGE);
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const seed = line.integerOf('seed', values.seed, 1, 2 ** 31);
+const minutes = line.numberOf('minutes', values.minutes, 0.01, 1440);
+const secondsEach = line.numberOf('seconds', values.seconds, 1, 3600);
+const leaseSeconds = line.numberOf('lease', values.lease, 1, 600);
+const [, first, last] = (/^(\d+)\.\.(\d+)$/.exec(values.seeds ?? '') ?? []).map(Number);
+if (values.seeds !== undefined && !(first && last && first <= last))
+  line.refuse(`--seeds is ${values.seeds}; give the first and the last, e.g. 1..200`);
 
 const began = performance.now();
 const tell = (text: string) =>
@@ -73,7 +89,6 @@ async function one(
 ): Promise<SeedResult> {
   const { onPostgres, seconds, mounts, isTold } = options;
   const say = isTold ? tell : () => {};
-  const leaseSeconds = Number(values.lease);
   const database = onPostgres ? await server() : undefined;
   const reference = await referenceOn(database, say);
   const result = await runSeed({ seed, seconds, reference, postgres: database, mounts, leaseSeconds, say });
@@ -91,8 +106,8 @@ async function many(first: number, last: number): Promise<number> {
   const about = {
     commit: commitOf(root),
     machine: machineName(),
-    disasterSeconds: Number(values.seconds),
-    leaseSeconds: Number(values.lease),
+    disasterSeconds: secondsEach,
+    leaseSeconds,
   };
   const withServer = postgresPrograms() !== undefined;
   if (!withServer) tell('PostgreSQL is not installed: all seeds run on PGlite');
@@ -114,20 +129,17 @@ async function many(first: number, last: number): Promise<number> {
 
 const mountable = canMount(join(tmpdir(), `jsigr-chaos-${process.pid}`));
 if (!mountable) tell('no file system can be mounted here: full disks are the quota of the artefact store');
-const [, first, last] = /^(\d+)\.\.(\d+)$/.exec(values.seeds ?? '') ?? [];
-if (values.seeds !== undefined && last === undefined)
-  throw new Error('--seeds: give the first and the last, e.g. 1..200');
 const violations =
-  last === undefined
+  first === undefined || last === undefined
     ? (
-        await one(Number(values.seed), {
+        await one(seed, {
           onPostgres: values.postgres,
-          seconds: Number(values.minutes) * 60,
-          mounts: mountable && Number(values.seed) % 2 === 0,
+          seconds: minutes * 60,
+          mounts: mountable && seed % 2 === 0,
           isTold: true,
         })
       ).violations.length
-    : await many(Number(first), Number(last));
+    : await many(first, last);
 tell(`${violations} violations`);
 await resources.disposeAsync();
 process.exit(violations > 0 ? 1 : 0);

@@ -1,12 +1,19 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { CommandLine } from '../../bench/command-line.ts';
 import { processorName } from '../../bench/peers/machine.ts';
 import { allTargets } from './all.ts';
 import { fuzzPage } from './page.ts';
 import { fuzz, MOST_GROWTH_MIB } from './target.ts';
 
-// npm run fuzz -- --inputs 5000 --seed 1 [--only TEXT] [--at-once N] [--page FILE]
+const USAGE = `npm run fuzz -- [options]
+  --inputs N     for all targets together (default 5000)
+  --seed N       (default 1)
+  --only TEXT    targets whose names hold it
+  --at-once N    calls at a time (default 8)
+  --page FILE    writes what came of it there`;
+
 const { values } = parseArgs({
   options: {
     inputs: { type: 'string', default: '5000' },
@@ -14,8 +21,17 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     'at-once': { type: 'string', default: '8' },
     page: { type: 'string' },
+    help: { type: 'boolean', default: false },
   },
 });
+const line: CommandLine = new CommandLine(USAGE);
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const inputs = line.integerOf('inputs', values.inputs, 1, 1e9);
+const seed = line.integerOf('seed', values.seed, 0, 2 ** 31);
+const atOnce = line.integerOf('at-once', values['at-once'], 1, 1000);
 const date = new Date().toISOString();
 const crashes: unknown[] = [];
 process.on('unhandledRejection', (error) => crashes.push(error));
@@ -30,8 +46,11 @@ const looking = setInterval(() => {
   highest = Math.max(highest, resident());
 }, 250);
 const chosen = targets.filter(({ name }) => name.includes(values.only));
-const [inputs, seed, atOnce] = [values.inputs, values.seed, values['at-once']].map(Number);
-const outcome = await fuzz(chosen, { inputs: inputs ?? 0, seed: seed ?? 1, atOnce: atOnce ?? 1, tell: console.log });
+if (chosen.length === 0) {
+  await close();
+  line.refuse(`--only is ${values.only}; known: ${targets.map(({ name }) => name).join(', ')}`);
+}
+const outcome = await fuzz(chosen, { inputs, seed, atOnce, tell: console.log });
 clearInterval(looking);
 const after = resident();
 const grown = Math.max(highest, after) - before;
@@ -56,8 +75,8 @@ if (values.page)
       commit: execFileSync('git', ['describe', '--always', '--dirty']).toString().trim(),
       processor: processorName(),
       node: process.version,
-      seed: seed ?? 1,
-      asked: inputs ?? 0,
+      seed,
+      asked: inputs,
       seconds,
       crashes: crashes.length,
       memory: { before, highest: Math.max(highest, after), after },
