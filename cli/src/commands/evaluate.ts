@@ -165,7 +165,9 @@ async function write(
 ): Promise<void> {
   const { report } = evaluation;
   if (!report || !(options.report || options.export)) return;
-  const adversarial = await readAdversarial(session, evaluation);
+  // Shards keep no images.
+  const kept = (evaluation.spec?.plan?.keepAdversarial ?? 0) > 0;
+  const adversarial = kept ? await readAdversarial(session, evaluation) : undefined;
   if (options.report) {
     const path = pathOf(options.report, terminal);
     const page = renderEvaluation({
@@ -173,15 +175,15 @@ async function write(
       report,
       model: model.displayName || model.architecture,
       classNames: dataset.classNames,
-      nearest: nearestMisses(adversarial.all, SHOWN),
-      input: adversarial.input,
+      nearest: nearestMisses(adversarial?.all ?? [], SHOWN),
+      input: adversarial?.input ?? dataset.input,
       createTime: new Date(),
       version,
     });
     await saveStream(path, once(Buffer.from(page)));
     output.say(`report     ${path}`);
   }
-  if (options.export) {
+  if (options.export && adversarial) {
     const path = pathOf(options.export, terminal);
     const names = { evaluation: evaluation.name, model: report.model };
     const { images, survived } = await exportAdversarial(path, adversarial, names);

@@ -2,7 +2,7 @@ import { float32, memoise, type NdArray, normal, runCompiled, uniform } from '@j
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
-import { type Glance, glance, sizeOfImage, startAt, UNIT_BOX, warmed } from './compiled.ts';
+import { type Glance, glance, looksAt, sizeOfImage, startAt, UNIT_BOX, warmed } from './compiled.ts';
 import { type AttackLoss, losses, targetedDlr } from './losses.ts';
 import { type Norm, perSample } from './norms.ts';
 import { rankedTargets, targetCount } from './ranked-targets.ts';
@@ -75,10 +75,11 @@ function climbAdaptively(context: AttackContext, settings: AdaptiveSettings): Pr
     return glance(context, view, points, { loss, step, averaged: eot, ...(targets && { targets }) });
   };
   const checks = checkpoints(settings.steps);
+  const looks = looksAt(context.source, eot);
   return walk<AdaptiveState>(context, {
     steps: settings.steps,
-    startCost: { forwards: eot + extraForwards, backwards: eot },
-    stepCost: { forwards: eot, backwards: eot },
+    startCost: { forwards: looks + extraForwards, backwards: looks },
+    stepCost: { forwards: looks, backwards: looks },
     result: ({ best }) => best,
     start: async (view) => {
       const points = await warmed(context, view, await surfaceStart(context, view));

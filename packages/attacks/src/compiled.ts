@@ -63,6 +63,11 @@ export interface Glance {
   readonly wrong: NdArray;
 }
 
+/** How often a source is looked at where `averaged` looks are asked for: one that draws no random numbers shows the same each time. */
+export function looksAt(source: AttackContext['source'], averaged: number): number {
+  return isRandom(source) ? averaged : 1;
+}
+
 /**
  * Looks at the source: one forward and one backward pass. A source that draws random numbers is looked at `averaged` times, and its gradient and loss
  * are means (expectation over transformation, Athalye et al., arXiv 1707.07397); any other one needs a single look.
@@ -76,7 +81,7 @@ export async function glance(
 ): Promise<Glance> {
   const { engine, source, seed } = context;
   const { loss, step, targets = view.labels, averaged = 1 } = options;
-  const times = isRandom(source) ? averaged : 1;
+  const times = looksAt(source, averaged);
   const looks: Glance[] = [];
   for (let i = 0; i < times; i++) {
     const parameters = parametersOf(source, { seed, ...view }, step * times + i);

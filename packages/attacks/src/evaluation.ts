@@ -57,14 +57,15 @@ export async function evaluate(
   const parts = cells.length + partsBeyond(options, plan);
   const results = await attackAll(engine, progress, cells, correct, parts);
   const beyond = await lookBeyond(engine, progress.options, plan, correct.flat(), { from: cells.length, parts });
-  const assessment = options.assessMasking ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
-  // The report of one shard says nothing.
+  // The report of one shard says nothing: what is looked for besides, whoever puts them together looks for.
+  const looks = options.assessMasking && !options.shard;
+  const assessment = looks ? await assess(engine, progress.options, plan, correct.flat()) : undefined;
   const gradients = options.shard ? undefined : await deadGradients(engine, progress.options, plan, correct.flat());
   const sights = {
     gradients,
     labels: correct.flat().map((sample) => options.split.labels[sample] ?? 0),
     flatShare: clean.flatShare,
-    lacksMasking: Boolean(options.assessMasking && !assessment),
+    lacksMasking: Boolean(looks && !assessment),
   };
   return {
     report: reportOf({

@@ -6,6 +6,7 @@ import type { EvaluationOptions } from './evaluation-options.ts';
 import type { AttackLoss } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
 import { randomised } from './randomised.ts';
+import { passesOf } from './runner.ts';
 import { linearClassifier } from './testing/linear.ts';
 import { ROWS, split, target } from './testing/three-classes.ts';
 
@@ -98,11 +99,16 @@ test('averaging over draws is a no-op for a model that draws nothing; one that d
     await evaluate(engine, { ...base, plan: eot(8) }),
   ];
   expect(often.report.attacks[0]?.robustAccuracy).toEqual(once.report.attacks[0]?.robustAccuracy);
+  expect(passes(often)).toEqual(passes(once));
   const noisy = randomised(target, 'noisy', 6, (images, random) =>
     tf.add(images, tf.mul(tf.sub(tf.reshape(random, images.shape), tf.scalar(0.5)), tf.scalar(0.2))),
   );
   const flagged = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
   expect(flagged.report.flags.map(({ name }) => name)).toEqual(['randomised']);
+  // Eight looks at each of five steps at most, and the judge's.
+  const [least, most] = [passes(once).backwards, 8 * 5 * 40];
+  expect(passes(flagged).backwards).toBeGreaterThan(least);
+  expect(passes(flagged).backwards).toBeLessThanOrEqual(most);
   const again = await evaluate(engine, { ...base, target: noisy, plan: eot(8) });
   expect(withoutSeconds(again.report)).toEqual(withoutSeconds(flagged.report));
 });
@@ -121,6 +127,20 @@ test('samples of the class that an attack steers towards are counted aloud', asy
     },
   ]);
 });
+
+test('in a cascade what fell to queries before is no sign of masked gradients: they were never tried on it', async () => {
+  const plan: PlanEntry[] = [
+    { attack: 'square', norm: 'linf', epsilons: [0.5], settings: { queries: 200 } },
+    { attack: 'pgd', norm: 'linf', epsilons: [0.5], settings: { steps: 5, loss: 'margin' } },
+  ];
+  const { report } = await evaluate(engine, { ...base, plan, cascade: true });
+  expect(report.attacks[0]?.robustAccuracy.count).toBeLessThan(20);
+  expect(report.flags).toEqual([]);
+});
+
+function passes({ ledger }: Awaited<ReturnType<typeof evaluate>>) {
+  return passesOf(ledger.units.flatMap(({ rows }) => rows));
+}
 
 function withoutSeconds(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value, (key, child) => (key === 'seconds' ? undefined : child)));

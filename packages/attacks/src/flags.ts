@@ -41,7 +41,7 @@ const BLIND_SHARE = 0.01;
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
 export function flagsOf(
-  { target, indices }: EvaluationOptions,
+  { target, indices, cascade = false }: EvaluationOptions,
   plan: readonly PlannedAttack[],
   sights: Sights,
   results: readonly CellResult[],
@@ -67,7 +67,7 @@ export function flagsOf(
     'zero-gradients': zeroGradients(sights.gradients),
     budget: budgetSpent(results, target),
     'black-box-wins':
-      blackBoxLead(results) > BLACK_BOX_LEAD * indices.length &&
+      blackBoxLead(results, cascade) > BLACK_BOX_LEAD * indices.length &&
       'queries fooled samples that withstood every gradient attack: gradients may be masked',
   };
   return Object.entries(flags).flatMap(([name, message]) => (message ? [{ name: name as Flag['name'], message }] : []));
@@ -124,12 +124,13 @@ function classesNeeded({ attack, settings }: PlannedAttack): number {
   return settings.loss === 'dlr' ? 3 : 0;
 }
 
-/** The most samples that queries alone fooled, over the balls in which both were tried. */
-function blackBoxLead(results: readonly CellResult[]): number {
+/** The most samples that queries alone fooled, over the balls in which both were tried: in a cascade later attacks do not meet them any more. */
+function blackBoxLead(results: readonly CellResult[], cascade: boolean): number {
   const leads = results
     .filter(({ planned: { attack } }) => attack.access === 'score' || attack.access === 'decision')
     .map((result) => {
-      const gradients = results.filter(
+      const met = cascade ? results.slice(0, results.indexOf(result)) : results;
+      const gradients = met.filter(
         ({ planned, epsilon }) =>
           planned.attack.access === 'white-box' &&
           planned.norm === result.planned.norm &&

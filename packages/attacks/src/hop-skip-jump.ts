@@ -2,6 +2,7 @@ import { float32, normal, uniform } from '@jsigr/engine';
 import { argmax, mayAsk } from '@jsigr/models';
 import { z } from 'zod';
 import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
+import { piecesOf } from './batches.ts';
 import { sizeOfImage } from './compiled.ts';
 import type { NormName } from './norms.ts';
 import { logitsOfRows } from './queries.ts';
@@ -50,12 +51,20 @@ export const hopSkipJump = defineAttack({
   run: (context, { queries }) => searchAll(context, queries),
 });
 
-/** A question: are these images misclassified? The answer comes image by image; what is found is told in between. */
-type Search = Generator<readonly Float32Array[], void, readonly boolean[]>;
+/** Are these images misclassified? They are drawn one by one when they are asked about, and heard of: a hundred and more of a large image are much. */
+interface Question {
+  readonly count: number;
+  readonly at: (i: number) => Float32Array;
+  readonly heard?: (image: Float32Array, wrong: boolean) => void;
+}
+
+/** Asks, and has the answers image by image; what is found is told in between. */
+type Search<Found = void> = Generator<Question, Found, readonly boolean[]>;
 
 interface Row {
   readonly search: Search;
-  ask: readonly Float32Array[];
+  /** Undefined once there is nothing more to ask. */
+  ask: Question | undefined;
   best: Float32Array;
   used: number;
 }
@@ -70,13 +79,13 @@ async function searchAll(context: AttackContext, queries: number): Promise<Outco
       search: searchOf(context, index, image, (found) => {
         row.best = found;
       }),
-      ask: [],
+      ask: undefined,
       best: image,
       used: 0,
     };
     return row;
   });
-  for (const row of rows) row.ask = row.search.next([]).value ?? [];
+  for (const row of rows) row.ask = row.search.next([]).value ?? undefined;
   const gathered = () =>
     float32(
       flattened(
@@ -88,36 +97,36 @@ async function searchAll(context: AttackContext, queries: number): Promise<Outco
   onStep?.(gathered(), 0);
   let short = false;
   for (let step = 1; ; step++) {
-    const open = rows.filter((row) => row.ask.length > 0 && row.used + row.ask.length <= queries);
+    const open = rows.flatMap((row, index) =>
+      row.ask && row.used + row.ask.count <= queries ? [{ row, index, ask: row.ask }] : [],
+    );
     if (open.length === 0) break;
-    const questions = open.reduce((sum, row) => sum + row.ask.length, 0);
+    const questions = open.reduce((sum, { ask }) => sum + ask.count, 0);
     const used = rows.reduce((sum, row) => sum + row.used, 0);
     if (!mayAsk(context.source, questions + rows.length) || context.isSpent?.({ forwards: used, backwards: 0 })) {
       short = true;
       break;
     }
     signal?.throwIfAborted();
-    const asked = open.flatMap((row) => row.ask.map((image) => ({ image, index: rows.indexOf(row) })));
-    const batch = float32(
-      flattened(
-        asked.map(({ image }) => image),
-        size,
-      ),
-      [asked.length, ...images.shape.slice(1)],
-    );
-    const logits = await logitsOfRows(
-      context,
-      batch,
-      asked.map(({ index }) => index),
-      step,
-    );
-    const wrong = asked.map(({ index }, i) => argmax(logits[i] ?? new Float32Array(1)) !== labels.data[index]);
+    const asked = open.flatMap(({ index, ask }) => Array.from({ length: ask.count }, (_, i) => ({ index, ask, i })));
+    const wrong: boolean[] = [];
+    for (const piece of piecesOf(asked, context.batchSize ?? rows.length)) {
+      const drawn = piece.map(({ ask, i }) => ask.at(i));
+      const batch = float32(flattened(drawn, size), [piece.length, ...images.shape.slice(1)]);
+      const indices = piece.map(({ index }) => index);
+      const logits = await logitsOfRows(context, batch, indices, step);
+      piece.forEach(({ index, ask }, i) => {
+        const isWrong = argmax(logits[i] ?? new Float32Array(1)) !== labels.data[index];
+        ask.heard?.(drawn[i] ?? new Float32Array(size), isWrong);
+        wrong.push(isWrong);
+      });
+    }
     let at = 0;
-    for (const row of open) {
-      const answers = wrong.slice(at, at + row.ask.length);
-      at += row.ask.length;
-      row.used += row.ask.length;
-      row.ask = row.search.next(answers).value ?? [];
+    for (const { row, ask } of open) {
+      const answers = wrong.slice(at, at + ask.count);
+      at += ask.count;
+      row.used += ask.count;
+      row.ask = row.search.next(answers).value ?? undefined;
     }
     onStep?.(gathered(), step);
   }
@@ -170,14 +179,11 @@ function* searchOf(
 }
 
 /** A uniform random image that is misclassified, if one of the first few is. */
-function* firstAdversarial(
-  draw: (step: number) => Float32Array,
-): Generator<readonly Float32Array[], Float32Array | undefined, readonly boolean[]> {
+function* firstAdversarial(draw: (step: number) => Float32Array): Search<Float32Array | undefined> {
   for (let from = 0; from < FIRST_TRIES; from += TRIES_TOGETHER) {
-    const tries = Array.from({ length: TRIES_TOGETHER }, (_, i) => draw(from + i));
-    const answers = yield tries;
-    const found = tries[answers.indexOf(true)];
-    if (found) return found;
+    const answers = yield { count: TRIES_TOGETHER, at: (i) => draw(from + i) };
+    const found = answers.indexOf(true);
+    if (found >= 0) return draw(from + found);
   }
   return undefined;
 }
@@ -190,12 +196,12 @@ function* toBoundary(
   { between, tolerance }: Geometry,
   image: Float32Array,
   adversarial: Float32Array,
-): Generator<readonly Float32Array[], Float32Array, readonly boolean[]> {
+): Search<Float32Array> {
   let [low, high] = [0, 1];
   const enough = Math.min(Math.max(tolerance(image.length), 1e-7), COARSEST);
   while (high - low > enough) {
     const middle = (low + high) / 2;
-    const [wrong] = yield [between(image, adversarial, middle)];
+    const [wrong] = yield one(between(image, adversarial, middle));
     if (wrong) high = middle;
     else low = middle;
   }
@@ -208,39 +214,42 @@ function* gradientAt(
   radius: number,
   count: number,
   noise: (i: number) => Float32Array,
-): Generator<readonly Float32Array[], Float32Array, readonly boolean[]> {
-  const probes = Array.from({ length: count }, (_, i) => {
+): Search<Float32Array> {
+  const at = (i: number) => {
     const drawn = noise(i);
     const length = euclidean(drawn);
     return point.map((value, k) => clip(value + (radius * (drawn[k] ?? 0)) / length));
-  });
-  const answers = yield probes;
-  const values = answers.map((wrong) => (wrong ? 1 : -1));
-  const mean = values.reduce((a, b) => a + b, 0) / count;
+  };
+  // The mean answer is known at the end: of the probes' steps their sum, and that with the answers' signs.
+  const [plain, signed] = [new Float64Array(point.length), new Float64Array(point.length)];
+  const heard = (probe: Float32Array, wrong: boolean) => {
+    for (let k = 0; k < point.length; k++) {
+      const moved = (probe[k] ?? 0) - (point[k] ?? 0);
+      plain[k] = (plain[k] ?? 0) + moved;
+      signed[k] = (signed[k] ?? 0) + (wrong ? moved : -moved);
+    }
+  };
+  const answers = yield { count, at, heard };
+  const mean = answers.reduce((sum, wrong) => sum + (wrong ? 1 : -1), 0) / count;
   const offset = Math.abs(mean) === 1 ? 0 : mean;
-  const gradient = new Float32Array(point.length);
-  probes.forEach((probe, i) => {
-    const value = (values[i] ?? 0) - offset;
-    for (let k = 0; k < gradient.length; k++)
-      gradient[k] = (gradient[k] ?? 0) + (value * ((probe[k] ?? 0) - (point[k] ?? 0))) / radius;
-  });
+  const gradient = point.map((_, k) => ((signed[k] ?? 0) - offset * (plain[k] ?? 0)) / radius);
   const length = euclidean(gradient) || 1;
   return gradient.map((value) => value / length);
+}
+
+function one(image: Float32Array): Question {
+  return { count: 1, at: () => image };
 }
 
 /** Halvings of a jump before it is given up. */
 const SHORTEST_JUMP = 20;
 
 /** As far along the direction as the point stays adversarial, in halving steps. */
-function* jump(
-  point: Float32Array,
-  direction: Float32Array,
-  first: number,
-): Generator<readonly Float32Array[], Float32Array, readonly boolean[]> {
+function* jump(point: Float32Array, direction: Float32Array, first: number): Search<Float32Array> {
   let length = first;
   for (let i = 0; i < SHORTEST_JUMP; i++, length /= 2) {
     const there = point.map((value, k) => clip(value + length * (direction[k] ?? 0)));
-    const [wrong] = yield [there];
+    const [wrong] = yield one(there);
     if (wrong) return there;
   }
   return point;

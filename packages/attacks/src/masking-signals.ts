@@ -10,6 +10,7 @@ export interface MaskingSignal {
 
 /** What was measured, as shares of the correctly classified samples. */
 export interface Measured {
+  readonly samples: number;
   readonly zeroGradients: number;
   readonly zeroMarginGradients: number;
   readonly notFinite: number;
@@ -34,6 +35,8 @@ interface Sign {
   /** From which value on it is a suspicion, and from which it is evident (never: leave it out). */
   readonly suspected: number;
   readonly evident?: number;
+  /** A single sample says it already: no chance is in it. */
+  readonly isSure?: true;
   /** Undefined where it was not looked at. */
   readonly value: (measured: Measured) => number | undefined;
   readonly words: (value: string, measured: Measured) => string;
@@ -50,6 +53,7 @@ const signals = {
   'non-finite-gradients': {
     suspected: 0.001,
     evident: 0.05,
+    isSure: true,
     value: ({ notFinite }) => notFinite,
     words: (value) => `the gradient is not a number at ${value} of the samples`,
   },
@@ -102,10 +106,14 @@ const signals = {
   },
   'random-at-inference': {
     suspected: 0.001,
+    isSure: true,
     value: ({ unsteady }) => unsteady,
     words: (value) => `two looks at the same image differ at ${value} of the samples`,
   },
 } as const satisfies Readonly<Record<string, Sign>>;
+
+/** Samples that it takes at least, however few there are in all: on a single one of an honest model a weaker attack has luck. */
+const LEAST = { suspected: 2, evident: 3 } as const;
 
 /** What the figures say; what was not looked at says nothing. */
 export function signalsOf(measured: Measured): MaskingSignal[] {
@@ -115,7 +123,9 @@ export function signalsOf(measured: Measured): MaskingSignal[] {
 function judged(name: keyof typeof signals, sign: Sign, measured: Measured): MaskingSignal[] {
   const value = sign.value(measured);
   if (value === undefined) return [];
-  const verdict =
-    value >= (sign.evident ?? Number.POSITIVE_INFINITY) ? 'evident' : value >= sign.suspected ? 'suspected' : 'no_sign';
+  const count = Math.round(value * measured.samples);
+  const says = (kind: keyof typeof LEAST) =>
+    value >= (sign[kind] ?? Number.POSITIVE_INFINITY) && (sign.isSure || count >= LEAST[kind]);
+  const verdict = says('evident') ? 'evident' : says('suspected') ? 'suspected' : 'no_sign';
   return [{ name, verdict, evidence: sign.words(`${(100 * value).toFixed(1)} %`, measured) }];
 }

@@ -49,6 +49,7 @@ export async function assessMasking(engine: Engine, options: MaskingOptions): Pr
   const correct = indices.filter((sample, i) => predictions[i] === split.labels[sample]);
   if (correct.length < LEAST_MASKING_SAMPLES) return undefined;
   const found = signalsOf({
+    samples: correct.length,
     ...(await lookAtGradients(engine, options, correct, batchSize)),
     ...(await attackAll(engine, options, correct, batchSize)),
   });
@@ -151,7 +152,7 @@ async function attackAll(
   options: MaskingOptions,
   correct: readonly number[],
   batchSize: number,
-): Promise<Omit<Measured, keyof Gradients>> {
+): Promise<Omit<Measured, keyof Gradients | 'samples'>> {
   const { target, surrogates = [], norm, split, seed, signal } = options;
   const size = target.input[0] * target.input[1] * target.input[2];
   const fooledBy = async (name: string, settings: object, epsilon = options.epsilon): Promise<ReadonlySet<number>> => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type AttackContext, defineAttack, type Outcome } from './attack.ts';
 import { checkTarget } from './check-context.ts';
-import { classes, glance, moved, randomStart, warmed } from './compiled.ts';
+import { classes, glance, looksAt, moved, randomStart, warmed } from './compiled.ts';
 import { type LossName, losses, targetedLosses } from './losses.ts';
 import { walk } from './rows.ts';
 import { countSetting, eotSetting, lossSetting, targetSetting } from './settings.ts';
@@ -53,9 +53,10 @@ export function climb(context: AttackContext, settings: ClimbSettings): Promise<
   const { steps, stepSizeOf, target, eot = 1, keep } = settings;
   checkTarget(target, context.source.classes);
   const loss = context.loss ?? (target === undefined ? losses : targetedLosses)[settings.loss];
+  const looks = looksAt(context.source, eot);
   return walk(context, {
     steps,
-    stepCost: { forwards: eot, backwards: eot },
+    stepCost: { forwards: looks, backwards: looks },
     start: async (view) => {
       const begin = settings.randomStart ? await randomStart(context, view, 'pgd.start') : view.images;
       return { state: { points: await warmed(context, view, begin) } };

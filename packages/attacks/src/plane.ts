@@ -4,9 +4,9 @@ import { asNumber, flat, NEWTON_STEPS, type NormName } from './norms.ts';
 /** Norms in which the nearest point of a plane in the box is known here. */
 export type PlaneNorm = Extract<NormName, 'linf' | 'l2'>;
 
-/** How far each number moves for a unit of the multiplier, by the size of its weight. */
+/** How far each number moves for a unit of the multiplier, by the size of its weight: `[batch, 1]` where all move alike, else `[batch, size]`. */
 const shares: Readonly<Record<PlaneNorm, (weight: tf.Tensor) => tf.Tensor>> = {
-  linf: (weight) => tf.onesLike(weight),
+  linf: (weight) => tf.ones([weight.shape[0] ?? 1, 1]),
   l2: (weight) => weight,
 };
 
@@ -24,18 +24,18 @@ export function toPlane(norm: PlaneNorm, points: tf.Tensor, weights: tf.Tensor, 
   const up = asNumber(tf.greater(towards, tf.scalar(0)));
   const room = tf.abs(tf.sub(up, flat(points)));
   const share = shares[norm](weight);
-  const reached = (t: tf.Tensor) => tf.minimum(tf.mul(share, tf.expandDims(t, 1)), room);
+  const rate = tf.mul(weight, share);
+  const reached = (t: tf.Tensor) => tf.mul(share, tf.expandDims(t, 1));
   let t = tf.zerosLike(wanted);
   for (let i = 0; i < NEWTON_STEPS; i++) {
-    const moved = reached(t);
-    const free = asNumber(tf.less(tf.mul(share, tf.expandDims(t, 1)), room));
-    const slope = tf.sum(tf.mul(free, tf.mul(weight, share)), 1);
-    const missing = tf.sub(wanted, tf.sum(tf.mul(weight, moved), 1));
+    const reach = reached(t);
+    const slope = product(rate, asNumber(tf.less(reach, room)));
+    const missing = tf.sub(wanted, product(weight, tf.minimum(reach, room)));
     // Without a slope everything stands at the box: t stays.
     const open = asNumber(tf.greater(slope, tf.scalar(1e-20)));
     t = tf.add(t, tf.mul(open, tf.relu(tf.div(missing, tf.maximum(slope, tf.scalar(1e-20))))));
   }
-  return tf.reshape(tf.mul(tf.sign(towards), reached(t)), points.shape);
+  return tf.reshape(tf.mul(tf.sign(towards), tf.minimum(reached(t), room)), points.shape);
 }
 
 /** `weights . delta` of each sample, `[batch]`. */

@@ -17,10 +17,8 @@ export interface View {
   readonly sampleIndices: readonly number[];
 }
 
-/** For so many steps it pays to compile a size that has fewer rows to fill: that takes the time of about five steps. */
-const MANY_STEPS = 50;
-/** What stands is computed in a smaller size only if that has at most so many of the rows. */
-const SMALLER = 7 / 8;
+/** For so many steps it pays to compile more sizes, and to keep the memory that each takes, so that fewer rows are filled. */
+const MANY_STEPS = 500;
 
 /**
  * The smallest of `most`, its half, its quarter and so on that holds `count` rows, so that few sizes are compiled.
@@ -116,8 +114,7 @@ export async function walk<State extends RowState>(context: AttackContext, path:
     if (step === path.steps || places.length === 0) break;
     // Who is asked is not asked about what has fallen; who is traced is computed in one of a few shapes.
     const left = path.steps - step;
-    const size = bucketOf(places.length, context.batchSize ?? sampleIndices.length, left);
-    const fits = size <= SMALLER * view.rows.length;
+    const fits = bucketOf(places.length, context.batchSize ?? sampleIndices.length, left) < view.rows.length;
     if (fits || (isQueried(context.source) && places.length < view.count)) {
       const smaller = viewOf(
         context,

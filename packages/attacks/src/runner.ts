@@ -1,8 +1,8 @@
 import type { Split } from '@jsigr/datasets';
 import { type Engine, float32 } from '@jsigr/engine';
-import { type Classifier, mayAsk } from '@jsigr/models';
+import { type Classifier, isQueried, mayAsk } from '@jsigr/models';
 import type { Attack, Cost } from './attack.ts';
-import { piecesOf, poolOf, samplesOf } from './batches.ts';
+import { poolOf, samplesOf } from './batches.ts';
 import { judge } from './judge.ts';
 import type { AttackLoss } from './losses.ts';
 import type { Norm, NormName } from './norms.ts';
@@ -70,30 +70,29 @@ interface Try {
 
 /**
  * Attacks samples until they are misclassified or the attempts are spent. What no attack may get wrong is done here: attempts on what still resists
- * (several at once where that fills the batch), the final projection, the target's own verdict, the ledger.
+ * (the next ones too, where that fills the batch), the final projection, the target's own verdict, the ledger.
  * @throws AttackError as the attack; the signal's reason once it is aborted.
  */
 export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
   const attempts = job.attack.attempts(job.settings, job.target.classes);
   const rows: LedgerRow[] = [];
-  let resisting = job.indices;
-  for (let attempt = 0; attempt < attempts && resisting.length > 0; ) {
-    const together = Math.min(Math.max(Math.floor(job.batchSize / resisting.length), 1), attempts - attempt);
-    const tries = Array.from({ length: together }, (_, i) =>
-      resisting.map((sample): Try => ({ sample, attempt: attempt + i })),
-    ).flat();
-    for (const piece of piecesOf(tries, job.batchSize)) {
-      job.signal?.throwIfAborted();
-      if (!mayAsk(job.target, LEAST_QUESTIONS * piece.length) || job.isSpent?.(passesOf(rows))) {
-        job.onShort?.();
-        return rows;
-      }
-      rows.push(...(await attackTogether(job, piece, passesOf(rows))));
-      job.onProgress?.(rows.length, rows.length + resisting.length * (attempts - attempt));
+  let left: readonly Try[] = Array.from({ length: attempts }, (_, attempt) =>
+    job.indices.map((sample) => ({ sample, attempt })),
+  ).flat();
+  while (left.length > 0) {
+    job.signal?.throwIfAborted();
+    // Who is asked is not asked about an attempt that the one before it may make needless.
+    const next = isQueried(job.source) ? left.filter(({ attempt }) => attempt === left[0]?.attempt) : left;
+    const tries = next.slice(0, job.batchSize);
+    if (!mayAsk(job.target, LEAST_QUESTIONS * tries.length) || job.isSpent?.(passesOf(rows))) {
+      job.onShort?.();
+      return rows;
     }
-    attempt += together;
-    const fallen = new Set(rows.filter((row) => row.success).map((row) => row.sample));
-    resisting = resisting.filter((sample) => !fallen.has(sample));
+    const made = await attackTogether(job, tries, passesOf(rows));
+    rows.push(...made);
+    const fallen = new Set(made.filter((row) => row.success).map((row) => row.sample));
+    left = left.slice(tries.length).filter(({ sample }) => !fallen.has(sample));
+    job.onProgress?.(rows.length, rows.length + left.length);
   }
   return rows;
 }

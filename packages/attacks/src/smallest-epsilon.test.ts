@@ -1,5 +1,6 @@
 import { createEngine, type Engine } from '@jsigr/engine';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Attack } from './attack.ts';
 import { l1, l2, linf } from './norms.ts';
 import { attackNamed } from './registry.ts';
 import { curveOf, smallestEpsilons } from './smallest-epsilon.ts';
@@ -55,6 +56,26 @@ test.each([
       expect(epsilon).toBeLessThanOrEqual(distance * (1 + within) + 2e-3);
     }
   }
+});
+
+test('an attempt that fails is no bound for those after it', async () => {
+  const pgd = attackNamed('pgd');
+  const late: Attack = {
+    ...pgd,
+    attempts: () => 2,
+    run: async (context, settings) => {
+      const zeros = context.attempts.map(() => 0);
+      return context.starts || context.attempts[0] === 1
+        ? pgd.run(context, settings)
+        : { adversarial: context.images, forwards: zeros, backwards: zeros };
+    },
+  };
+  const settings = { steps: 20, stepSize: 1, loss: 'margin' };
+  const found = await smallestEpsilons({ ...job, engine, attack: late, settings, norm: linf, most: 0.3 });
+  const reached = found.filter(({ epsilon }) => epsilon !== undefined);
+  expect(reached.length).toBeGreaterThan(5);
+  for (const { sample, epsilon } of reached)
+    expect(epsilon).toBeLessThanOrEqual((Math.abs(marginOf(split.images, sample)) / 4) * 1.005 + 2e-3);
 });
 
 test('attacks that mix in other images have them', async () => {

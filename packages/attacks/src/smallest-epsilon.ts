@@ -114,7 +114,8 @@ async function narrow(
     if (fooled && verdict.distance < search.high) {
       search.high = Math.min(verdict.distance, limits[row] ?? verdict.distance); // float32 may round it up
       search.known = verdict.image.slice();
-    } else if (!fooled) search.low = Math.max(search.low, epsilons[row] ?? 0);
+      // As long as no attempt found an example, another one may yet, in a smaller ball than this one.
+    } else if (!fooled && !isOpen(search)) search.low = Math.max(search.low, epsilons[row] ?? 0);
   });
 }
 

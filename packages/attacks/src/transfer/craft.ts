@@ -132,8 +132,11 @@ async function varianceAt(
   return combine(sum, gradient, (total, own) => total / NEIGHBOURS - own);
 }
 
-/** Side and width of the Gaussian of translation invariance (arXiv 1904.02884), for images of a few dozen pixels. */
-const KERNEL = { side: 7, width: 3 } as const;
+/**
+ * Side and standard deviation, in pixels, of the Gaussian of translation invariance (arXiv 1904.02884), for images of a few dozen pixels: as in the
+ * authors' code its edge lies three standard deviations away.
+ */
+const KERNEL = { side: 7, width: 1 } as const;
 
 async function smoothed({ engine }: AttackContext, gradient: NdArray): Promise<NdArray> {
   const channels = gradient.shape[3] ?? 1;

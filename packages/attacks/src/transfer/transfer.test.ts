@@ -1,7 +1,7 @@
 import { createEngine, type Engine, float32, type NdArray, uniform } from '@jsigr/engine';
 import { ensemble } from '@jsigr/models';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { linf } from '../norms.ts';
+import { l2, linf } from '../norms.ts';
 import { viewOf } from '../rows.ts';
 import { contextOf, imageOf } from '../testing/context.ts';
 import { linearClassifier } from '../testing/linear.ts';
@@ -79,6 +79,32 @@ test.each(Object.keys(pieces))('%s alone is an attack: it turns a linear model i
     );
     expect(logits.indexOf(Math.max(...logits))).not.toBe(row);
   }
+});
+
+test('translation invariance smooths by a Gaussian whose edge lies three standard deviations away', async () => {
+  const weights = [0, 1, 2].map((k) => numbers('test.weights', k).map((u) => 2 * u - 1));
+  const grey = Array.from({ length: SIZE }, () => 0.5);
+  const given = contextOf(engine, plain, [grey], [0], l2, 0.1);
+  const { adversarial } = await transfer.run(given, { recipe: 'ti', steps: 1 });
+  const logits = weights.map((row) => row.reduce((sum, w) => sum + w / 2, 0));
+  const total = logits.reduce((sum, z) => sum + Math.exp(z), 0);
+  const gradient = Array.from({ length: SIZE }, (_, i) =>
+    weights.reduce((sum, row, k) => sum + (Math.exp(logits[k] ?? 0) / total - Number(k === 0)) * (row[i] ?? 0), 0),
+  );
+  const at = (row: number, column: number, channel: number) =>
+    row < 0 || row > 7 || column < 0 || column > 7 ? 0 : (gradient[(row * 8 + column) * 2 + channel] ?? 0);
+  const bell = [-3, -2, -1, 0, 1, 2, 3].map((x) => Math.exp(-(x ** 2) / 2));
+  const smooth = gradient.map((_, i) => {
+    const [row, column, channel] = [Math.floor(i / 16), Math.floor(i / 2) % 8, i % 2];
+    return bell.reduce(
+      (sum, a, y) => sum + bell.reduce((line, b, x) => line + a * b * at(row + y - 3, column + x - 3, channel), 0),
+      0,
+    );
+  });
+  const length = Math.hypot(...smooth);
+  imageOf(adversarial, 0).forEach((value, i) => {
+    expect(value - 0.5).toBeCloseTo((0.1 * (smooth[i] ?? 0)) / length, 4);
+  });
 });
 
 test.each(['logits', 'probabilities', 'losses'])(
