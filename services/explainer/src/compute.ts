@@ -11,7 +11,8 @@ const models = new Lru<Classifier>(8);
 let engine: Promise<Engine> | undefined;
 
 const batcher = new Batcher<ExplainArgument, ExplainResult>(
-  async (requests) => explainBatch(await theEngine(), loaded(requests[0]?.model ?? ''), requests),
+  async (requests, signal) =>
+    explainBatch(await theEngine(), loaded(requests[0]?.model ?? ''), requests, signal),
   { keyOf: batchKey, largest: LARGEST_BATCH },
 );
 
@@ -25,7 +26,7 @@ serveCompute<ExplainerMethods>({
     models.set(digest, classifier);
     return cardOf(classifier);
   },
-  explain: (argument) => batcher.submit(argument),
+  explain: (argument, { signal }) => batcher.submit(argument, signal),
 });
 
 function theEngine(): Promise<Engine> {

@@ -13,11 +13,15 @@ export function batchKey({ model, method, settings, output, seed }: ExplainArgum
   return JSON.stringify([model, method, sorted, output, seed]);
 }
 
-/** Explains images of one model by one method. @throws SaliencyError naming the field; a target out of range is refused. */
+/**
+ * Explains images of one model by one method.
+ * @throws SaliencyError naming the field; a target out of range is refused. The signal's reason once it is aborted.
+ */
 export async function explainBatch(
   engine: Engine,
   classifier: Classifier,
   requests: readonly ExplainArgument[],
+  signal: AbortSignal,
 ): Promise<ExplainResult[]> {
   const [first] = requests;
   if (!first) return [];
@@ -26,7 +30,7 @@ export async function explainBatch(
   const size = SIZES.find((each) => each >= requests.length) ?? LARGEST_BATCH;
   const padded = Array.from({ length: size }, (_, i) => requests[Math.min(i, requests.length - 1)] ?? first);
   const images = stack(padded, classifier);
-  const { logits } = await predict(engine, classifier, images, { batchSize: size });
+  const { logits } = await predict(engine, classifier, images, { batchSize: size, signal });
   const rows = padded.map((_, i) => rowOf(logits, i));
   const predicted = rows.map((row) => argmax(row));
   const targets = padded.map(({ target }, i) => target ?? predicted[i] ?? 0);
@@ -40,6 +44,7 @@ export async function explainBatch(
       seed: first.seed,
       // Alone or in a batch, an image draws the same random numbers.
       sampleIndices: padded.map(() => 0),
+      signal,
     },
     first.settings,
   );

@@ -1,0 +1,57 @@
+import { createEngine, type Engine } from '@jsigr/engine';
+import { createClassifier, initialParameters, resolveModelSpec } from '@jsigr/models';
+import { saliencyMethods } from '@jsigr/saliency';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { explainBatch } from './explain-batch.ts';
+import type { ExplainArgument } from './methods.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+const never = new AbortController().signal;
+
+function classifierOf(input: [number, number, number], architecture = 'lenet') {
+  const spec = resolveModelSpec({ architecture, input, classes: 3 });
+  return createClassifier(spec, initialParameters(spec, 1), architecture);
+}
+
+const small = classifierOf([12, 12, 1]);
+
+function request(change: Partial<ExplainArgument> = {}, size = 144): ExplainArgument {
+  const image = Float32Array.from({ length: size }, (_, i) => (i % 7) / 7);
+  return { model: 'small', image, method: 'gradient', settings: {}, output: 'logit', seed: 0, ...change };
+}
+
+/** A signal that is aborted from its n-th look on. */
+function abortedAtLook(n: number): AbortSignal {
+  const controller = new AbortController();
+  let looks = 0;
+  const throwIfAborted = () => {
+    if (++looks >= n) throw new Error(`enough at look ${n}`);
+  };
+  return Object.defineProperty(controller.signal, 'throwIfAborted', { value: throwIfAborted });
+}
+
+describe.each(Object.keys(saliencyMethods))('%s', (method) => {
+  test.each([1, 2])('ends when the batch is told to: look %i, first while predicting', (look) =>
+    expect(explainBatch(engine, small, [request({ method })], abortedAtLook(look))).rejects.toThrow(
+      `enough at look ${look}`,
+    ),
+  );
+});
+
+test.each([
+  ['occlusion', { size: 1, stride: 1 }],
+  ['shapley', { size: 1 }],
+  ['integrated-gradients', { steps: 1000 }],
+  ['smoothgrad', { samples: 1000 }],
+  ['perturbation', { stride: 1 }],
+  ['sarfa', { stride: 1 }],
+] as const)('%s looks again and again while it computes', async (method, settings) => {
+  const large = classifierOf([32, 32, 1]);
+  const asked = request({ method, settings }, 32 * 32);
+  await expect(explainBatch(engine, large, [asked], abortedAtLook(5))).rejects.toThrow('enough at look 5');
+});
