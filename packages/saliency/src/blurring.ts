@@ -1,5 +1,5 @@
 import { float32, memoise, type NdArray, runCompiled } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import type { Classifier, ImageShape } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { gaussianArray } from './gaussian.ts';
@@ -23,6 +23,11 @@ export const blurSettings = z.strictObject({
   blurSigma: z.number().min(0.1).max(50).default(3).describe('Standard deviation of the blur, 0.1..50 pixels'),
   maskSigma: z.number().min(0.1).max(50).default(2).describe('Standard deviation of the blurred place, 0.1..50 pixels'),
 });
+
+/** One for each place, and one for the image as it is. */
+export function blurForwards([height, width]: ImageShape, { stride }: z.output<typeof blurSettings>): number {
+  return gridPositions(height, stride).length * gridPositions(width, stride).length + 1;
+}
 
 /** What a perturbation may change, and how much that counts; in traced functions. One object for each comparison: functions are compiled by it. */
 export interface Comparison {

@@ -2,7 +2,7 @@ import { float32, uniform } from '@jsigr/engine';
 import { z } from 'zod';
 import { defineMethod, sampleIndicesOf } from './method.ts';
 import { imageOf, outputsAt } from './outputs-at.ts';
-import { patchesOf } from './patches.ts';
+import { patchCount, patchesOf } from './patches.ts';
 
 /**
  * Shapley values of the squares of a grid (Shapley 1953), estimated from random orders (Štrumbelj and Kononenko, JMLR 2010, 11:1): what a square adds to the output
@@ -23,6 +23,7 @@ export const shapley = defineMethod({
       .describe('Random orders, 1..1000: each costs (height/size) (width/size) forwards an image'),
     baseline: z.number().min(0).max(1).default(0).describe('Value of pixels that have not joined: 0 black .. 1 white'),
   }),
+  forwards: ([height, width], { size, orders }) => orders * (patchCount(height, width, size, size) + 1),
   explain: async (context, { size, orders: asked, baseline }) => {
     context.signal?.throwIfAborted();
     const { images, seed = 0 } = context;

@@ -43,6 +43,21 @@ describe.each(Object.keys(saliencyMethods))('%s', (method) => {
   );
 });
 
+test('settings that are each in their range, but cost too much together, are refused before anything is computed', async () => {
+  // (144 + 1) x 1000 are fine, (1024 + 1) x 1000 are not.
+  const settings = { size: 1, orders: 1000 };
+  const large = classifierOf([32, 32, 1]);
+  const refused = explainBatch(engine, large, [request({ method: 'shapley', settings }, 32 * 32)], abortedAtLook(1));
+  await expect(refused).rejects.toMatchObject({
+    reason: 'INVALID_SETTING',
+    field: 'settings',
+    message:
+      'settings: 1025000 forward passes to explain one image of 32x32, at most 1000000 allowed (method "shapley")',
+  });
+  const begun = explainBatch(engine, small, [request({ method: 'shapley', settings })], abortedAtLook(3));
+  await expect(begun).rejects.toThrow('enough at look 3');
+});
+
 test.each([
   ['occlusion', { size: 1, stride: 1 }],
   ['shapley', { size: 1 }],

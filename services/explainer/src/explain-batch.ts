@@ -1,11 +1,14 @@
 import { type Engine, float32, int32, type NdArray } from '@jsigr/engine';
 import { argmax, type Classifier, predict } from '@jsigr/models';
-import { encodePng, enlarge, methodNamed, renderOverlay } from '@jsigr/saliency';
+import { encodePng, enlarge, methodNamed, renderOverlay, SaliencyError, type SaliencyMethod } from '@jsigr/saliency';
 import type { ExplainArgument, ExplainResult } from './methods.ts';
 
 /** Shapes are compiled, so batches come in few sizes; the last image fills up what is missing. */
 const SIZES = [1, 4, 8];
 export const LARGEST_BATCH = 8;
+
+/** Of one explanation: settings that are each in their range may take days together. */
+const MOST_FORWARDS = 1_000_000;
 
 /** Requests that may share a batch: all that is the same for a batch in a saliency method. */
 export function batchKey({ model, method, settings, output, seed }: ExplainArgument): string {
@@ -27,6 +30,7 @@ export async function explainBatch(
   if (!first) return [];
   const began = performance.now();
   const method = methodNamed(first.method);
+  checkCost(method, first, classifier);
   const size = SIZES.find((each) => each >= requests.length) ?? LARGEST_BATCH;
   const padded = Array.from({ length: size }, (_, i) => requests[Math.min(i, requests.length - 1)] ?? first);
   const images = stack(padded, classifier);
@@ -63,6 +67,19 @@ export async function explainBatch(
       milliseconds,
     };
   });
+}
+
+/** All requests of a batch have the same settings, so all cost the same. */
+function checkCost({ name, forwards }: SaliencyMethod, { settings }: ExplainArgument, { input }: Classifier): void {
+  const asked = forwards(input, settings);
+  if (asked <= MOST_FORWARDS) return;
+  const [height, width] = input;
+  const given = `${asked} forward passes to explain one image of ${height}x${width}`;
+  throw new SaliencyError(
+    'INVALID_SETTING',
+    'settings',
+    `${given}, at most ${MOST_FORWARDS} allowed (method "${name}")`,
+  );
 }
 
 function stack(requests: readonly ExplainArgument[], { input }: Classifier): NdArray {
