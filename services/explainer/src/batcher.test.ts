@@ -31,6 +31,17 @@ test('a batch that fails fails its own jobs only', async () => {
   expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
 });
 
+test('a result that is an error is that of its own job alone', async () => {
+  const run = async (jobs: readonly string[]) => jobs.map((job) => (job === 'a2' ? new Error('no ink') : job));
+  const batcher = new Batcher<string, string>(run, { keyOf: () => '', largest: 3 });
+  const results = await Promise.allSettled(['a1', 'a2', 'a3'].map((job) => batcher.submit(job, never)));
+  expect(results).toEqual([
+    { status: 'fulfilled', value: 'a1' },
+    { status: 'rejected', reason: new Error('no ink') },
+    { status: 'fulfilled', value: 'a3' },
+  ]);
+});
+
 test('a job whose caller has gone is not begun', async () => {
   const { batches, batcher } = recording(3);
   const results = await Promise.allSettled([

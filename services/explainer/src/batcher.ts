@@ -12,16 +12,17 @@ interface Waiting<Job, Result> {
 /**
  * Runs jobs in batches of those that can go together (equal keys), in the order in which the first of each came. Nothing is delayed to fill a batch:
  * what arrived while the last one ran goes together. A job whose caller has gone is not begun, and a batch is told to end once all of its callers have gone.
+ * A result that is an error is that of its own job alone.
  */
 export class Batcher<Job, Result> {
-  readonly #run: (jobs: readonly Job[], signal: AbortSignal) => Promise<readonly Result[]>;
+  readonly #run: (jobs: readonly Job[], signal: AbortSignal) => Promise<readonly (Result | Error)[]>;
   readonly #keyOf: (job: Job) => string;
   readonly #largest: number;
   #waiting: Waiting<Job, Result>[] = [];
   #running = false;
 
   constructor(
-    run: (jobs: readonly Job[], signal: AbortSignal) => Promise<readonly Result[]>,
+    run: (jobs: readonly Job[], signal: AbortSignal) => Promise<readonly (Result | Error)[]>,
     { keyOf, largest }: { readonly keyOf: (job: Job) => string; readonly largest: number },
   ) {
     this.#run = run;
@@ -68,6 +69,7 @@ export class Batcher<Job, Result> {
       batch.forEach(({ resolve, reject }, i) => {
         const result = results[i];
         if (result === undefined) reject(new Error(`a batch of ${batch.length} gave ${results.length} results`));
+        else if (result instanceof Error) reject(result);
         else resolve(result);
       });
     } catch (error) {

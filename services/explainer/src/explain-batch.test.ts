@@ -43,6 +43,15 @@ describe.each(Object.keys(saliencyMethods))('%s', (method) => {
   );
 });
 
+test('an overlay that cannot be drawn fails its own request alone', async () => {
+  const twoChannels = classifierOf([6, 6, 2], 'mlp');
+  const requests = [request({}, 72), request({ overlayScale: 2 }, 72), request({ target: 1 }, 72)];
+  const [first, second, third] = await explainBatch(engine, twoChannels, requests, never);
+  expect(first).toMatchObject({ milliseconds: expect.any(Number) });
+  expect(second).toMatchObject({ reason: 'INVALID_INPUT', field: 'image' });
+  expect(third).toMatchObject({ target: 1 });
+});
+
 test('settings that are each in their range, but cost too much together, are refused before anything is computed', async () => {
   // (144 + 1) x 1000 are fine, (1024 + 1) x 1000 are not.
   const settings = { size: 1, orders: 1000 };

@@ -17,7 +17,7 @@ export function batchKey({ model, method, settings, output, seed }: ExplainArgum
 }
 
 /**
- * Explains images of one model by one method.
+ * Explains images of one model by one method. What fails while one request's overlay is drawn is that request's result.
  * @throws SaliencyError naming the field; a target out of range is refused. The signal's reason once it is aborted.
  */
 export async function explainBatch(
@@ -25,7 +25,7 @@ export async function explainBatch(
   classifier: Classifier,
   requests: readonly ExplainArgument[],
   signal: AbortSignal,
-): Promise<ExplainResult[]> {
+): Promise<(ExplainResult | Error)[]> {
   const [first] = requests;
   if (!first) return [];
   const began = performance.now();
@@ -57,15 +57,15 @@ export async function explainBatch(
     const attribution = rowOf(explanation.map, i).slice();
     const gap = explanation.check?.completenessGap[i];
     const checks: Record<string, number> = gap === undefined ? {} : { completeness_gap: gap };
-    return {
+    const result = {
       predicted: predicted[i] ?? 0,
       target: targets[i] ?? 0,
       probabilities: softmax(rows[i] ?? new Float32Array()),
       attribution,
-      ...(request.overlayScale === undefined ? {} : { overlay: overlay(request, attribution, classifier) }),
       checks,
       milliseconds,
     };
+    return request.overlayScale === undefined ? result : withOverlay(result, request, classifier);
   });
 }
 
@@ -96,10 +96,18 @@ function rowOf({ data, shape: [batch = 1] }: NdArray, index: number): Float32Arr
   return (data as Float32Array).subarray(index * size, (index + 1) * size);
 }
 
-function overlay({ image, overlayScale = 1 }: ExplainArgument, map: Float32Array, { input }: Classifier): Uint8Array {
+function withOverlay(
+  result: ExplainResult,
+  { image, overlayScale = 1 }: ExplainArgument,
+  { input }: Classifier,
+): ExplainResult | Error {
   const [height, width] = input;
-  const pixels = renderOverlay(float32(image, [...input]), float32(map, [height, width, 1]));
-  return encodePng(enlarge(pixels, overlayScale));
+  try {
+    const pixels = renderOverlay(float32(image, [...input]), float32(result.attribution, [height, width, 1]));
+    return { ...result, overlay: encodePng(enlarge(pixels, overlayScale)) };
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 function softmax(logits: Float32Array): number[] {

@@ -8,10 +8,12 @@ import {
   encodeCheckpoint,
   importModel,
   initialParameters,
+  type ResolvedModelSpec,
   resolveModelSpec,
 } from '@jsigr/models';
 import { ExplainerServiceClient, ExplainImageRequest, ExplainRequest, type ExplainResponse } from '@jsigr/proto';
 import {
+  type ArtefactStore,
   connect,
   createLogger,
   directoryArtefactStore,
@@ -26,8 +28,9 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { explainerWorker } from './index.ts';
 
-const model = resolveModelSpec({ architecture: 'mlp', input: [6, 5, 1], classes: 3, activation: 'tanh' });
+const model = modelOf([6, 5, 1]);
 let root: string;
+let artefacts: ArtefactStore;
 let digest: string;
 /** The same network, exported to ONNX and imported again. */
 let imported: string;
@@ -36,22 +39,8 @@ let client: ExplainerServiceClient;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'jsigr-explainer-'));
-  const artefacts = directoryArtefactStore(root);
-  const files = encodeCheckpoint({
-    run: 'trainingRuns/test',
-    step: 0,
-    epoch: 0,
-    model,
-    dataset: { name: 'none', digest: '' },
-    objective: { name: 'standard', settings: {} },
-    configuration: {},
-    seed: 1,
-    engine: {},
-    metrics: {},
-    parameters: initialParameters(model, 1),
-    optimizer: {},
-  });
-  digest = (await artefacts.put('models', files)).digest;
+  artefacts = directoryArtefactStore(root);
+  digest = await stored(model);
   const onnx = classifierToOnnx(createClassifier(model, initialParameters(model, 1), 'exported'));
   imported = (await artefacts.put('models', await importModel({ 'model.onnx': onnx }))).digest;
   const context = {
@@ -77,8 +66,35 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
+function modelOf(input: [number, number, number]): ResolvedModelSpec {
+  return resolveModelSpec({ architecture: 'mlp', input, classes: 3, activation: 'tanh' });
+}
+
+/** The digest of a checkpoint of the model, of its own for each seed. */
+async function stored(model: ResolvedModelSpec, seed = 1): Promise<string> {
+  const files = encodeCheckpoint({
+    run: 'trainingRuns/test',
+    step: 0,
+    epoch: 0,
+    model,
+    dataset: { name: 'none', digest: '' },
+    objective: { name: 'standard', settings: {} },
+    configuration: {},
+    seed,
+    engine: {},
+    metrics: {},
+    parameters: initialParameters(model, seed),
+    optimizer: {},
+  });
+  return (await artefacts.put('models', files)).digest;
+}
+
 const pixels = Float32Array.from({ length: 30 }, (_, i) => (i % 7) / 7);
-const image = { source: { $case: 'tensor' as const, value: { shape: [6, 5, 1], data: Buffer.from(pixels.buffer) } } };
+const image = tensor([6, 5, 1], pixels);
+
+function tensor(shape: number[], values = new Float32Array(shape.reduce((product, side) => product * side))) {
+  return { source: { $case: 'tensor' as const, value: { shape, data: Buffer.from(values.buffer) } } };
+}
 
 type Request = Partial<ExplainRequest>;
 
@@ -171,6 +187,38 @@ describe('an explanation', () => {
     floats(many[3] ?? alone).forEach((value, i) => {
       expect(value).toBeCloseTo(floats(alone)[i] ?? Number.NaN, 5);
     });
+  });
+});
+
+describe('an overlay', () => {
+  test('of an image of two channels is refused, and nothing else of it', async () => {
+    const twoChannels = await stored(modelOf([4, 4, 2]));
+    const request = { image: tensor([4, 4, 2]) };
+    expect((await failureOf(explain({ ...request, overlay: true }, twoChannels))).violations).toEqual([
+      { field: 'overlay', description: 'images of 2 channels cannot be drawn; 1 or 3 can' },
+    ]);
+    expect((await explain(request, twoChannels)).attribution?.shape).toEqual([4, 4]);
+  });
+
+  test('of a large image is as large as fits, and refused beyond', async () => {
+    const wide = await stored(modelOf([4, 600, 1]));
+    const request = { image: tensor([4, 600, 1]), overlay: true };
+    const width = async (overlayScale: number) =>
+      (await sharp((await explain({ ...request, overlayScale }, wide)).overlay).metadata()).width;
+    expect(await width(0)).toBe(3600);
+    expect(await width(2)).toBe(1200);
+    expect((await failureOf(explain({ ...request, overlayScale: 7 }, wide))).violations).toEqual([
+      { field: 'overlayScale', description: '7 given, 1 to 6 allowed for images of 4x600' },
+    ]);
+  });
+
+  test('that is refused spoils no other request', async () => {
+    const wide = await stored(modelOf([4, 600, 1]));
+    const request = { image: tensor([4, 600, 1]), overlay: true };
+    const answers = await Promise.allSettled(
+      [0, 32, 1].map((overlayScale) => explain({ ...request, overlayScale }, wide)),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   });
 });
 

@@ -1,4 +1,4 @@
-import { ExplainedOutput, type ExplainImageRequest, ExplainResponse } from '@jsigr/proto';
+import { ExplainedOutput, type ExplainImageRequest, type ExplainRequest, ExplainResponse } from '@jsigr/proto';
 import {
   type ComputeThread,
   inSpan,
@@ -14,6 +14,8 @@ import type { ExplainArgument, ExplainerMethods, ExplainerThreadData, ExplainRes
 
 const DEFAULT_SCALE = 8;
 const LARGEST_SCALE = 32;
+/** Longest side of an overlay, in pixels: it is drawn in memory, and sent in one message. */
+const LONGEST_SIDE = 4096;
 
 const outputs: Partial<Record<ExplainedOutput, ExplainArgument['output']>> = {
   [ExplainedOutput.EXPLAINED_OUTPUT_UNSPECIFIED]: 'logit',
@@ -39,17 +41,17 @@ export class Explainer {
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }
 
-  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlayScale`, `method` or `settings.*`; NOT_FOUND for the model. */
+  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlay`, `overlayScale`, `method`, `settings` or `settings.*`; NOT_FOUND for the model. */
   explain({ request, modelDigest, classNames }: ExplainImageRequest, signal: AbortSignal): Promise<ExplainResponse> {
     return this.#context.load.during(async () => {
       if (!request) throw invalidArgument('request', 'is missing');
-      const scale = overlayScale(request.overlayScale);
       const output = outputs[request.output];
       if (!output) throw invalidArgument('output', `${request.output} is not known; logit, probability or loss are`);
       const card = await this.#load(modelDigest);
       const { target } = request;
       if (target !== undefined && target >= card.classes)
         throw invalidArgument('target', `${target} given, 0 to ${card.classes - 1} allowed`);
+      const overlayScale = overlayScaleOf(request, card);
       const method = request.method || 'gradient';
       const attributes = { 'jsigr.model': `models/${modelDigest}`, 'jsigr.method': method };
       const image = await imageOf(request.image, card.input);
@@ -64,7 +66,7 @@ export class Explainer {
             output,
             seed: request.seed,
             ...(target === undefined ? {} : { target }),
-            ...(request.overlay ? { overlayScale: scale } : {}),
+            ...(overlayScale === undefined ? {} : { overlayScale }),
           },
           { signal: AbortSignal.any([signal, this.#context.signal]) },
         );
@@ -91,9 +93,22 @@ export class Explainer {
   }
 }
 
-function overlayScale(given: number): number {
-  if (given > LARGEST_SCALE) throw invalidArgument('overlayScale', `${given} given, 1 to ${LARGEST_SCALE} allowed`);
-  return given || DEFAULT_SCALE;
+/** Absent where no overlay is asked for. Refused here and not where it is drawn, since by then it has been computed. */
+function overlayScaleOf(
+  { overlay, overlayScale }: ExplainRequest,
+  { input: [height, width, channels] }: ModelCard,
+): number | undefined {
+  const fitting = Math.max(1, Math.floor(LONGEST_SIDE / Math.max(height, width)));
+  const most = overlay ? Math.min(LARGEST_SCALE, fitting) : LARGEST_SCALE;
+  if (overlayScale > most)
+    throw invalidArgument(
+      'overlayScale',
+      `${overlayScale} given, 1 to ${most} allowed for images of ${height}x${width}`,
+    );
+  if (!overlay) return undefined;
+  if (channels !== 1 && channels !== 3)
+    throw invalidArgument('overlay', `images of ${channels} channels cannot be drawn; 1 or 3 can`);
+  return overlayScale || Math.min(DEFAULT_SCALE, most);
 }
 
 function response(result: ExplainResult, { input: [height, width] }: ModelCard, classNames: string[]): ExplainResponse {
