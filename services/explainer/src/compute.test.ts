@@ -1,5 +1,6 @@
+import { status } from '@grpc/grpc-js';
 import { encodeCheckpoint, initialParameters, resolveModelSpec } from '@jsigr/models';
-import { type ComputeThread, siblingModule, startComputeThread } from '@jsigr/service';
+import { type ComputeThread, JsigrError, siblingModule, startComputeThread } from '@jsigr/service';
 import { movable } from '@jsigr/service/compute';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExplainArgument, ExplainerMethods } from './methods.ts';
@@ -49,4 +50,17 @@ test('a caller who goes frees the thread: the next one is answered', async () =>
   controller.abort(new DOMException('gone', 'AbortError'));
   await expect(work).rejects.toThrow('gone');
   expect((await thread.call('explain', argument({}))).attribution).toHaveLength(SIDE * SIDE);
+});
+
+test('a model that is not loaded is a trouble of the explainer, not of the request', async () => {
+  const error = await thread.call('explain', argument({ model: 'b' })).catch(JsigrError.from);
+  expect(error).toMatchObject({ code: status.UNAVAILABLE, reason: 'NOT_LOADED' });
+});
+
+test('a request keeps its model until it is answered, whatever is loaded meanwhile', async () => {
+  await load('mine');
+  const answer = thread.call('explain', argument({ model: 'mine' }));
+  await Promise.all(Array.from({ length: 20 }, (_, i) => load(`other ${i}`)));
+  expect((await answer).attribution).toHaveLength(SIDE * SIDE);
+  expect(await thread.call('describe', 'mine')).toBeUndefined();
 });

@@ -14,6 +14,7 @@ import {
 import { ExplainerServiceClient, ExplainImageRequest, ExplainRequest, type ExplainResponse } from '@jsigr/proto';
 import {
   type ArtefactStore,
+  type ComputeThread,
   connect,
   createLogger,
   directoryArtefactStore,
@@ -22,11 +23,15 @@ import {
   Load,
   startGrpcServer,
   unary,
+  type WorkerContext,
   WorkerDoor,
 } from '@jsigr/service';
+import { ComputeError } from '@jsigr/service/compute';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Explainer } from './explainer.ts';
 import { explainerWorker } from './index.ts';
+import type { ExplainerMethods } from './methods.ts';
 
 const model = modelOf([6, 5, 1]);
 let root: string;
@@ -36,6 +41,7 @@ let digest: string;
 let imported: string;
 let server: GrpcServer;
 let client: ExplainerServiceClient;
+let context: WorkerContext;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'jsigr-explainer-'));
@@ -43,7 +49,7 @@ beforeAll(async () => {
   digest = await stored(model);
   const onnx = classifierToOnnx(createClassifier(model, initialParameters(model, 1), 'exported'));
   imported = (await artefacts.put('models', await importModel({ 'model.onnx': onnx }))).digest;
-  const context = {
+  context = {
     artefacts,
     logger: createLogger('test'),
     compute: { threads: 1 },
@@ -187,6 +193,44 @@ describe('an explanation', () => {
     floats(many[3] ?? alone).forEach((value, i) => {
       expect(value).toBeCloseTo(floats(alone)[i] ?? Number.NaN, 5);
     });
+  });
+});
+
+test('more models at once than fit are all explained', async () => {
+  const digests = await Promise.all(Array.from({ length: 40 }, (_, seed) => stored(model, seed)));
+  const answers = await Promise.all(digests.map((each) => explain({}, each)));
+  expect(new Set(answers.map((answer) => floats(answer).join())).size).toBe(40);
+});
+
+describe('a model that was driven out of memory', () => {
+  /** A thread that loses the model so many times before it answers. */
+  const losing = (times: number) => {
+    const asked: string[] = [];
+    let left = times;
+    const call = async (method: string) => {
+      asked.push(method);
+      if (method === 'describe') return undefined;
+      if (method === 'load') return { input: model.input, classes: 3 };
+      if (left-- > 0) throw new ComputeError('NOT_LOADED', 'the model is not loaded');
+      return { predicted: 1, target: 1, probabilities: [], attribution: new Float32Array(30), checks: {} };
+    };
+    const thread = { call, close: async () => {} } as unknown as ComputeThread<ExplainerMethods>;
+    const request = ExplainImageRequest.fromPartial({ modelDigest: digest, request: { image } });
+    const answer = new Explainer(context, thread).explain(request, context.signal);
+    return { asked, answer };
+  };
+
+  test('is loaded again', async () => {
+    const { asked, answer } = losing(2);
+    expect((await answer).predicted).toBe(1);
+    const once = ['describe', 'load', 'explain'];
+    expect(asked).toEqual([...once, ...once, ...once]);
+  });
+
+  test('again and again is given up', async () => {
+    const { asked, answer } = losing(Number.POSITIVE_INFINITY);
+    expect(await failureOf(answer)).toMatchObject({ code: status.UNAVAILABLE, reason: 'NOT_LOADED' });
+    expect(asked.filter((method) => method === 'explain')).toHaveLength(4);
   });
 });
 

@@ -3,6 +3,7 @@ import {
   type ComputeThread,
   inSpan,
   invalidArgument,
+  JsigrError,
   settingsFromText,
   siblingModule,
   startComputeThread,
@@ -24,24 +25,27 @@ const outputs: Partial<Record<ExplainedOutput, ExplainArgument['output']>> = {
   [ExplainedOutput.EXPLAINED_OUTPUT_LOSS]: 'loss',
 };
 
+/** A model may be driven out by those of other requests before it is asked about, and is loaded again; but not for ever. */
+const ATTEMPTS = 4;
+
 /** Explains one image a request; images of requests that come together are computed together. */
 export class Explainer {
   readonly #context: WorkerContext;
-  readonly #thread: ComputeThread<ExplainerMethods>;
+  readonly #thread: Pick<ComputeThread<ExplainerMethods>, 'call' | 'close'>;
   /** Models on their way to the thread: two requests for one model fetch it once. */
   readonly #loading = new Map<string, Promise<ModelCard>>();
 
-  constructor(context: WorkerContext) {
+  constructor(
+    context: WorkerContext,
+    thread: Pick<ComputeThread<ExplainerMethods>, 'call' | 'close'> = threadOf(context),
+  ) {
     this.#context = context;
-    const { compute, silenceMs } = context;
-    const data: ExplainerThreadData = compute;
-    const url = siblingModule(import.meta.url, 'compute');
-    this.#thread = startComputeThread<ExplainerMethods>(url, { data, silenceMs });
+    this.#thread = thread;
     context.onDrain(() => context.load.none());
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }
 
-  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlay`, `overlayScale`, `method`, `settings` or `settings.*`; NOT_FOUND for the model. */
+  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlay`, `overlayScale`, `method`, `settings` or `settings.*`; NOT_FOUND for the model; UNAVAILABLE if it cannot be kept. */
   explain({ request, modelDigest, classNames }: ExplainImageRequest, signal: AbortSignal): Promise<ExplainResponse> {
     return this.#context.load.during(async () => {
       if (!request) throw invalidArgument('request', 'is missing');
@@ -55,28 +59,35 @@ export class Explainer {
       const method = request.method || 'gradient';
       const attributes = { 'jsigr.model': `models/${modelDigest}`, 'jsigr.method': method };
       const image = await imageOf(request.image, card.input);
-      const explain = () =>
-        this.#thread.call(
-          'explain',
-          {
-            model: modelDigest,
-            image,
-            method,
-            settings: settingsFromText(request.settings),
-            output,
-            seed: request.seed,
-            ...(target === undefined ? {} : { target }),
-            ...(overlayScale === undefined ? {} : { overlayScale }),
-          },
-          { signal: AbortSignal.any([signal, this.#context.signal]) },
-        );
-      const result = await inSpan('explain', { attributes }, explain);
+      const argument: ExplainArgument = {
+        model: modelDigest,
+        image,
+        method,
+        settings: settingsFromText(request.settings),
+        output,
+        seed: request.seed,
+        ...(target === undefined ? {} : { target }),
+        ...(overlayScale === undefined ? {} : { overlayScale }),
+      };
+      const either = AbortSignal.any([signal, this.#context.signal]);
+      const result = await inSpan('explain', { attributes }, () => this.#compute(argument, either));
       return response(result, card, classNames);
     });
   }
 
   close(): Promise<void> {
     return this.#thread.close();
+  }
+
+  async #compute(argument: ExplainArgument, signal: AbortSignal): Promise<ExplainResult> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#thread.call('explain', argument, { signal });
+      } catch (error) {
+        if (JsigrError.from(error).reason !== 'NOT_LOADED' || attempt === ATTEMPTS) throw error;
+        await this.#load(argument.model);
+      }
+    }
   }
 
   async #load(digest: string): Promise<ModelCard> {
@@ -91,6 +102,11 @@ export class Explainer {
     const { files, buffers } = movable(await this.#context.artefacts.get('models', digest));
     return this.#thread.call('load', { digest, files }, { transfer: buffers });
   }
+}
+
+function threadOf({ compute, silenceMs }: WorkerContext): ComputeThread<ExplainerMethods> {
+  const data: ExplainerThreadData = compute;
+  return startComputeThread<ExplainerMethods>(siblingModule(import.meta.url, 'compute'), { data, silenceMs });
 }
 
 /** Absent where no overlay is asked for. Refused here and not where it is drawn, since by then it has been computed. */
