@@ -110,8 +110,8 @@ function threadOf({ compute, silenceMs }: WorkerContext): ComputeThread<Explaine
 }
 
 /** Absent where no overlay is asked for. Refused here and not where it is drawn, since by then it has been computed. */
-function overlayScaleOf(
-  { overlay, overlayScale }: ExplainRequest,
+export function overlayScaleOf(
+  { overlay, overlayScale }: Pick<ExplainRequest, 'overlay' | 'overlayScale'>,
   { input: [height, width, channels] }: ModelCard,
 ): number | undefined {
   const fitting = Math.max(1, Math.floor(LONGEST_SIDE / Math.max(height, width)));
