@@ -389,6 +389,7 @@ describe('explain', () => {
       method: 'smoothgrad',
       settings: { samples: '8' },
       overlay: true,
+      overlayScale: 0,
       image: { source: { $case: 'sample', value: { dataset: 'datasets/glyphs', part: 'test', index: 3 } } },
     });
     expect(readFileSync(join(folder, 'o.png'), 'utf8')).toBe('a png');
@@ -406,9 +407,9 @@ describe('explain', () => {
 
   it('sends an image file as it is, and writes float32 numbers', async () => {
     writeFileSync(join(folder, 'photo.jpg'), 'a jpeg');
-    const { code } = await run('explain abababab --image photo.jpg --target 2 --raw map.f32', services);
+    const { code } = await run('explain abababab --image photo.jpg --target 2 --scale 3 --raw map.f32', services);
     expect(code).toBe(0);
-    expect(asked?.target).toBe(2);
+    expect(asked).toMatchObject({ target: 2, overlayScale: 3 });
     expect(asked?.image?.source).toEqual({ $case: 'encoded', value: Buffer.from('a jpeg') });
     expect(readFileSync(join(folder, 'map.f32')).readFloatLE(12)).toBe(2);
   });

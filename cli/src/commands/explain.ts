@@ -21,7 +21,7 @@ interface ExplainOptions extends GlobalOptions {
   readonly explained: string;
   readonly seed: number;
   readonly out?: string;
-  readonly scale: number;
+  readonly scale?: number;
   readonly raw?: string;
 }
 
@@ -62,7 +62,11 @@ export const explainCommand: CommandGroup = (context) =>
     )
     .addOption(new Option('--seed <number>', '0..4294967295').argParser(integer(0)).default(0))
     .option('--out <file.png>', 'write the map over the image')
-    .addOption(new Option('--scale <factor>', 'enlarges the overlay, 1..32').argParser(integer(1)).default(8))
+    .addOption(
+      new Option('--scale <factor>', 'enlarges the overlay, 1..32 (default: 8, less for large images)').argParser(
+        integer(1),
+      ),
+    )
     .addOption(
       new Option('--raw <file>', 'write the map itself: .json, or .f32 (float32, little-endian, row by row)').argParser(
         rawFile,
@@ -95,7 +99,7 @@ async function explain(name: string, options: ExplainOptions, context: Context):
         output: outputs[options.explained] ?? ExplainedOutput.EXPLAINED_OUTPUT_UNSPECIFIED,
         seed: options.seed,
         overlay: options.out !== undefined,
-        overlayScale: options.scale,
+        overlayScale: options.scale ?? 0,
       },
       { deadlineMs: DEADLINE_MS },
     );

@@ -1,5 +1,6 @@
+import { status } from '@grpc/grpc-js';
 import { ExplainRequest, ExplainResponse, type ImageInput } from '@jsigr/proto';
-import { failedPrecondition, invalidArgument, JsigrError } from '@jsigr/service';
+import { failedPrecondition, invalidArgument, JsigrError, unavailable } from '@jsigr/service';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Caller, LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
@@ -68,6 +69,17 @@ describe('explaining', () => {
       violations: [{ field: 'target', description: '12 given, 0 to 9 allowed' }],
     });
     expect(gateway.pool.explainers[0]?.released).toEqual({ discard: false });
+  });
+
+  test('an explainer that cannot hold the model is kept: others wait for it', async () => {
+    gateway.pool.onExplainer = (explainer) => {
+      explainer.answer = () => {
+        throw unavailable('NOT_LOADED', 'the model ab is not loaded');
+      };
+    };
+    const error = await failure(explain({ image: sample(0) }));
+    expect(error).toMatchObject({ code: status.UNAVAILABLE, reason: 'NOT_LOADED' });
+    expect(gateway.pool.explainers.map(({ released }) => released)).toEqual([{ discard: false }]);
   });
 
   test('a request that ends every explainer comes to an end after the third', async () => {

@@ -33,6 +33,8 @@ const MOST_MS = 900_000;
 /** Explainers that go away under a request: it changes nothing, so another one may try; but one that ends each of them must come to an end itself. */
 const ATTEMPTS = 3;
 const CONNECTION_BROKE = 'CONNECTION_BROKE';
+/** An explainer that was asked for more models than it can hold says so: it is well, and others wait for it. */
+const NOT_LOADED = 'NOT_LOADED';
 
 export interface ExplanationMeans {
   readonly models: Models;
@@ -139,7 +141,7 @@ async function explainBy(
     const why = await explained(error, lost);
     // The caller has cancelled nothing: a call that was cancelled was cut off by a server that ended.
     const isCut = why.code === status.UNAVAILABLE || why.code === status.CANCELLED;
-    if (isBroken(why)) throw isCut ? unavailable(CONNECTION_BROKE, why.message) : why;
+    if (isBroken(why) && why.reason !== NOT_LOADED) throw isCut ? unavailable(CONNECTION_BROKE, why.message) : why;
     return why;
   } finally {
     client.close();

@@ -1,15 +1,12 @@
 import { float32, memoise, type NdArray, runCompiled } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import type { Classifier, ImageShape } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { gaussianArray } from './gaussian.ts';
 import type { TracedInputs } from './input-gradient.ts';
-import { gridPositions, maskTable, upsample } from './masks.ts';
+import { gridMasks, gridPositions, type Masks, upsample } from './masks.ts';
 import type { SaliencyContext } from './method.ts';
-import { repeatEach } from './rows.ts';
-
-/** Perturbed images in one run: enough to keep the processor busy, few enough to keep memory small. */
-const ROWS = 256;
+import { repeatEach, rowsAtOnce } from './rows.ts';
 
 /** Settings of methods that blur an image place by place. */
 export const blurSettings = z.strictObject({
@@ -23,6 +20,11 @@ export const blurSettings = z.strictObject({
   blurSigma: z.number().min(0.1).max(50).default(3).describe('Standard deviation of the blur, 0.1..50 pixels'),
   maskSigma: z.number().min(0.1).max(50).default(2).describe('Standard deviation of the blurred place, 0.1..50 pixels'),
 });
+
+/** One for each place, and one for the image as it is. */
+export function blurForwards([height, width]: ImageShape, { stride }: z.output<typeof blurSettings>): number {
+  return gridPositions(height, stride).length * gridPositions(width, stride).length + 1;
+}
 
 /** What a perturbation may change, and how much that counts; in traced functions. One object for each comparison: functions are compiled by it. */
 export interface Comparison {
@@ -43,22 +45,23 @@ export async function blurredPlaceByPlace(
   { stride, blurSigma, maskSigma }: z.output<typeof blurSettings>,
 ): Promise<NdArray> {
   const [batch = 1, height = 1, width = 1] = context.images.shape;
-  const masks = maskTable(height, width, stride, maskSigma);
+  const masks = gridMasks(height, width, stride, maskSigma);
   const grid = await gridScores(context, comparison, masks, blurSigma);
   const places = { rows: gridPositions(height, stride), columns: gridPositions(width, stride) };
   return float32(upsample(grid, batch, [height, width], places), [batch, height, width, 1]);
 }
 
-/** The score of every place of the grid, `[batch, places]`; `masks` is `[places, height, width]`. */
+/** The score of every place of the grid, `[batch, places]`. */
 async function gridScores(
   { engine, classifier, images, targets, signal }: SaliencyContext,
   comparison: Comparison,
-  masks: Float32Array,
+  masks: Masks,
   blurSigma: number,
 ): Promise<Float32Array> {
   const { parameters, forward } = classifier;
   const [batch = 1, height = 1, width = 1] = images.shape;
   const { name } = comparison;
+  signal?.throwIfAborted();
   const prepared = await runCompiled(engine, `${name}/reference`, referenceOf(forward, comparison), {
     parameters,
     images,
@@ -66,16 +69,14 @@ async function gridScores(
     blurRows: gaussianArray(height, blurSigma),
     blurColumns: gaussianArray(width, blurSigma),
   });
-  const places = masks.length / (height * width);
-  const runs = Math.ceil((places * batch) / ROWS);
+  const places = masks.count;
+  const runs = Math.ceil((places * batch) / rowsAtOnce(images.data.length / batch));
   const each = Math.ceil(places / Math.min(runs, places));
   const fixed = { parameters, images, ...prepared, targets, repeatedTargets: repeatEach(targets, each) };
   const scores = new Float32Array(batch * places);
   for (let first = 0; first < places; first += each) {
     signal?.throwIfAborted();
-    const part = new Float32Array(each * height * width); // the last part is filled up with masks of zeros, which change nothing
-    part.set(masks.subarray(first * height * width, (first + each) * height * width));
-    const inputs = { ...fixed, masks: float32(part, [each, height, width, 1]) };
+    const inputs = { ...fixed, masks: float32(masks.part(first, each), [each, height, width, 1]) };
     const found = await runCompiled(engine, name, scoresOf(forward, comparison), inputs);
     for (let image = 0; image < batch; image++)
       for (let place = 0; place < Math.min(each, places - first); place++)

@@ -21,6 +21,7 @@ export const gradCam = defineMethod({
       .default('activation')
       .describe('activation: the maps after their nonlinearity; linear: before it'),
   }),
+  forwards: () => 1,
   explain: async ({ engine, classifier, images, targets, output = 'logit', signal }, { maps }) => {
     signal?.throwIfAborted();
     const { parameters, forward } = classifier;

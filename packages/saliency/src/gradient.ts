@@ -7,5 +7,6 @@ export const gradient = defineMethod({
   name: 'gradient',
   summary: 'How what is explained changes with each pixel: the input gradient (Simonyan et al. 2014)',
   settings: z.strictObject({}),
+  forwards: () => 1,
   explain: async (context) => ({ map: (await inputGradient(context)).gradient }),
 });

@@ -7,5 +7,6 @@ export const inputXGradient = defineMethod({
   name: 'input-x-gradient',
   summary: 'Each pixel times its gradient: its share of the output, if the model were linear (Shrikumar et al. 2016)',
   settings: z.strictObject({}),
+  forwards: () => 1,
   explain: async (context) => ({ map: (await inputGradient(context)).product }),
 });

@@ -19,6 +19,8 @@ export const integratedGradients = defineMethod({
     steps: z.number().int().min(1).max(1000).default(32).describe('Points of the path (midpoint rule), 1..1000'),
     baseline: z.number().min(0).max(1).default(0).describe('Value of every pixel of the baseline: 0 black .. 1 white'),
   }),
+  // The path, and both of its ends for the gap.
+  forwards: (_, { steps }) => steps + 2,
   explain: (context, { steps, baseline }) => {
     const value = new Float32Array(context.images.data.length).fill(baseline);
     return integrate(context, float32(value, context.images.shape), steps);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { gaussianMatrix } from './gaussian.ts';
-import { gridPositions, interpolations, maskTable } from './masks.ts';
+import { gridMasks, gridPositions, interpolations } from './masks.ts';
 
 test.each([
   { size: 28, stride: 4, positions: [1, 5, 9, 13, 17, 21, 25] },
@@ -11,7 +11,9 @@ test.each([
 });
 
 test('a mask is 1 at its place, falls off evenly, and lies in [0, 1]', () => {
-  const table = maskTable(9, 9, 4, 1.5); // places 0, 4, 8
+  const { count, part } = gridMasks(9, 9, 4, 1.5); // places 0, 4, 8
+  expect(count).toBe(9);
+  const table = part(0, 9);
   const middle = table.subarray(4 * 81, 5 * 81);
   expect(table.length).toBe(9 * 81);
   expect(Math.max(...middle)).toBe(1);
@@ -23,6 +25,19 @@ test('a mask is 1 at its place, falls off evenly, and lies in [0, 1]', () => {
   ] as const)
     expect(middle[a]).toBeCloseTo(middle[b] ?? 0, 6);
   expect(table.every((value) => value >= 0 && value <= 1)).toBe(true);
+});
+
+test('masks are the same in parts, and zeros beyond the last one', () => {
+  const { count, part } = gridMasks(6, 5, 2, 1); // 3 x 3 places
+  expect(count).toBe(9);
+  const table = part(0, 9);
+  for (const first of [0, 4, 8]) {
+    const four = part(first, 4);
+    const there = table.subarray(first * 30, (first + 4) * 30);
+    expect(four.subarray(0, there.length)).toEqual(there);
+    expect(four.subarray(there.length).every((value) => value === 0)).toBe(true);
+    expect(four).toHaveLength(120);
+  }
 });
 
 test('blurring keeps a flat image flat, also at the edges, and is even-handed', () => {

@@ -7,32 +7,51 @@ export function gridPositions(size: number, stride: number): number[] {
   return Array.from({ length: count }, (_, i) => first + i * stride);
 }
 
+export interface Masks {
+  /** How many there are: one at each position of the grid, row by row. */
+  readonly count: number;
+  /** `[many, height, width]`: those from `first` on; zeros, which change nothing, beyond the last one. */
+  readonly part: (first: number, many: number) => Float32Array;
+}
+
 /**
- * The masks M of Greydanus et al. (arXiv 1711.00138, section 3.1), one at each position of the grid, row by row: `[rows * columns, height, width]`.
- * A disc of radius 1, blurred with `sigma`, divided by its maximum.
+ * The masks M of Greydanus et al. (arXiv 1711.00138, section 3.1): a disc of radius 1, blurred with `sigma`, divided by its maximum. They are made part by part,
+ * since all masks of a large image together have places x height x width numbers: gigabytes.
  */
-export function maskTable(height: number, width: number, stride: number, sigma: number): Float32Array {
+export function gridMasks(height: number, width: number, stride: number, sigma: number): Masks {
   const rows = gridPositions(height, stride);
   const columns = gridPositions(width, stride);
-  const blurRows = gaussianMatrix(height, sigma);
-  const blurColumns = gaussianMatrix(width, sigma);
-  const table = new Float32Array(rows.length * columns.length * height * width);
-  rows.forEach((row, i) => {
-    columns.forEach((column, j) => {
-      const at = (i * columns.length + j) * height * width;
-      const mask = table.subarray(at, at + height * width);
-      for (const [y, x] of disc(row, column)) {
-        if (y < 0 || y >= height || x < 0 || x >= width) continue;
-        for (let k = 0; k < mask.length; k++)
-          mask[k] =
-            (mask[k] ?? 0) +
-            (blurRows[Math.floor(k / width) * height + y] ?? 0) * (blurColumns[(k % width) * width + x] ?? 0);
-      }
-      const largest = mask.reduce((max, value) => Math.max(max, value), 0);
-      for (let k = 0; k < mask.length; k++) mask[k] = (mask[k] ?? 0) / largest;
-    });
-  });
-  return table;
+  const count = rows.length * columns.length;
+  const blur = { rows: gaussianMatrix(height, sigma), columns: gaussianMatrix(width, sigma) };
+  const part = (first: number, many: number) => {
+    const size = height * width;
+    const masks = new Float32Array(many * size);
+    for (let i = 0; i < Math.min(many, count - first); i++) {
+      const place = first + i;
+      const centre = [rows[Math.floor(place / columns.length)] ?? 0, columns[place % columns.length] ?? 0] as const;
+      drawMask(masks.subarray(i * size, (i + 1) * size), [height, width], centre, blur);
+    }
+    return masks;
+  };
+  return { count, part };
+}
+
+/** One mask, into zeros. */
+function drawMask(
+  mask: Float32Array,
+  [height, width]: readonly [number, number],
+  [row, column]: readonly [number, number],
+  blur: { readonly rows: Float64Array; readonly columns: Float64Array },
+): void {
+  for (const [y, x] of disc(row, column)) {
+    if (y < 0 || y >= height || x < 0 || x >= width) continue;
+    for (let k = 0; k < mask.length; k++)
+      mask[k] =
+        (mask[k] ?? 0) +
+        (blur.rows[Math.floor(k / width) * height + y] ?? 0) * (blur.columns[(k % width) * width + x] ?? 0);
+  }
+  const largest = mask.reduce((max, value) => Math.max(max, value), 0);
+  for (let k = 0; k < mask.length; k++) mask[k] = (mask[k] ?? 0) / largest;
 }
 
 /** The pixels at most 1 away. */

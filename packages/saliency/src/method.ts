@@ -1,5 +1,5 @@
 import type { Engine, NdArray } from '@jsigr/engine';
-import type { Classifier } from '@jsigr/models';
+import type { Classifier, ImageShape } from '@jsigr/models';
 import type { z } from 'zod';
 import { SaliencyError } from './errors.ts';
 import { type OutputName, outputNamed } from './output.ts';
@@ -39,6 +39,11 @@ export interface SaliencyMethod {
   readonly summary: string;
   /** Settings with defaults, ranges and descriptions: help texts, forms and the documentation are made from it. */
   readonly settings: z.ZodObject;
+  /**
+   * Images that the model is asked about, at most, to explain one of this shape; for gradients each goes back too.
+   * @throws SaliencyError INVALID_SETTING
+   */
+  readonly forwards: (input: ImageShape, settings?: unknown) => number;
   /** @throws SaliencyError INVALID_INPUT, NOT_FINITE, UNKNOWN_OUTPUT, INVALID_SETTING; the signal's reason once it is aborted. */
   readonly explain: (context: SaliencyContext, settings?: unknown) => Promise<Explanation>;
 }
@@ -47,23 +52,28 @@ interface Definition<Schema extends z.ZodObject> {
   readonly name: string;
   readonly summary: string;
   readonly settings: Schema;
+  readonly forwards: (input: ImageShape, settings: z.output<Schema>) => number;
   readonly explain: (context: SaliencyContext, settings: z.output<Schema>) => Promise<Explanation>;
 }
 
 /** A method from its definition: settings and input are checked here, once, for all. */
 export function defineMethod<Schema extends z.ZodObject>(definition: Definition<Schema>): SaliencyMethod {
-  const { name, summary, settings: schema, explain } = definition;
+  const { name, summary, settings: schema, forwards, explain } = definition;
+  const parse = (settings: unknown) => {
+    const parsed = schema.safeParse(settings ?? {});
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    const path = ['settings', ...(issue?.path ?? [])].join('.');
+    throw new SaliencyError('INVALID_SETTING', path, `${issue?.message} (method "${name}")`, { cause: parsed.error });
+  };
   return {
     name,
     summary,
     settings: schema,
+    forwards: (input, settings) => forwards(input, parse(settings)),
     explain: async (context, settings) => {
       checkContext(context);
-      const parsed = schema.safeParse(settings ?? {});
-      if (parsed.success) return explain(context, parsed.data);
-      const [issue] = parsed.error.issues;
-      const path = ['settings', ...(issue?.path ?? [])].join('.');
-      throw new SaliencyError('INVALID_SETTING', path, `${issue?.message} (method "${name}")`, { cause: parsed.error });
+      return explain(context, parse(settings));
     },
   };
 }

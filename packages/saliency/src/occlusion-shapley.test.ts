@@ -5,7 +5,7 @@ import { infidelity } from './infidelity.ts';
 import { integrate } from './integrated-gradients.ts';
 import type { SaliencyContext } from './method.ts';
 import { occlusion } from './occlusion.ts';
-import { shapley } from './shapley.ts';
+import { ordersOf, shapley } from './shapley.ts';
 import { formula, linearClassifier } from './testing/models.ts';
 
 let engine: Engine;
@@ -85,6 +85,24 @@ describe('Shapley values', () => {
     for (const gap of check?.completenessGap ?? []) expect(gap).toBeCloseTo(0, 3);
     const alone = await shapley.explain(contextOf({ images: row(7, 1, 3), sampleIndices: [9], seed: 3 }), settings);
     expectClose(alone.map, [...map.data.subarray(3)]);
+  });
+
+  test('draw one order after the other, however many are asked for', () => {
+    const address = { seed: 1, sample: 0 };
+    // All of these together would be a thousand million numbers.
+    const many = ordersOf(10_000, 100_000, address);
+    const [first, second] = [many.next().value ?? [], many.next().value ?? []];
+    expect(first.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 10_000 }, (_, i) => i));
+    expect(second).not.toEqual(first);
+    expect([...ordersOf(10_000, 1, address)]).toEqual([first]);
+    expect([...ordersOf(3, 6, address)].map(String).sort()).toEqual([
+      '0,1,2',
+      '0,2,1',
+      '1,0,2',
+      '1,2,0',
+      '2,0,1',
+      '2,1,0',
+    ]);
   });
 
   test('of squares are spread over their pixels', async () => {

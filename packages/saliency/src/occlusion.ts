@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SaliencyError } from './errors.ts';
 import { defineMethod } from './method.ts';
 import { outputsAt } from './outputs-at.ts';
-import { paint, patchesOf } from './patches.ts';
+import { paint, patchCount, patchesOf } from './patches.ts';
 
 /**
  * Occlusion, Zeiler and Fergus, arXiv 1311.2901, section 4.2: how much the output falls when a square is covered. A pixel has the mean over the squares that
@@ -23,6 +23,7 @@ export const occlusion = defineMethod({
       .describe('Pixels between squares, 1..size: (height/stride) (width/stride) forwards an image'),
     baseline: z.number().min(0).max(1).default(0).describe('What covers: 0 black .. 1 white'),
   }),
+  forwards: ([height, width], { size, stride }) => patchCount(height, width, size, stride) + 1,
   explain: async (context, { size, stride, baseline }) => {
     if (stride > size)
       throw new SaliencyError(

@@ -2,9 +2,7 @@ import { float32, type NdArray } from '@jsigr/engine';
 import { predict } from '@jsigr/models';
 import type { SaliencyContext } from './method.ts';
 import type { OutputName } from './output.ts';
-
-/** Images in one run: enough to keep the processor busy, few enough to keep memory small. */
-const ROWS = 256;
+import { rowsAtOnce } from './rows.ts';
 
 /**
  * What is explained (the target's logit, its probability or its cross-entropy) at changed images of one sample of the context; nothing but forward passes.
@@ -20,8 +18,9 @@ export async function outputsAt(
   const own = imageOf(images, sample);
   const target = targets.data[sample] ?? 0;
   const found = new Float64Array(count);
-  for (let from = 0; from < count; from += ROWS) {
-    const rows = Math.min(ROWS, count - from);
+  const most = rowsAtOnce(own.length);
+  for (let from = 0; from < count; from += most) {
+    const rows = Math.min(most, count - from);
     const pixels = new Float32Array(rows * own.length);
     for (let row = 0; row < rows; row++) {
       const image = pixels.subarray(row * own.length, (row + 1) * own.length);

@@ -1,6 +1,6 @@
 import { memoise } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
-import { blurredPlaceByPlace, blurSettings, type Comparison } from './blurring.ts';
+import { blurForwards, blurredPlaceByPlace, blurSettings, type Comparison } from './blurring.ts';
 import { defineMethod } from './method.ts';
 import { type Output, outputNamed } from './output.ts';
 
@@ -13,6 +13,7 @@ export const perturbation = defineMethod({
   name: 'perturbation',
   summary: 'How far the output moves when the image is blurred around a pixel (Greydanus et al. 2018)',
   settings: blurSettings,
+  forwards: blurForwards,
   explain: async (context, settings) => ({
     map: await blurredPlaceByPlace(context, halfSquaredDistance(outputNamed(context.output ?? 'logit')), settings),
   }),

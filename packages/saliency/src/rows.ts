@@ -21,3 +21,11 @@ export function chunkSize(count: number, limit: number): number {
   for (let size = Math.min(count, Math.floor(limit)); size > 1; size--) if (count % size === 0) return size;
   return 1;
 }
+
+/** 64 MiB of float32. */
+const MOST_NUMBERS = 2 ** 24;
+
+/** Images of so many numbers in one run: enough to keep the processor busy, few enough to keep memory small. Multiples of what `predict` takes at once. */
+export function rowsAtOnce(size: number): number {
+  return [256, 64, 16, 4].find((rows) => rows * size <= MOST_NUMBERS) ?? 1;
+}

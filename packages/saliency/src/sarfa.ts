@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { blurredPlaceByPlace, blurSettings, type Comparison } from './blurring.ts';
+import { blurForwards, blurredPlaceByPlace, blurSettings, type Comparison } from './blurring.ts';
 import { SaliencyError } from './errors.ts';
 import { defineMethod } from './method.ts';
 import { outputs } from './output.ts';
@@ -13,6 +13,7 @@ export const sarfa = defineMethod({
   name: 'sarfa',
   summary: "How much the target's probability alone falls when the image is blurred around a pixel (Puri et al. 2020)",
   settings: blurSettings,
+  forwards: blurForwards,
   explain: async (context, settings) => {
     if (context.output === 'loss')
       throw new SaliencyError('INVALID_SETTING', 'output', '"loss" has no meaning for sarfa: logit or probability');

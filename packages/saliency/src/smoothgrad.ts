@@ -26,6 +26,7 @@ export function smooth(method: SaliencyMethod, name: string, summary: string): S
     name,
     summary,
     settings,
+    forwards: (input, { samples, deviation, ...rest }) => samples * method.forwards(input, rest),
     explain: async (context, { samples, deviation, ...rest }) => {
       const { images, targets, seed = 0 } = context;
       const addresses = sampleIndicesOf(context);

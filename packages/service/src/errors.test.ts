@@ -43,6 +43,13 @@ const foreign: [name: string, error: unknown, code: status, reason: string, fiel
     'COMPUTE_THREAD_DIED',
     [],
   ],
+  [
+    'a model that others drove out of memory',
+    new PackageError('NOT_LOADED', 'the model ab is not loaded'),
+    status.UNAVAILABLE,
+    'NOT_LOADED',
+    [],
+  ],
   ['an aborted signal', AbortSignal.abort().reason, status.CANCELLED, 'CANCELLED', []],
   ['a timeout', new DOMException('too late', 'TimeoutError'), status.DEADLINE_EXCEEDED, 'DEADLINE_EXCEEDED', []],
   ['a Zod error', zodError(), status.INVALID_ARGUMENT, 'INVALID_ARGUMENT', ['epochs']],

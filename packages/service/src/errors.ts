@@ -176,11 +176,12 @@ function isPackageError(error: unknown): error is PackageError {
   return error instanceof Error && /^[A-Z][A-Z0-9_]*$/.test(String((error as Partial<PackageError>).reason));
 }
 
-/** Reasons that say nothing about the request: a thread that was closed by a worker that is stopping, that died, or that hung. Another one may do the work. */
+/** Reasons that say nothing about the request: a thread that was closed by a worker that is stopping, that died, or that hung; a model that others drove out of memory. Another one, or the same a little later, may do the work. */
 const otherCodes: Readonly<Record<string, status>> = {
   COMPUTE_THREAD_CLOSED: status.UNAVAILABLE,
   COMPUTE_THREAD_DIED: status.UNAVAILABLE,
   COMPUTE_THREAD_SILENT: status.UNAVAILABLE,
+  NOT_LOADED: status.UNAVAILABLE,
 };
 
 function fromPackageError(error: PackageError): JsigrError {

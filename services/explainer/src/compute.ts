@@ -5,14 +5,32 @@ import { type Classifier, openModel } from '@jsigr/models';
 import { ComputeError, Lru, serveCompute } from '@jsigr/service/compute';
 import { Batcher } from './batcher.ts';
 import { batchKey, explainBatch, LARGEST_BATCH } from './explain-batch.ts';
-import type { ExplainArgument, ExplainerMethods, ExplainerThreadData, ExplainResult, ModelCard } from './methods.ts';
+import {
+  CAPACITY,
+  type ExplainArgument,
+  type ExplainerMethods,
+  type ExplainerThreadData,
+  type ExplainResult,
+  type ModelCard,
+} from './methods.ts';
 
-const models = new Lru<Classifier>(8);
+/** With its model: one that is waited for is not lost when others are loaded meanwhile. */
+interface Job {
+  readonly argument: ExplainArgument;
+  readonly classifier: Classifier;
+}
+
+/** As many as there are requests at a time, which may all be for other models: with fewer places they would drive out each other's before they are asked about. */
+const models = new Lru<Classifier>(CAPACITY);
 let engine: Promise<Engine> | undefined;
 
-const batcher = new Batcher<ExplainArgument, ExplainResult>(
-  async (requests) => explainBatch(await theEngine(), loaded(requests[0]?.model ?? ''), requests),
-  { keyOf: batchKey, largest: LARGEST_BATCH },
+const batcher = new Batcher<Job, ExplainResult>(
+  async (jobs, signal) => {
+    const requests = jobs.map(({ argument }) => argument);
+    const [first] = jobs;
+    return first ? explainBatch(await theEngine(), first.classifier, requests, signal) : [];
+  },
+  { keyOf: ({ argument }) => batchKey(argument), largest: LARGEST_BATCH },
 );
 
 serveCompute<ExplainerMethods>({
@@ -25,7 +43,7 @@ serveCompute<ExplainerMethods>({
     models.set(digest, classifier);
     return cardOf(classifier);
   },
-  explain: (argument) => batcher.submit(argument),
+  explain: async (argument, { signal }) => batcher.submit({ argument, classifier: loaded(argument.model) }, signal),
 });
 
 function theEngine(): Promise<Engine> {

@@ -1,11 +1,14 @@
 import { type Engine, float32, int32, type NdArray } from '@jsigr/engine';
 import { argmax, type Classifier, predict } from '@jsigr/models';
-import { encodePng, enlarge, methodNamed, renderOverlay } from '@jsigr/saliency';
+import { encodePng, enlarge, methodNamed, renderOverlay, SaliencyError, type SaliencyMethod } from '@jsigr/saliency';
 import type { ExplainArgument, ExplainResult } from './methods.ts';
 
 /** Shapes are compiled, so batches come in few sizes; the last image fills up what is missing. */
 const SIZES = [1, 4, 8];
 export const LARGEST_BATCH = 8;
+
+/** Of one explanation: settings that are each in their range may take days together. */
+const MOST_FORWARDS = 1_000_000;
 
 /** Requests that may share a batch: all that is the same for a batch in a saliency method. */
 export function batchKey({ model, method, settings, output, seed }: ExplainArgument): string {
@@ -13,20 +16,25 @@ export function batchKey({ model, method, settings, output, seed }: ExplainArgum
   return JSON.stringify([model, method, sorted, output, seed]);
 }
 
-/** Explains images of one model by one method. @throws SaliencyError naming the field; a target out of range is refused. */
+/**
+ * Explains images of one model by one method. What fails while one request's overlay is drawn is that request's result.
+ * @throws SaliencyError naming the field; a target out of range is refused. The signal's reason once it is aborted.
+ */
 export async function explainBatch(
   engine: Engine,
   classifier: Classifier,
   requests: readonly ExplainArgument[],
-): Promise<ExplainResult[]> {
+  signal: AbortSignal,
+): Promise<(ExplainResult | Error)[]> {
   const [first] = requests;
   if (!first) return [];
   const began = performance.now();
   const method = methodNamed(first.method);
+  checkCost(method, first, classifier);
   const size = SIZES.find((each) => each >= requests.length) ?? LARGEST_BATCH;
   const padded = Array.from({ length: size }, (_, i) => requests[Math.min(i, requests.length - 1)] ?? first);
   const images = stack(padded, classifier);
-  const { logits } = await predict(engine, classifier, images, { batchSize: size });
+  const { logits } = await predict(engine, classifier, images, { batchSize: size, signal });
   const rows = padded.map((_, i) => rowOf(logits, i));
   const predicted = rows.map((row) => argmax(row));
   const targets = padded.map(({ target }, i) => target ?? predicted[i] ?? 0);
@@ -40,6 +48,7 @@ export async function explainBatch(
       seed: first.seed,
       // Alone or in a batch, an image draws the same random numbers.
       sampleIndices: padded.map(() => 0),
+      signal,
     },
     first.settings,
   );
@@ -48,16 +57,29 @@ export async function explainBatch(
     const attribution = rowOf(explanation.map, i).slice();
     const gap = explanation.check?.completenessGap[i];
     const checks: Record<string, number> = gap === undefined ? {} : { completeness_gap: gap };
-    return {
+    const result = {
       predicted: predicted[i] ?? 0,
       target: targets[i] ?? 0,
       probabilities: softmax(rows[i] ?? new Float32Array()),
       attribution,
-      ...(request.overlayScale === undefined ? {} : { overlay: overlay(request, attribution, classifier) }),
       checks,
       milliseconds,
     };
+    return request.overlayScale === undefined ? result : withOverlay(result, request, classifier);
   });
+}
+
+/** All requests of a batch have the same settings, so all cost the same. */
+function checkCost({ name, forwards }: SaliencyMethod, { settings }: ExplainArgument, { input }: Classifier): void {
+  const asked = forwards(input, settings);
+  if (asked <= MOST_FORWARDS) return;
+  const [height, width] = input;
+  const given = `${asked} forward passes to explain one image of ${height}x${width}`;
+  throw new SaliencyError(
+    'INVALID_SETTING',
+    'settings',
+    `${given}, at most ${MOST_FORWARDS} allowed (method "${name}")`,
+  );
 }
 
 function stack(requests: readonly ExplainArgument[], { input }: Classifier): NdArray {
@@ -74,10 +96,18 @@ function rowOf({ data, shape: [batch = 1] }: NdArray, index: number): Float32Arr
   return (data as Float32Array).subarray(index * size, (index + 1) * size);
 }
 
-function overlay({ image, overlayScale = 1 }: ExplainArgument, map: Float32Array, { input }: Classifier): Uint8Array {
+function withOverlay(
+  result: ExplainResult,
+  { image, overlayScale = 1 }: ExplainArgument,
+  { input }: Classifier,
+): ExplainResult | Error {
   const [height, width] = input;
-  const pixels = renderOverlay(float32(image, [...input]), float32(map, [height, width, 1]));
-  return encodePng(enlarge(pixels, overlayScale));
+  try {
+    const pixels = renderOverlay(float32(image, [...input]), float32(result.attribution, [height, width, 1]));
+    return { ...result, overlay: encodePng(enlarge(pixels, overlayScale)) };
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 function softmax(logits: Float32Array): number[] {

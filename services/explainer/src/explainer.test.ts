@@ -8,10 +8,13 @@ import {
   encodeCheckpoint,
   importModel,
   initialParameters,
+  type ResolvedModelSpec,
   resolveModelSpec,
 } from '@jsigr/models';
 import { ExplainerServiceClient, ExplainImageRequest, ExplainRequest, type ExplainResponse } from '@jsigr/proto';
 import {
+  type ArtefactStore,
+  type ComputeThread,
   connect,
   createLogger,
   directoryArtefactStore,
@@ -20,41 +23,33 @@ import {
   Load,
   startGrpcServer,
   unary,
+  type WorkerContext,
   WorkerDoor,
 } from '@jsigr/service';
+import { ComputeError } from '@jsigr/service/compute';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Explainer, overlayScaleOf } from './explainer.ts';
 import { explainerWorker } from './index.ts';
+import type { ExplainerMethods } from './methods.ts';
 
-const model = resolveModelSpec({ architecture: 'mlp', input: [6, 5, 1], classes: 3, activation: 'tanh' });
+const model = modelOf([6, 5, 1]);
 let root: string;
+let artefacts: ArtefactStore;
 let digest: string;
 /** The same network, exported to ONNX and imported again. */
 let imported: string;
 let server: GrpcServer;
 let client: ExplainerServiceClient;
+let context: WorkerContext;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'jsigr-explainer-'));
-  const artefacts = directoryArtefactStore(root);
-  const files = encodeCheckpoint({
-    run: 'trainingRuns/test',
-    step: 0,
-    epoch: 0,
-    model,
-    dataset: { name: 'none', digest: '' },
-    objective: { name: 'standard', settings: {} },
-    configuration: {},
-    seed: 1,
-    engine: {},
-    metrics: {},
-    parameters: initialParameters(model, 1),
-    optimizer: {},
-  });
-  digest = (await artefacts.put('models', files)).digest;
+  artefacts = directoryArtefactStore(root);
+  digest = await stored(model);
   const onnx = classifierToOnnx(createClassifier(model, initialParameters(model, 1), 'exported'));
   imported = (await artefacts.put('models', await importModel({ 'model.onnx': onnx }))).digest;
-  const context = {
+  context = {
     artefacts,
     logger: createLogger('test'),
     compute: { threads: 1 },
@@ -77,8 +72,35 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
+function modelOf(input: [number, number, number]): ResolvedModelSpec {
+  return resolveModelSpec({ architecture: 'mlp', input, classes: 3, activation: 'tanh' });
+}
+
+/** The digest of a checkpoint of the model, of its own for each seed. */
+async function stored(model: ResolvedModelSpec, seed = 1): Promise<string> {
+  const files = encodeCheckpoint({
+    run: 'trainingRuns/test',
+    step: 0,
+    epoch: 0,
+    model,
+    dataset: { name: 'none', digest: '' },
+    objective: { name: 'standard', settings: {} },
+    configuration: {},
+    seed,
+    engine: {},
+    metrics: {},
+    parameters: initialParameters(model, seed),
+    optimizer: {},
+  });
+  return (await artefacts.put('models', files)).digest;
+}
+
 const pixels = Float32Array.from({ length: 30 }, (_, i) => (i % 7) / 7);
-const image = { source: { $case: 'tensor' as const, value: { shape: [6, 5, 1], data: Buffer.from(pixels.buffer) } } };
+const image = tensor([6, 5, 1], pixels);
+
+function tensor(shape: number[], values = new Float32Array(shape.reduce((product, side) => product * side))) {
+  return { source: { $case: 'tensor' as const, value: { shape, data: Buffer.from(values.buffer) } } };
+}
 
 type Request = Partial<ExplainRequest>;
 
@@ -171,6 +193,82 @@ describe('an explanation', () => {
     floats(many[3] ?? alone).forEach((value, i) => {
       expect(value).toBeCloseTo(floats(alone)[i] ?? Number.NaN, 5);
     });
+  });
+});
+
+test('more models at once than fit are all explained', async () => {
+  const digests = await Promise.all(Array.from({ length: 40 }, (_, seed) => stored(model, seed)));
+  const answers = await Promise.all(digests.map((each) => explain({}, each)));
+  expect(new Set(answers.map((answer) => floats(answer).join())).size).toBe(40);
+});
+
+describe('a model that was driven out of memory', () => {
+  /** A thread that loses the model so many times before it answers. */
+  const losing = (times: number) => {
+    const asked: string[] = [];
+    let left = times;
+    const call = async (method: string) => {
+      asked.push(method);
+      if (method === 'describe') return undefined;
+      if (method === 'load') return { input: model.input, classes: 3 };
+      if (left-- > 0) throw new ComputeError('NOT_LOADED', 'the model is not loaded');
+      return { predicted: 1, target: 1, probabilities: [], attribution: new Float32Array(30), checks: {} };
+    };
+    const thread = { call, close: async () => {} } as unknown as ComputeThread<ExplainerMethods>;
+    const request = ExplainImageRequest.fromPartial({ modelDigest: digest, request: { image } });
+    const answer = new Explainer(context, thread).explain(request, context.signal);
+    return { asked, answer };
+  };
+
+  test('is loaded again', async () => {
+    const { asked, answer } = losing(2);
+    expect((await answer).predicted).toBe(1);
+    const once = ['describe', 'load', 'explain'];
+    expect(asked).toEqual([...once, ...once, ...once]);
+  });
+
+  test('again and again is given up', async () => {
+    const { asked, answer } = losing(Number.POSITIVE_INFINITY);
+    expect(await failureOf(answer)).toMatchObject({ code: status.UNAVAILABLE, reason: 'NOT_LOADED' });
+    expect(asked.filter((method) => method === 'explain')).toHaveLength(4);
+  });
+});
+
+describe('an overlay', () => {
+  test('of an image of two channels is refused, and nothing else of it', async () => {
+    const twoChannels = await stored(modelOf([4, 4, 2]));
+    const request = { image: tensor([4, 4, 2]) };
+    expect((await failureOf(explain({ ...request, overlay: true }, twoChannels))).violations).toEqual([
+      { field: 'overlay', description: 'images of 2 channels cannot be drawn; 1 or 3 can' },
+    ]);
+    expect((await explain(request, twoChannels)).attribution?.shape).toEqual([4, 4]);
+  });
+
+  // Only imported models take images so large: the zoo's have at most 128 pixels a side.
+  test.each([
+    { input: [4, 128, 1], given: 0, scale: 8 },
+    { input: [4, 128, 1], given: 32, scale: 32 },
+    { input: [4, 600, 1], given: 0, scale: 6 },
+    { input: [600, 4, 3], given: 6, scale: 6 },
+    { input: [5000, 4, 1], given: 0, scale: 1 },
+  ] as const)('of $input pixels at scale $given is drawn at $scale', ({ input, given, scale }) => {
+    expect(overlayScaleOf({ overlay: true, overlayScale: given }, { input, classes: 3 })).toBe(scale);
+  });
+
+  test('of a large image is refused where it would not fit, if it is asked for', () => {
+    const card = { input: [4, 600, 1], classes: 3 } as const;
+    expect(() => overlayScaleOf({ overlay: true, overlayScale: 7 }, card)).toThrow(
+      'overlayScale: 7 given, 1 to 6 allowed for images of 4x600',
+    );
+    expect(overlayScaleOf({ overlay: false, overlayScale: 7 }, card)).toBeUndefined();
+  });
+
+  test('that is refused spoils no other request', async () => {
+    const twoChannels = await stored(modelOf([4, 4, 2]));
+    const request = { image: tensor([4, 4, 2]) };
+    const asked = [false, true, false].map((overlay) => explain({ ...request, overlay }, twoChannels));
+    const answers = await Promise.allSettled(asked);
+    expect(answers.map((answer) => answer.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   });
 });
 

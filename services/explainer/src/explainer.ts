@@ -1,8 +1,9 @@
-import { ExplainedOutput, type ExplainImageRequest, ExplainResponse } from '@jsigr/proto';
+import { ExplainedOutput, type ExplainImageRequest, type ExplainRequest, ExplainResponse } from '@jsigr/proto';
 import {
   type ComputeThread,
   inSpan,
   invalidArgument,
+  JsigrError,
   settingsFromText,
   siblingModule,
   startComputeThread,
@@ -14,6 +15,8 @@ import type { ExplainArgument, ExplainerMethods, ExplainerThreadData, ExplainRes
 
 const DEFAULT_SCALE = 8;
 const LARGEST_SCALE = 32;
+/** Longest side of an overlay, in pixels: it is drawn in memory, and sent in one message. */
+const LONGEST_SIDE = 4096;
 
 const outputs: Partial<Record<ExplainedOutput, ExplainArgument['output']>> = {
   [ExplainedOutput.EXPLAINED_OUTPUT_UNSPECIFIED]: 'logit',
@@ -22,59 +25,69 @@ const outputs: Partial<Record<ExplainedOutput, ExplainArgument['output']>> = {
   [ExplainedOutput.EXPLAINED_OUTPUT_LOSS]: 'loss',
 };
 
+/** A model may be driven out by those of other requests before it is asked about, and is loaded again; but not for ever. */
+const ATTEMPTS = 4;
+
 /** Explains one image a request; images of requests that come together are computed together. */
 export class Explainer {
   readonly #context: WorkerContext;
-  readonly #thread: ComputeThread<ExplainerMethods>;
+  readonly #thread: Pick<ComputeThread<ExplainerMethods>, 'call' | 'close'>;
   /** Models on their way to the thread: two requests for one model fetch it once. */
   readonly #loading = new Map<string, Promise<ModelCard>>();
 
-  constructor(context: WorkerContext) {
+  constructor(
+    context: WorkerContext,
+    thread: Pick<ComputeThread<ExplainerMethods>, 'call' | 'close'> = threadOf(context),
+  ) {
     this.#context = context;
-    const { compute, silenceMs } = context;
-    const data: ExplainerThreadData = compute;
-    const url = siblingModule(import.meta.url, 'compute');
-    this.#thread = startComputeThread<ExplainerMethods>(url, { data, silenceMs });
+    this.#thread = thread;
     context.onDrain(() => context.load.none());
     context.signal.addEventListener('abort', () => void this.close(), { once: true });
   }
 
-  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlayScale`, `method` or `settings.*`; NOT_FOUND for the model. */
+  /** @throws JsigrError INVALID_ARGUMENT naming `image`, `target`, `output`, `overlay`, `overlayScale`, `method`, `settings` or `settings.*`; NOT_FOUND for the model; UNAVAILABLE if it cannot be kept. */
   explain({ request, modelDigest, classNames }: ExplainImageRequest, signal: AbortSignal): Promise<ExplainResponse> {
     return this.#context.load.during(async () => {
       if (!request) throw invalidArgument('request', 'is missing');
-      const scale = overlayScale(request.overlayScale);
       const output = outputs[request.output];
       if (!output) throw invalidArgument('output', `${request.output} is not known; logit, probability or loss are`);
       const card = await this.#load(modelDigest);
       const { target } = request;
       if (target !== undefined && target >= card.classes)
         throw invalidArgument('target', `${target} given, 0 to ${card.classes - 1} allowed`);
+      const overlayScale = overlayScaleOf(request, card);
       const method = request.method || 'gradient';
       const attributes = { 'jsigr.model': `models/${modelDigest}`, 'jsigr.method': method };
       const image = await imageOf(request.image, card.input);
-      const explain = () =>
-        this.#thread.call(
-          'explain',
-          {
-            model: modelDigest,
-            image,
-            method,
-            settings: settingsFromText(request.settings),
-            output,
-            seed: request.seed,
-            ...(target === undefined ? {} : { target }),
-            ...(request.overlay ? { overlayScale: scale } : {}),
-          },
-          { signal: AbortSignal.any([signal, this.#context.signal]) },
-        );
-      const result = await inSpan('explain', { attributes }, explain);
+      const argument: ExplainArgument = {
+        model: modelDigest,
+        image,
+        method,
+        settings: settingsFromText(request.settings),
+        output,
+        seed: request.seed,
+        ...(target === undefined ? {} : { target }),
+        ...(overlayScale === undefined ? {} : { overlayScale }),
+      };
+      const either = AbortSignal.any([signal, this.#context.signal]);
+      const result = await inSpan('explain', { attributes }, () => this.#compute(argument, either));
       return response(result, card, classNames);
     });
   }
 
   close(): Promise<void> {
     return this.#thread.close();
+  }
+
+  async #compute(argument: ExplainArgument, signal: AbortSignal): Promise<ExplainResult> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#thread.call('explain', argument, { signal });
+      } catch (error) {
+        if (JsigrError.from(error).reason !== 'NOT_LOADED' || attempt === ATTEMPTS) throw error;
+        await this.#load(argument.model);
+      }
+    }
   }
 
   async #load(digest: string): Promise<ModelCard> {
@@ -91,9 +104,27 @@ export class Explainer {
   }
 }
 
-function overlayScale(given: number): number {
-  if (given > LARGEST_SCALE) throw invalidArgument('overlayScale', `${given} given, 1 to ${LARGEST_SCALE} allowed`);
-  return given || DEFAULT_SCALE;
+function threadOf({ compute, silenceMs }: WorkerContext): ComputeThread<ExplainerMethods> {
+  const data: ExplainerThreadData = compute;
+  return startComputeThread<ExplainerMethods>(siblingModule(import.meta.url, 'compute'), { data, silenceMs });
+}
+
+/** Absent where no overlay is asked for. Refused here and not where it is drawn, since by then it has been computed. */
+export function overlayScaleOf(
+  { overlay, overlayScale }: Pick<ExplainRequest, 'overlay' | 'overlayScale'>,
+  { input: [height, width, channels] }: ModelCard,
+): number | undefined {
+  const fitting = Math.max(1, Math.floor(LONGEST_SIDE / Math.max(height, width)));
+  const most = overlay ? Math.min(LARGEST_SCALE, fitting) : LARGEST_SCALE;
+  if (overlayScale > most)
+    throw invalidArgument(
+      'overlayScale',
+      `${overlayScale} given, 1 to ${most} allowed for images of ${height}x${width}`,
+    );
+  if (!overlay) return undefined;
+  if (channels !== 1 && channels !== 3)
+    throw invalidArgument('overlay', `images of ${channels} channels cannot be drawn; 1 or 3 can`);
+  return overlayScale || Math.min(DEFAULT_SCALE, most);
 }
 
 function response(result: ExplainResult, { input: [height, width] }: ModelCard, classNames: string[]): ExplainResponse {

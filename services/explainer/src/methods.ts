@@ -1,5 +1,8 @@
 import type { ComputeOptions, Files } from '@jsigr/service/compute';
 
+/** Requests at a time, each of which may be for another model. */
+export const CAPACITY = 16;
+
 /** What a request must know of a model. */
 export interface ModelCard {
   /** [height, width, channels] */
