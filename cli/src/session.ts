@@ -28,7 +28,7 @@ export interface Session {
 }
 
 /**
- * Gives `use` a gateway: the one of --server, else the one that runs on the data directory, else one of its own, which ends
+ * Gives `use` a gateway: the one of --server or --context, else the one that runs on the data directory, else one of its own, which ends
  * with it. Whatever happens (Ctrl-C included), connections are closed and nothing is left running.
  * @throws JsigrError CANCELLED after a Ctrl-C that nobody else handled
  */

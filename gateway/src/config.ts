@@ -63,7 +63,13 @@ const row = (path: string, variable: string, schema: z.ZodType, fallback: string
 
 /** Every setting of a gateway. The file, the environment, `jsigr config check` and docs/configuration.md follow from it. */
 export const settings: readonly Setting[] = [
-  row('dataDirectory', 'DATA_DIRECTORY', text, '`--data-dir`, or .jsigr', 'folder of database, artefacts and lock'),
+  row(
+    'dataDirectory',
+    'DATA_DIRECTORY',
+    text,
+    '`--data-dir`, else `JSIGR_DATA`, else .jsigr',
+    'folder of database, artefacts and lock; of `node gateway/dist/main.js` and images alone: a `jsigr` command goes by `--data-dir`, and refuses another one here',
+  ),
   {
     ...row(
       'databaseUrl',
