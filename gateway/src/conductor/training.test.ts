@@ -64,8 +64,8 @@ const selected = (model: string): EventPayload => ({
 });
 
 /** Surrogates are trained in a moment; the run that is looked at is left to the test. */
-function trainSurrogatesAtOnce(digest: string): void {
-  gateway.pool.onStart = (trainer) => {
+function trainSurrogatesAtOnce(digest: string, pool = gateway.pool): void {
+  pool.onStart = (trainer) => {
     if (trainer.started?.spec?.loop) return;
     trainer.emit(saved(digest, 1));
     trainer.end();
@@ -295,6 +295,38 @@ describe('a training run whose trainer is lost', () => {
     expect([words(events).at(-1), pool.trainers.length]).toEqual(['SUCCEEDED', 1]);
     expect(words(events).filter((word) => word === 'robustnessReported')).toHaveLength(1);
     expect(await get(run.id)).toMatchObject({ retries: 0 });
+    await next.close();
+  });
+
+  test('goes on as RUNNING with its trainer while surrogates are trained and an attacker is waited for', async () => {
+    trainSurrogatesAtOnce(await gateway.checkpoint(7));
+    const run = await create(looped);
+    const trainer = await gateway.pool.trainer(2);
+    await gateway.pool.attacker();
+    await toRunning(run.id);
+    gateway.pool.isDead = true;
+    const pool = new FakePool();
+    pool.trainers.push(trainer);
+    const acquire = pool.acquire.bind(pool);
+    pool.acquire = (kind, options) => {
+      options.onWaiting?.('no node takes its pod');
+      return acquire(kind, options);
+    };
+    // It has other images, and so no surrogates yet.
+    const next = await testGateway(store, { pool });
+    trainSurrogatesAtOnce(await next.checkpoint(7), pool);
+    await next.conductor.adopt();
+    await next.conductor.resume();
+    const attacker = await pool.attacker();
+    attacker.end();
+    trainer.end();
+    const events = await next.events(run.id);
+    expect([words(events).at(-1), reasonOf(events)]).toEqual(['SUCCEEDED', 'trained 2 steps']);
+    const since = events.slice(words(events).indexOf('RUNNING') + 1);
+    expect(new Set(words(since))).toEqual(new Set(['workerChanged', 'SUCCEEDED']));
+    const changes = since.flatMap(({ payload }) => (payload?.$case === 'workerChanged' ? [payload.value.change] : []));
+    expect(changes).toContain('waits: no node takes its pod');
+    expect(changes).toContainEqual(expect.stringMatching(/^training the surrogate mlp \(trainingRuns\/\w+\)/));
     await next.close();
   });
 
