@@ -11,6 +11,7 @@ import {
 import { unavailable } from '@jsigr/service';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
+import { deferred } from '../deferred.ts';
 import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { EventPayload } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
@@ -658,6 +659,32 @@ describe('cancelling', () => {
       .trainingRuns;
     const events = await gateway.events(surrogate?.name.replace('trainingRuns/', '') ?? '');
     expect([words(events).at(-1), reasonOf(events)]).toEqual(['CANCELLED', 'the run that needed it ended']);
+  });
+
+  test('does not take the surrogate from a run that asks for it just then: another one is trained', async () => {
+    const { pool } = gateway;
+    const mayEnd = deferred<void>();
+    const release = pool.release.bind(pool);
+    pool.release = async (...given) => {
+      await mayEnd.promise;
+      return release(...given);
+    };
+    const first = await create(looped);
+    await pool.trainer();
+    await cancel(first.id);
+    const model = await gateway.checkpoint(7);
+    pool.onStart = (trainer) => {
+      trainer.emit(saved(model, 1));
+      trainer.end();
+    };
+    pool.onAttacker = (attacker) => attacker.end();
+    const second = await create(looped);
+    // The one that nobody needs any more is still about to end.
+    await eventually(async () => (await get(second.id)).stateReason.startsWith('training the surrogate'));
+    mayEnd.resolve();
+    const events = await gateway.events(second.id);
+    expect([words(events).at(-1), JSON.stringify(events)]).toEqual(['SUCCEEDED', expect.not.stringContaining('CANCELLED')]);
+    expect(pool.attackers[0]?.following?.surrogateDigests).toHaveLength(2);
   });
 });
 
