@@ -683,7 +683,10 @@ describe('cancelling', () => {
     await eventually(async () => (await get(second.id)).stateReason.startsWith('training the surrogate'));
     mayEnd.resolve();
     const events = await gateway.events(second.id);
-    expect([words(events).at(-1), JSON.stringify(events)]).toEqual(['SUCCEEDED', expect.not.stringContaining('CANCELLED')]);
+    expect([words(events).at(-1), JSON.stringify(events)]).toEqual([
+      'SUCCEEDED',
+      expect.not.stringContaining('CANCELLED'),
+    ]);
     expect(pool.attackers[0]?.following?.surrogateDigests).toHaveLength(2);
   });
 });
@@ -733,6 +736,27 @@ describe('the queue', () => {
     for (const { id } of [running, queued, crashed]) expect(words(await gateway.events(id)).at(-1)).toBe('SUCCEEDED');
     expect(gateway.pool.trainers[0]?.started).toMatchObject({ run: running.name, resume: { point: { step: 1 } } });
     expect(gateway.pool.trainers[1]?.started?.resume?.point).toBeUndefined();
+  });
+
+  test('survives a stop although runs are cancelled before their turn to be resumed comes', async () => {
+    gateway.pool.onStart = (trainer) => trainer.end();
+    const spec = TrainingSpec.toJSON(plain);
+    const crashed: string[] = [];
+    for (const role of ['', 'surrogate', '']) {
+      const { id } = await store.runs.create({ kind: 'training', spec, labels: { role } });
+      await store.runs.transition(id, RunState.RUN_STATE_STARTING);
+      crashed.push(id);
+    }
+    const [early = '', surrogate = '', last = ''] = crashed;
+    const active = store.runs.active.bind(store.runs);
+    const spy = vi.spyOn(store.runs, 'active').mockImplementationOnce(async () => {
+      const runs = await active();
+      for (const id of [early, surrogate]) await cancel(id);
+      return runs;
+    });
+    await gateway.conductor.resume().finally(() => spy.mockRestore());
+    expect(words(await gateway.events(last)).at(-1)).toBe('SUCCEEDED');
+    for (const id of [early, surrogate]) expect((await get(id)).stateReason).toBe('cancelled on request');
   });
 
   test('a surrogate that was being trained when the gateway stopped is trained again for who needs it', async () => {
