@@ -26,6 +26,7 @@ import type { Audit } from '../access/audit.ts';
 import { type Caller, visibleTenants } from '../access/caller.ts';
 import type { TenantLimits } from '../access/limits.ts';
 import type { ModelStore } from '../store/catalogue.ts';
+import { persistently } from '../store/database.ts';
 import { fileChunks } from './file-chunks.ts';
 import type { ModelMethods } from './model-methods.ts';
 import { readUpload } from './model-upload.ts';
@@ -57,6 +58,8 @@ const manifestSchema = z.looseObject({
   remarks: z.array(z.string()).default([]),
   blackBox: z.string().default(''),
 });
+
+type Manifest = z.infer<typeof manifestSchema>;
 
 /** Finds a model by its name or a prefix; `field` is what errors name. */
 export type ModelFinder = (name: string, field: string) => Promise<Model>;
@@ -151,7 +154,7 @@ export class Models {
       const foreign = { ...upload, endpointNetworks: this.#endpointNetworks };
       const { files } = await thread.call('fromForeign', foreign, { signal: AbortSignal.timeout(IMPORT_MS) });
       const { digest } = await this.#artefacts.put('models', files);
-      await this.record(digest, caller.tenant);
+      await persistently(() => this.record(digest, caller.tenant));
       const name = `models/${digest}`;
       this.#audit.record(caller, 'jsigr.v1.ModelService/ImportModel', name);
       return await this.get({ name }, caller);
@@ -167,23 +170,34 @@ export class Models {
    * @throws JsigrError when it is not there, or its manifest makes no sense.
    */
   async record(digest: string, tenant?: string): Promise<void> {
-    await this.#record(await this.#artefacts.info('models', digest), tenant);
+    await this.#record(await this.#artefacts.info('models', digest), await this.#manifest(digest), tenant);
   }
 
-  /** Enters what the artefact store has and the list has not: checkpoints that were saved just before a crash. */
+  /**
+   * Enters what the artefact store has and the list has not: checkpoints that were saved just before a crash. Not models whose import broke off:
+   * whose they are is not known. They are listed once their import is made again.
+   */
   async recoverAll(logger: Logger): Promise<void> {
     const known = await this.#store.digests();
     const artefacts = await this.#artefacts.list('models');
     for (const { digest } of artefacts.filter((each) => !known.has(each.digest)).reverse())
-      await this.record(digest).catch((error) =>
+      await this.#recover(digest).catch((error) =>
         logger.warn({ digest }, `a checkpoint cannot be listed: ${JsigrError.from(error).message}`),
       );
   }
 
-  async #record({ digest, files, createTime }: ArtefactInfo, tenant?: string): Promise<void> {
+  async #recover(digest: string): Promise<void> {
+    const manifest = await this.#manifest(digest);
+    if (manifest.run) await this.#record(await this.#artefacts.info('models', digest), manifest);
+  }
+
+  async #manifest(digest: string): Promise<Manifest> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
-    const manifest = manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
+    return manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
+  }
+
+  async #record({ digest, files, createTime }: ArtefactInfo, manifest: Manifest, tenant?: string): Promise<void> {
     const { run, step, epoch, model, dataset, objective, metrics } = manifest;
     const entry = Model.fromPartial({
       name: `models/${digest}`,

@@ -79,16 +79,21 @@ export class Conductor {
 
   /** After `adopt`, when the gateway can be reached: every other run that is not finished is queued, in the order in which they came, and goes on from where it stood. */
   async resume(): Promise<void> {
-    const { runs } = this.#means;
     this.#resumed.resolve();
-    for (const run of await runs.active()) {
-      if (this.#active.has(run.id)) continue;
-      // Who needs it asks for it; by itself it would take its place among the runs that wait for it.
-      if (run.labels.role === 'surrogate') await this.#finish(run.id, RunState.RUN_STATE_CANCELLED, UNNEEDED);
-      else if (run.reason === SUSPENDED) continue;
-      else if (run.state === RunState.RUN_STATE_QUEUED) this.submit(run);
-      else this.submit(await runs.transition(run.id, RunState.RUN_STATE_QUEUED, DIED));
-    }
+    for (const run of await this.#means.runs.active())
+      await this.#resume(run).catch((error) => {
+        // Clients are served already: it was cancelled meanwhile.
+        if (JsigrError.from(error).reason !== 'ILLEGAL_TRANSITION') throw error;
+      });
+  }
+
+  async #resume(run: StoredRun): Promise<void> {
+    if (this.#active.has(run.id)) return;
+    // Who needs it asks for it; by itself it would take its place among the runs that wait for it.
+    if (run.labels.role === 'surrogate') await this.#finish(run.id, RunState.RUN_STATE_CANCELLED, UNNEEDED);
+    else if (run.reason === SUSPENDED) return;
+    else if (run.state === RunState.RUN_STATE_QUEUED) this.submit(run);
+    else this.submit(await this.#means.runs.transition(run.id, RunState.RUN_STATE_QUEUED, DIED));
   }
 
   /** Goes on with a training run in its place: with its trainer, or where that did not outlive the gateway with another one. */

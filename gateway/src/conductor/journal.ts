@@ -22,13 +22,15 @@ export class Journal {
   #fence: { readonly fencingToken: number } | Record<string, never> = {};
   /** What the run, or each of its parts, can go on from, where that is no result as well. */
   readonly #states = new Map<number | 'run', string | undefined>();
-  #isRunning = false;
+  #isRunning: boolean;
 
   constructor({ runs, artefacts, logger }: Pick<Means, 'runs' | 'artefacts' | 'logger'>, run: StoredRun) {
     this.id = run.id;
     this.logger = logger;
     this.#runs = runs;
     this.#artefacts = artefacts;
+    // One whose trainer outlived the gateway before.
+    this.#isRunning = run.state === RunState.RUN_STATE_RUNNING;
     this.#states.set('run', stateOf(run.resumePoint));
   }
 
@@ -45,11 +47,13 @@ export class Journal {
   }
 
   async starting(reason: string): Promise<void> {
+    this.#isRunning = false;
     await this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason);
   }
 
   /** The run waits for its turn again. */
   async handBack(reason: string): Promise<void> {
+    this.#isRunning = false;
     await this.#runs.transition(this.id, RunState.RUN_STATE_QUEUED, reason, this.#fence);
   }
 
@@ -58,6 +62,11 @@ export class Journal {
     this.logger.warn({ run: this.id }, reason);
     this.#isRunning = false;
     return this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason, { retry: counts });
+  }
+
+  /** What is done before a worker can do its part: the run's state, or an event of a run that others are at already. */
+  preparing(kind: WorkerKindName, reason: string): Promise<void> {
+    return this.#isRunning ? this.worker(kind, '', reason) : this.starting(reason);
   }
 
   /** For `onWaiting`: what a worker waits for is the run's state, or an event of a run that others are at already. */

@@ -162,7 +162,7 @@ export class Loop {
       target: spec.architecture,
       signal: AbortSignal.any([signal, means.closing]),
       onTraining: (architecture, run) =>
-        journal.starting(`training the surrogate ${architecture} (${run}), once for this dataset`),
+        journal.preparing('attacker', `training the surrogate ${architecture} (${run}), once for this dataset`),
     });
   }
 

@@ -84,9 +84,14 @@ export class Surrogates {
       labels,
     });
     const controller = new AbortController();
+    const forget = () => {
+      if (this.#training.get(recipe)?.run === run) this.#training.delete(recipe);
+    };
+    // One that is given up, or cancelled, takes a while to end: whoever comes meanwhile has another one trained.
+    controller.signal.addEventListener('abort', forget, { once: true });
     const done = this.#train(run, controller)
       .then(() => this.#demandResult(run.id))
-      .finally(() => this.#training.delete(recipe));
+      .finally(forget);
     done.catch(() => undefined);
     const training = { run, done, controller, waiting: 0 };
     this.#training.set(recipe, training);

@@ -11,6 +11,7 @@ import {
 import { unavailable } from '@jsigr/service';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
+import { deferred } from '../deferred.ts';
 import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { EventPayload } from '../store/runs.ts';
 import type { Store } from '../store/store.ts';
@@ -64,8 +65,8 @@ const selected = (model: string): EventPayload => ({
 });
 
 /** Surrogates are trained in a moment; the run that is looked at is left to the test. */
-function trainSurrogatesAtOnce(digest: string): void {
-  gateway.pool.onStart = (trainer) => {
+function trainSurrogatesAtOnce(digest: string, pool = gateway.pool): void {
+  pool.onStart = (trainer) => {
     if (trainer.started?.spec?.loop) return;
     trainer.emit(saved(digest, 1));
     trainer.end();
@@ -295,6 +296,38 @@ describe('a training run whose trainer is lost', () => {
     expect([words(events).at(-1), pool.trainers.length]).toEqual(['SUCCEEDED', 1]);
     expect(words(events).filter((word) => word === 'robustnessReported')).toHaveLength(1);
     expect(await get(run.id)).toMatchObject({ retries: 0 });
+    await next.close();
+  });
+
+  test('goes on as RUNNING with its trainer while surrogates are trained and an attacker is waited for', async () => {
+    trainSurrogatesAtOnce(await gateway.checkpoint(7));
+    const run = await create(looped);
+    const trainer = await gateway.pool.trainer(2);
+    await gateway.pool.attacker();
+    await toRunning(run.id);
+    gateway.pool.isDead = true;
+    const pool = new FakePool();
+    pool.trainers.push(trainer);
+    const acquire = pool.acquire.bind(pool);
+    pool.acquire = (kind, options) => {
+      options.onWaiting?.('no node takes its pod');
+      return acquire(kind, options);
+    };
+    // It has other images, and so no surrogates yet.
+    const next = await testGateway(store, { pool });
+    trainSurrogatesAtOnce(await next.checkpoint(7), pool);
+    await next.conductor.adopt();
+    await next.conductor.resume();
+    const attacker = await pool.attacker();
+    attacker.end();
+    trainer.end();
+    const events = await next.events(run.id);
+    expect([words(events).at(-1), reasonOf(events)]).toEqual(['SUCCEEDED', 'trained 2 steps']);
+    const since = events.slice(words(events).indexOf('RUNNING') + 1);
+    expect(new Set(words(since))).toEqual(new Set(['workerChanged', 'SUCCEEDED']));
+    const changes = since.flatMap(({ payload }) => (payload?.$case === 'workerChanged' ? [payload.value.change] : []));
+    expect(changes).toContain('waits: no node takes its pod');
+    expect(changes).toContainEqual(expect.stringMatching(/^training the surrogate mlp \(trainingRuns\/\w+\)/));
     await next.close();
   });
 
@@ -627,6 +660,35 @@ describe('cancelling', () => {
     const events = await gateway.events(surrogate?.name.replace('trainingRuns/', '') ?? '');
     expect([words(events).at(-1), reasonOf(events)]).toEqual(['CANCELLED', 'the run that needed it ended']);
   });
+
+  test('does not take the surrogate from a run that asks for it just then: another one is trained', async () => {
+    const { pool } = gateway;
+    const mayEnd = deferred<void>();
+    const release = pool.release.bind(pool);
+    pool.release = async (...given) => {
+      await mayEnd.promise;
+      return release(...given);
+    };
+    const first = await create(looped);
+    await pool.trainer();
+    await cancel(first.id);
+    const model = await gateway.checkpoint(7);
+    pool.onStart = (trainer) => {
+      trainer.emit(saved(model, 1));
+      trainer.end();
+    };
+    pool.onAttacker = (attacker) => attacker.end();
+    const second = await create(looped);
+    // The one that nobody needs any more is still about to end.
+    await eventually(async () => (await get(second.id)).stateReason.startsWith('training the surrogate'));
+    mayEnd.resolve();
+    const events = await gateway.events(second.id);
+    expect([words(events).at(-1), JSON.stringify(events)]).toEqual([
+      'SUCCEEDED',
+      expect.not.stringContaining('CANCELLED'),
+    ]);
+    expect(pool.attackers[0]?.following?.surrogateDigests).toHaveLength(2);
+  });
 });
 
 describe('the queue', () => {
@@ -674,6 +736,27 @@ describe('the queue', () => {
     for (const { id } of [running, queued, crashed]) expect(words(await gateway.events(id)).at(-1)).toBe('SUCCEEDED');
     expect(gateway.pool.trainers[0]?.started).toMatchObject({ run: running.name, resume: { point: { step: 1 } } });
     expect(gateway.pool.trainers[1]?.started?.resume?.point).toBeUndefined();
+  });
+
+  test('survives a stop although runs are cancelled before their turn to be resumed comes', async () => {
+    gateway.pool.onStart = (trainer) => trainer.end();
+    const spec = TrainingSpec.toJSON(plain);
+    const crashed: string[] = [];
+    for (const role of ['', 'surrogate', '']) {
+      const { id } = await store.runs.create({ kind: 'training', spec, labels: { role } });
+      await store.runs.transition(id, RunState.RUN_STATE_STARTING);
+      crashed.push(id);
+    }
+    const [early = '', surrogate = '', last = ''] = crashed;
+    const active = store.runs.active.bind(store.runs);
+    const spy = vi.spyOn(store.runs, 'active').mockImplementationOnce(async () => {
+      const runs = await active();
+      for (const id of [early, surrogate]) await cancel(id);
+      return runs;
+    });
+    await gateway.conductor.resume().finally(() => spy.mockRestore());
+    expect(words(await gateway.events(last)).at(-1)).toBe('SUCCEEDED');
+    for (const id of [early, surrogate]) expect((await get(id)).stateReason).toBe('cancelled on request');
   });
 
   test('a surrogate that was being trained when the gateway stopped is trained again for who needs it', async () => {

@@ -1,8 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { CreateEvaluationRequest, EvaluationServiceClient, ImportModelRequest, ModelServiceClient } from '@jsigr/proto';
-import { connect, type GrpcServer, JsigrError, serverStream, unary, upload } from '@jsigr/service';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  connect,
+  createLogger,
+  type GrpcServer,
+  JsigrError,
+  serverStream,
+  unary,
+  unavailable,
+  upload,
+} from '@jsigr/service';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { grpcFace } from '../testing/faces.ts';
@@ -125,6 +135,33 @@ describe('ImportModel', () => {
     const error = await failure(importing(...messages));
     expect(error.code).toBe(status.INVALID_ARGUMENT);
     expect(error.message).toContain(message);
+  });
+
+  describe('of a model that is kept and cannot be listed', () => {
+    const named = (displayName: string) => importing(...whole({ displayName }, { 'model.onnx': FILE }));
+    const listed = async () =>
+      (await unary(models, 'listModels', { pageSize: 100, pageToken: '', trainingRun: '' })).models.map(
+        ({ displayName }) => displayName,
+      );
+
+    test('does so again where the connection to the database broke', async () => {
+      const gone = unavailable(DATABASE_UNAVAILABLE, 'the database server cannot be reached');
+      const add = vi.spyOn(store.models, 'add').mockRejectedValueOnce(gone);
+      await named('retried').finally(() => add.mockRestore());
+      expect(await listed()).toContain('retried');
+    });
+
+    test("breaks off: at the next start it is nobody's, until it is imported again", async () => {
+      const add = vi.spyOn(store.models, 'add').mockRejectedValueOnce(new Error('the process dies'));
+      await failure(named('broken off')).finally(() => add.mockRestore());
+      expect((await gateway.artefacts.list('models')).length).toBeGreaterThan((await store.models.digests()).size);
+      const checkpoint = await gateway.checkpoint(1);
+      await gateway.application.models.recoverAll(createLogger('test', 'silent'));
+      expect((await unary(models, 'getModel', { name: checkpoint })).model?.step).toBe(1);
+      expect(await listed()).not.toContain('broken off');
+      await named('broken off');
+      expect(await listed()).toContain('broken off');
+    });
   });
 
   test('an evaluation of an imported model names the dataset, and both where they do not fit', async () => {

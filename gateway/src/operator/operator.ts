@@ -100,7 +100,8 @@ export class Operator {
       const wait = action.do === 'write status' ? this.#tooSoon(key, resource, action.status) : 0;
       if (wait > 0) return wait;
       if (action.do === 'create run') return this.#create(key, resource, action.model);
-      await this.#perform(resource, action);
+      // Its deletion, or what took its place, is looked at next; the rest was decided for what is gone.
+      if (!(await this.#perform(resource, action))) return undefined;
       if (action.do === 'write status') this.#written.set(key, Date.now());
     }
     return seen.refusal === undefined ? undefined : REFUSED_AGAIN_MS;
@@ -116,7 +117,8 @@ export class Operator {
     }
   }
 
-  async #perform(resource: Resource, action: Action): Promise<void> {
+  /** @returns false where the resource is gone */
+  async #perform(resource: Resource, action: Action): Promise<boolean> {
     const { client, runs } = this.#options;
     const { kind, apiVersion, metadata } = resource;
     const { name = '', uid = '' } = metadata;
@@ -127,25 +129,28 @@ export class Operator {
       case 'add finalizer':
       case 'remove finalizer': {
         const finalizers = action.do === 'add finalizer' ? [FINALIZER] : [];
-        await unlessGone(client.apply(collection, { ...ours, metadata: { ...ours.metadata, finalizers } }));
-        return;
+        return unlessGone(client.apply(collection, { ...ours, metadata: { ...ours.metadata, finalizers } }));
       }
-      case 'cancel run':
-        return runs.cancel(kind, action.run.id);
       case 'write status':
-        await unlessGone(client.apply(collection, { ...ours, status: action.status }, 'status'));
-        return;
+        return unlessGone(client.apply(collection, { ...ours, status: action.status }, 'status'));
+      case 'cancel run':
+        await runs.cancel(kind, action.run.id);
+        break;
       case 'tell':
-        return this.#tell(resource, action);
+        await this.#tell(resource, action);
+        break;
       case 'suspend run':
         await runs.suspend(kind, action.run.id);
-        return this.#queue.add(keyOf(kind, name));
+        this.#queue.add(keyOf(kind, name));
+        break;
       case 'resume run':
         await runs.unsuspend(kind, action.run.id);
-        return this.#queue.add(keyOf(kind, name));
+        this.#queue.add(keyOf(kind, name));
+        break;
       default:
         throw new Error(`nobody performs ${action.do}`);
     }
+    return true;
   }
 
   /** The same thing said of the resource as it was has the same name: it is told once, and again when it happens again. */
@@ -209,9 +214,16 @@ function now(): string {
   return new Date().toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
-/** What is gone meanwhile needs nothing any more; a resource that took its place has another uid, which is a conflict. */
-async function unlessGone(doing: Promise<unknown>): Promise<void> {
-  await doing.catch((error) => {
-    if (!isCode(error, 404, 409)) throw error;
-  });
+/**
+ * What is gone meanwhile needs nothing any more; a resource that took its place has another uid, which is a conflict.
+ * @returns whether it was there
+ */
+async function unlessGone(doing: Promise<unknown>): Promise<boolean> {
+  try {
+    await doing;
+    return true;
+  } catch (error) {
+    if (isCode(error, 404, 409)) return false;
+    throw error;
+  }
 }

@@ -21,10 +21,10 @@ let registry: WorkerRegistry;
 let pool: KubernetesPool;
 let tokens = 0;
 
-function makePool(idleMs = 60_000, leaseMs = 60_000): KubernetesPool {
+function makePool(idleMs = 60_000, leaseMs = 60_000, againMs = 500): KubernetesPool {
   registry = new WorkerRegistry({ leaseMs, nextToken: async () => ++tokens });
   const common = { registry, gatewayAddress: () => 'gateway:7460', image: 'jsigr-{kind}', logger };
-  return new KubernetesPool({ ...common, client: cluster.client, idleMs });
+  return new KubernetesPool({ ...common, client: cluster.client, idleMs, againMs });
 }
 beforeEach(() => {
   cluster = new FakeCluster();
@@ -158,6 +158,55 @@ describe('the pool of Jobs', () => {
     cluster.put('pods', next);
     await register(next);
     expect((await again).id).toBe(next.metadata?.name);
+  });
+
+  describe('a Job that somebody else removes again and again', () => {
+    const removed = 'the Job jsigr-trainer-abc ended or was removed';
+    let made = 0;
+    beforeEach(async () => {
+      await pool.close();
+      registry.close();
+      pool = makePool(60_000, 60_000, 20);
+      made = 0;
+      cluster.create = async (collection, body) => {
+        if (++made > 20) await new Promise(() => {}); // it would never end
+        const created = await FakeCluster.prototype.create.call(cluster, collection, body);
+        setImmediate(() => cluster.drop(collection.plural, body.metadata?.name ?? ''));
+        return created as typeof body;
+      };
+    });
+
+    test('is made again a few times, with pauses that say so, and then given up', async () => {
+      const said: string[] = [];
+      const acquiring = pool.acquire('trainer', { ...options, onWaiting: (why) => said.push(why) });
+      await expect(acquiring).rejects.toMatchObject({
+        reason: 'WORKER_START_FAILED',
+        message: `${removed} 5 times before it had a worker`,
+      });
+      expect(made).toBe(5);
+      const pauses = said.filter((words) => words.startsWith(removed));
+      expect(pauses).toEqual([2, 3, 4].map((times) => `${removed} ${times} times before it had a worker`));
+    });
+
+    test('is not waited for when nobody wants the worker any more', async () => {
+      const controller = new AbortController();
+      const onWaiting = (why: string) => {
+        if (why.startsWith(removed)) controller.abort(new DOMException('cancelled', 'AbortError'));
+      };
+      const acquiring = pool.acquire('trainer', { ...options, onWaiting, signal: controller.signal });
+      await expect(acquiring).rejects.toThrow('cancelled');
+      expect(made).toBe(2);
+    });
+
+    test('is not waited for when the gateway stops', async () => {
+      const onWaiting = (why: string) => {
+        if (why.startsWith(removed)) void pool.close();
+      };
+      await expect(pool.acquire('trainer', { ...options, onWaiting })).rejects.toMatchObject({
+        reason: 'WORKER_POOL_CLOSED',
+      });
+      expect(made).toBe(2);
+    });
   });
 
   test('a pod on a node that is gone is given up, and taken away by force', async () => {

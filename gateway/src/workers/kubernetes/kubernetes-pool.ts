@@ -18,6 +18,7 @@ import { type JobRequest, jobName, labels, MANAGER, workerJob } from './job.ts';
 import { shapedBy } from './job-template.ts';
 import { endOf, failureOf, isFinished, waitingFor } from './pod-words.ts';
 import { PodWorkers, type Seat } from './pod-workers.ts';
+import { hasSucceeded } from './pods.ts';
 
 export interface KubernetesPoolOptions {
   readonly client: KubernetesClient;
@@ -32,6 +33,8 @@ export interface KubernetesPoolOptions {
   readonly templates?: string;
   /** How long a Job that nobody uses is kept, in milliseconds. */
   readonly idleMs?: number;
+  /** First pause before a Job that could not be made, or was removed, is made again; it doubles. In milliseconds. */
+  readonly againMs?: number;
   /** Certificates of the gateway, where workers are called with them. */
   readonly tls?: Worker['tls'];
   readonly logger: Logger;
@@ -39,9 +42,10 @@ export interface KubernetesPoolOptions {
 
 /** Longer than a lease: so long a worker is waited for that an earlier gateway had. */
 const IDLE_MS = 120_000;
-/** Pauses before a Job that could not be made is tried again; they double. */
-const FIRST_AGAIN_MS = 500;
+const AGAIN_MS = 500;
 const LAST_AGAIN_MS = 10_000;
+/** So many Jobs in a row are made for one worker: somebody may remove each of them, as the garbage collector does when their owner is gone. */
+const JOBS = 5;
 
 /** Workers as pods of Jobs, one Job for a run and kind: Kubernetes starts them, replaces them and clears them away. Explainers are a Deployment's. */
 export class KubernetesPool implements WorkerPool {
@@ -88,12 +92,14 @@ export class KubernetesPool implements WorkerPool {
     const name = jobName(request);
     this.#use(name);
     try {
-      for (;;) {
+      for (let gone = 1; ; gone++) {
         await this.#ensure(request, options);
         const seat = await this.#seat(name, shard.index, options);
-        if (!seat) continue;
-        seat.inUse = true;
-        return seat.worker;
+        if (seat) {
+          seat.inUse = true;
+          return seat.worker;
+        }
+        await this.#pause(name, gone, options);
       }
     } catch (error) {
       if (!this.#leaving) {
@@ -145,7 +151,8 @@ export class KubernetesPool implements WorkerPool {
 
   /** Makes the Job, unless it is there; while the API server is away, or does not take it yet, that is waited for. */
   async #ensure(request: JobRequest, { signal, onWaiting }: AcquireOptions): Promise<void> {
-    for (let wait = FIRST_AGAIN_MS; ; wait = Math.min(2 * wait, LAST_AGAIN_MS)) {
+    const { againMs = AGAIN_MS } = this.#options;
+    for (let wait = againMs; ; wait = Math.min(2 * wait, LAST_AGAIN_MS)) {
       signal?.throwIfAborted();
       if (this.#closed) throw unavailable('WORKER_POOL_CLOSED', 'the gateway is stopping');
       try {
@@ -156,6 +163,16 @@ export class KubernetesPool implements WorkerPool {
       }
       await this.#changed.until(() => this.#closed, { timeoutMs: wait, ...(signal ? { signal } : {}) });
     }
+  }
+
+  /** Before another Job is made in the place of one without a worker; none before the second. @throws JsigrError WORKER_START_FAILED after too many */
+  async #pause(job: string, gone: number, { signal, onWaiting }: AcquireOptions): Promise<void> {
+    const words = `the Job ${job} ended or was removed ${gone} times before it had a worker`;
+    if (gone === JOBS) throw unavailable('WORKER_START_FAILED', words);
+    if (gone === 1) return;
+    onWaiting?.(words);
+    const timeoutMs = (this.#options.againMs ?? AGAIN_MS) * 2 ** (gone - 2);
+    await this.#changed.until(() => this.#closed, { timeoutMs, ...(signal ? { signal } : {}) });
   }
 
   async #make(request: JobRequest, signal: AbortSignal | undefined): Promise<void> {
@@ -282,11 +299,6 @@ function jobFailed(message: string, isFinal: boolean): JsigrError {
 /** It goes on, and has a pod for each of the workers that are wanted by now. */
 function isOf(job: Job, { shards }: JobRequest): boolean {
   return !isFinished(job) && !job.metadata?.deletionTimestamp && job.spec?.completions === shards;
-}
-
-/** For a gateway before this one: its index gets no other pod as long as the Job goes on for the others. */
-function hasSucceeded({ status, metadata }: Pod, job: Job): boolean {
-  return status?.phase === 'Succeeded' && metadata?.ownerReferences?.[0]?.uid === job.metadata?.uid;
 }
 
 function inWords(error: unknown): string {

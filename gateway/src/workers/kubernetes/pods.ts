@@ -1,4 +1,4 @@
-import type { Pod } from '../../kubernetes/types.ts';
+import type { Job, Pod } from '../../kubernetes/types.ts';
 
 const INDEX = 'batch.kubernetes.io/job-completion-index';
 
@@ -18,6 +18,11 @@ export function timeOf(pod: Pod): number {
 /** Its process has ended. */
 export function isOver(pod: Pod | undefined): boolean {
   return pod?.status?.phase === 'Failed' || pod?.status?.phase === 'Succeeded';
+}
+
+/** For a gateway before this one: its index gets no other pod as long as the Job goes on for the others. */
+export function hasSucceeded({ status, metadata }: Pod, job: Job): boolean {
+  return status?.phase === 'Succeeded' && metadata?.ownerReferences?.[0]?.uid === job.metadata?.uid;
 }
 
 /** It is to go because its node does not answer, and nobody is there to say that it has gone. */
