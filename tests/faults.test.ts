@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -230,5 +231,16 @@ describe('a data directory', () => {
     const client = connect(TrainingServiceClient, { address: gateway.grpcAddress });
     expect((await unary(client, 'listTrainingRuns', { pageSize: 0, pageToken: '' })).trainingRuns).toEqual([]);
     client.close();
+  });
+
+  it('that another gateway has taken meanwhile is left alone: the one that had it ends at once', async () => {
+    const gateway = await started();
+    const file = join(gateway.data, 'gateway.json');
+    const another = { ...JSON.parse(readFileSync(file, 'utf8')), instance: 'another', host: 'elsewhere' };
+    writeFileSync(file, JSON.stringify(another));
+    if (gateway.process) expect(await once(gateway.process, 'exit')).toEqual([1, null]);
+    expect(gateway.output).toMatch(/is that of another gateway by now \(process \d+ on elsewhere\)/);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(another);
+    await expect.poll(() => workersOf(gateway.data), { timeout: 10_000 }).toEqual([]);
   });
 });

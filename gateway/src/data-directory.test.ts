@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { JsigrError } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { holderOf, takeDataDirectory } from './data-directory.ts';
+import { takeDataDirectory } from './data-directory.ts';
+import { holderOf } from './directory-lock.ts';
 import { processStart } from './process-identity.ts';
 
 let root: string;

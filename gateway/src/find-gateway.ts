@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { openTls, type TlsFiles } from '@jsigr/service/client';
-import { holderOf } from './data-directory.ts';
+import { holderOf } from './directory-lock.ts';
 import { isServing } from './workers/health.ts';
 
 export interface FoundGateway {

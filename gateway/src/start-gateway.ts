@@ -5,6 +5,7 @@ import {
   forgetStart,
   isS3,
   JsigrError,
+  type Logger,
   openArtefactStore,
   openTls,
   placeEnvironment,
@@ -58,12 +59,17 @@ const CALLS_GRACE_MS = 500;
 
 /**
  * Starts a gateway: run store, artefacts, workers on demand, gRPC and HTTP. If it cannot start, nothing is left behind.
+ * The process ends by itself (exit code 1) once another gateway has its data directory.
  * @throws JsigrError DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_UNUSABLE, ADDRESS_UNAVAILABLE, SCHEMA_TOO_NEW, DATABASE_UNAVAILABLE, DATABASE_IN_USE, INVALID_ARGUMENT naming the option.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const settings = settingsOf(options);
   await checkHost(settings);
-  const directory = await takeDataDirectory(settings.dataDirectory);
+  const { logger } = settings;
+  const directory = await takeDataDirectory(settings.dataDirectory, {
+    onWaiting: (why) => logger.warn(why),
+    onLost: (error) => end(error, logger),
+  });
   const closing: (() => Promise<unknown>)[] = [() => directory.release()];
   const close = async () => {
     for (const task of closing.splice(0).reverse()) await task();
@@ -74,6 +80,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await close();
     throw JsigrError.from(error);
   }
+}
+
+/** Without another word: whatever is written from now on, the database's farewell included, would spoil what another gateway has there. */
+function end({ message, reason, hint }: JsigrError, logger: Logger): never {
+  logger.fatal({ reason, hint }, message);
+  process.exit(1);
 }
 
 async function start(settings: Settings, directory: DataDirectory, closing: (() => Promise<unknown>)[]) {

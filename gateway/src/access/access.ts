@@ -36,6 +36,8 @@ export class Access {
   readonly #options: AccessOptions;
   /** False: it was good once. */
   readonly #good = new Lru<boolean>(MOST_REMEMBERED);
+  /** Tokens that were not good before are looked up once for all the calls that show them at the same time. */
+  readonly #lookUps = new Map<string, Promise<Caller>>();
 
   constructor(options: AccessOptions) {
     this.#options = options;
@@ -67,13 +69,15 @@ export class Access {
     // The gateway's own workers are known without asking anybody: nobody else's failures keep them out.
     const worker = token === undefined ? undefined : workers.verifyOwn(token);
     if (worker) return worker;
-    const key = createHash('sha256')
-      .update(token ?? '')
-      .digest('base64');
-    if (!this.#good.get(key)) strangers.demandRoom(address);
+    if (token === undefined) {
+      strangers.demandRoom(address);
+      return (await this.isClosed()) ? undefined : LOCAL;
+    }
+    const key = createHash('sha256').update(token).digest('base64');
+    const isKnown = this.#good.get(key);
+    if (!isKnown) strangers.demandRoom(address);
     try {
-      if (token === undefined) return (await this.isClosed()) ? undefined : LOCAL;
-      const caller = await this.#byToken(token);
+      const caller = await (isKnown ? this.#byToken(token) : this.#lookUp(key, token, address));
       this.#good.set(key, true);
       return caller;
     } catch (error) {
@@ -89,6 +93,16 @@ export class Access {
   signInFirst(address: string): JsigrError {
     this.#options.strangers.count(address);
     return unauthenticated('UNAUTHENTICATED', 'this gateway asks who calls', HINT);
+  }
+
+  #lookUp(key: string, token: string, address: string): Promise<Caller> {
+    const running = this.#lookUps.get(key);
+    if (running) return running;
+    const lookUp = this.#options.strangers
+      .during(address, () => this.#byToken(token))
+      .finally(() => this.#lookUps.delete(key));
+    this.#lookUps.set(key, lookUp);
+    return lookUp;
   }
 
   async #byToken(token: string): Promise<Caller> {

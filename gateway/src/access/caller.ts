@@ -17,6 +17,9 @@ export interface Caller {
 /** Whoever reaches a gateway that asks nobody to sign in. */
 export const LOCAL: Caller = { subject: 'local', role: 'admin', tenant: DEFAULT_TENANT };
 
+/** The part of the gateway that makes runs of custom resources. They belong to nobody in particular: whoever may create them in the namespace was asked by the API server. */
+export const OPERATOR: Caller = { subject: 'operator', role: 'admin', tenant: DEFAULT_TENANT };
+
 export function includes(role: Caller['role'], needed: Role): boolean {
   return role !== 'worker' && roles.indexOf(role) >= roles.indexOf(needed);
 }

@@ -33,6 +33,25 @@ describe('calls without sign-in', () => {
     expect(refusal(some, '192.0.2.1')).toBeDefined();
   });
 
+  test('whose tokens are being looked up take room until that is done', async () => {
+    const some = strangers();
+    const ends: (() => void)[] = [];
+    const open = () => some.during('192.0.2.1', () => new Promise<void>((resolve) => void ends.push(resolve)));
+    const running = Array.from({ length: 60 }, open);
+    await expect(open()).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
+    expect(ends).toHaveLength(60);
+    expect(refusal(some, '192.0.2.2')).toBeUndefined();
+    for (const end of ends) end();
+    await Promise.all(running);
+    // They were good: nothing was counted.
+    expect(refusal(some, '192.0.2.1')).toBeUndefined();
+    for (let i = 0; i < 59; i++) some.count('192.0.2.1');
+    const last = open();
+    await expect(open()).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
+    ends.at(-1)?.();
+    await last;
+  });
+
   test('are remembered of so many addresses, however many there are', () => {
     const some = strangers();
     for (let i = 0; i < 60; i++) some.count('192.0.2.1');

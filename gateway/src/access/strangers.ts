@@ -16,6 +16,8 @@ export class Strangers {
   readonly #perMinute: number;
   readonly #now: () => number;
   readonly #buckets = new Lru<TokenBucket>(MOST_ADDRESSES);
+  /** Tokens that are being looked up, of each address. */
+  readonly #open = new Map<string, number>();
 
   /** @param now milliseconds that never go back */
   constructor(perMinute: number = FAILED_SIGN_INS_PER_MINUTE, now: () => number = () => performance.now()) {
@@ -23,9 +25,12 @@ export class Strangers {
     this.#now = now;
   }
 
-  /** @param address of the peer @throws JsigrError RATE_LIMITED while too many of its calls have failed */
+  /** @param address of the peer @throws JsigrError RATE_LIMITED while too many of its calls have failed, or may be about to */
   demandRoom(address: string): void {
-    const seconds = this.#buckets.get(networkOf(address))?.secondsToNext(this.#now()) ?? 0;
+    const key = networkOf(address);
+    const open = this.#open.get(key) ?? 0;
+    const bucket = this.#buckets.get(key) ?? (open > 0 ? this.#newBucket() : undefined);
+    const seconds = bucket?.secondsToNext(this.#now(), open) ?? 0;
     if (seconds > 0)
       throw rateLimited(
         `more than ${this.#perMinute} calls a minute without a good sign-in came from this address (access.failedSignInsPerMinute)`,
@@ -33,12 +38,34 @@ export class Strangers {
       );
   }
 
+  /**
+   * Looks up a token that may be anybody's: until it is known whose it is, that takes the room of a call that failed, so that no more are looked up at once
+   * than may fail.
+   * @throws JsigrError RATE_LIMITED
+   */
+  async during<T>(address: string, lookUp: () => Promise<T>): Promise<T> {
+    this.demandRoom(address);
+    const key = networkOf(address);
+    this.#open.set(key, (this.#open.get(key) ?? 0) + 1);
+    try {
+      return await lookUp();
+    } finally {
+      const left = (this.#open.get(key) ?? 1) - 1;
+      if (left > 0) this.#open.set(key, left);
+      else this.#open.delete(key);
+    }
+  }
+
   /** One more call that did not sign in. */
   count(address: string): void {
     const key = networkOf(address);
-    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#perMinute / 60, this.#perMinute, this.#now());
+    const bucket = this.#buckets.get(key) ?? this.#newBucket();
     this.#buckets.set(key, bucket);
     bucket.take(this.#now());
+  }
+
+  #newBucket(): TokenBucket {
+    return new TokenBucket(this.#perMinute / 60, this.#perMinute, this.#now());
   }
 }
 

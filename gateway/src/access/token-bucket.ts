@@ -16,9 +16,9 @@ export class TokenBucket {
     this.#at = now;
   }
 
-  /** Seconds until there is room for a call; 0: now. */
-  secondsToNext(now: number): number {
-    return Math.max(0, 1 - this.#levelAt(now)) / this.#perSecond;
+  /** Seconds until there is room for a call; 0: now. @param taken calls that have no room yet, and may be given it before */
+  secondsToNext(now: number, taken = 0): number {
+    return Math.max(0, 1 + taken - this.#levelAt(now)) / this.#perSecond;
   }
 
   /** Takes room for a call, if there is any. */

@@ -48,7 +48,7 @@ export class Evaluations extends Runs<Evaluation> {
     const given = EvaluationSpec.fromPartial(spec ?? {});
     const violations = new Violations();
     if (!spec) violations.add('spec', 'is missing');
-    checkLabels(labels, violations);
+    checkLabels(labels, { from: caller, violations });
     violations.integer('spec.shards', given.shards, 0, MOST_SHARDS);
     const models = this.means.models.visibleTo(caller);
     const complete =

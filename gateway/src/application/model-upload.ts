@@ -40,8 +40,10 @@ export async function readUpload(messages: AsyncIterable<ImportModelRequest>): P
 }
 
 interface FileInProgress {
+  /** As announced; of all files together at most `LARGEST_UPLOAD`. */
   readonly size: number;
-  readonly parts: Uint8Array[];
+  /** Of that size, there from the first chunk on: however small chunks are, they take no more than this. */
+  bytes?: Buffer;
   received: number;
 }
 
@@ -56,22 +58,24 @@ function announced({ files, endpoint }: ModelDescription): Map<string, FileInPro
     throw resourceExhausted('MODEL_TOO_LARGE', `the files have ${total} bytes, at most ${LARGEST_UPLOAD} are taken`);
   if (files.some(({ path }) => path === 'manifest.json'))
     throw invalidArgument('description.files', 'manifest.json is written here; a model has other files');
-  return new Map(files.map(({ path, sizeBytes }) => [path, { size: sizeBytes, parts: [], received: 0 }]));
+  return new Map(files.map(({ path, sizeBytes }) => [path, { size: sizeBytes, received: 0 }]));
 }
 
 function addChunk(file: FileInProgress | undefined, { path, data }: ModelFileChunk): void {
   if (!file)
     throw invalidArgument('chunk.path', `${JSON.stringify(path.slice(0, 100))} is not a file of the description`);
+  if (data.length === 0) throw invalidArgument('chunk.data', `is empty: 1 to ${LARGEST_CHUNK} bytes allowed`);
   if (data.length > LARGEST_CHUNK)
     throw invalidArgument('chunk.data', `${data.length} bytes given, at most ${LARGEST_CHUNK} allowed`);
-  file.received += data.length;
-  if (file.received > file.size)
+  if (file.received + data.length > file.size)
     throw invalidArgument('chunk.data', `${path} has more than the ${file.size} bytes announced`);
-  file.parts.push(data);
+  file.bytes ??= Buffer.allocUnsafeSlow(file.size);
+  file.bytes.set(data, file.received);
+  file.received += data.length;
 }
 
-function whole(path: string, { size, parts, received }: FileInProgress): Uint8Array {
-  if (received === size) return Buffer.concat(parts);
+function whole(path: string, { size, bytes = Buffer.alloc(0), received }: FileInProgress): Uint8Array {
+  if (received === size) return bytes;
   throw invalidArgument('chunk.data', `${path} ended after ${received} of ${size} bytes: send it again`);
 }
 

@@ -34,7 +34,7 @@ export class TrainingRuns extends Runs<TrainingRun> {
     const violations = new Violations();
     if (!request.spec) violations.add('spec', 'is missing');
     violations.text('displayName', displayName, MOST_NAME_CHARACTERS);
-    checkLabels(labels, violations);
+    checkLabels(labels, { from: caller, violations });
     const dataset = await this.#dataset(request.spec?.dataset ?? '', violations);
     const complete = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}), dataset);
     checkSpec(complete, dataset, violations);

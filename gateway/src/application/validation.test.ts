@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { CreateEvaluationRequest, CreateTrainingRunRequest, Feedback, RunState } from '@jsigr/proto';
 import { JsigrError, unavailable } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { LOCAL } from '../access/caller.ts';
+import { LOCAL, OPERATOR } from '../access/caller.ts';
 import { DATABASE_UNAVAILABLE } from '../store/database.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
@@ -305,11 +305,25 @@ describe('a training run is refused for', () => {
     ['too many labels', { labels: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`l${i}`, ''])) }, 'labels'],
     ['a long label', { labels: { team: 'x'.repeat(64) } }, 'labels'],
     ['a label of the gateway', { labels: { role: 'surrogate' } }, 'labels.role'],
+    ['the label of a resource', { labels: { 'kubernetes.uid': 'u-1' } }, 'labels.kubernetes.uid'],
   ];
   for (const [what, request, field] of requests)
     test(what, async () => {
       expect(Object.keys(await violationsOf(training(request)))).toEqual([field]);
     });
+
+  test('the labels of a resource, unless the operator gives them; evaluations too', async () => {
+    const labels = { 'kubernetes.kind': 'TrainingRun', 'kubernetes.name': 'mine', 'kubernetes.uid': 'u-1' };
+    const { trainingRuns, evaluations } = gateway.application;
+    const request = { spec: { model, plan: { attacks: [attack] } }, labels };
+    expect(
+      Object.keys(await violationsOf(evaluations.create(CreateEvaluationRequest.fromJSON(request), LOCAL))),
+    ).toEqual(['labels.kubernetes.kind', 'labels.kubernetes.name', 'labels.kubernetes.uid']);
+    expect(await store.runs.labelled('evaluation', { 'kubernetes.uid': 'u-1' })).toEqual([]);
+    expect((await evaluations.create(CreateEvaluationRequest.fromJSON(request), OPERATOR)).labels).toEqual(labels);
+    const training = CreateTrainingRunRequest.fromJSON({ spec: usual, labels });
+    expect((await trainingRuns.create(training, OPERATOR)).labels).toEqual(labels);
+  });
 
   test('fixed networks that do not fit the run, each under its own field', async () => {
     const other = await gateway.checkpoint(2, 'mlp');

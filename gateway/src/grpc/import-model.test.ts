@@ -42,6 +42,7 @@ afterAll(async () => {
   await store.close();
 });
 
+const EMPTY = 'chunk.data: is empty: 1 to 1048576 bytes allowed';
 const description = (fields: object = {}) =>
   ImportModelRequest.fromPartial({ message: { $case: 'description', value: fields } });
 const chunk = (path: string, data: Uint8Array) =>
@@ -118,6 +119,8 @@ describe('ImportModel', () => {
       [...whole({}, { a: Buffer.alloc(9) }), chunk('a', Buffer.alloc(2 ** 20 + 1))],
       'at most 1048576 allowed',
     ],
+    ['a chunk without anything', [...whole({}, { a: FILE }).slice(0, 2), chunk('a', Buffer.alloc(0))], EMPTY],
+    ['a chunk of an empty file', [...whole({}, { a: Buffer.alloc(0) }), chunk('a', Buffer.alloc(0))], EMPTY],
     [
       'a file that was not announced',
       [...whole({}, { a: FILE }), chunk('b', FILE)],

@@ -2,12 +2,12 @@ import { status } from '@grpc/grpc-js';
 import { CreateEvaluationRequest, CreateTrainingRunRequest } from '@jsigr/proto';
 import { JsigrError } from '@jsigr/service';
 import type { Audit } from '../access/audit.ts';
-import type { Caller } from '../access/caller.ts';
+import { OPERATOR } from '../access/caller.ts';
 import type { Application } from '../application/application.ts';
 import type { Conductor } from '../conductor/conductor.ts';
 import { runName } from '../store/run-rows.ts';
 import type { RunStore, StoredRun } from '../store/runs.ts';
-import { DEFAULT_TENANT, type RunKind } from '../store/schema.ts';
+import type { RunKind } from '../store/schema.ts';
 import { type Kind, ownerLabels, type Resource } from './resource.ts';
 import { evaluationSpec, inTermsOfResource, trainingSpec } from './spec.ts';
 
@@ -30,9 +30,6 @@ export interface Runs {
 export class Refused extends Error {
   override readonly name = 'Refused';
 }
-
-/** Resources belong to nobody in particular: whoever may create them in the namespace was asked by the API server. */
-const OPERATOR: Caller = { subject: 'operator', role: 'admin', tenant: DEFAULT_TENANT };
 
 const runKinds: Readonly<Record<Kind, RunKind>> = { TrainingRun: 'training', RobustnessEvaluation: 'evaluation' };
 

@@ -13,6 +13,8 @@ export const DATABASE_UNAVAILABLE = 'DATABASE_UNAVAILABLE';
 /** A PostgreSQL that is open: the embedded one, which belongs to this process alone, or a server, which others may write to as well. */
 export interface Database {
   readonly kysely: Kysely<Tables>;
+  /** The same without a limit of time for a statement: for migrations and for what goes through whole tables. */
+  readonly patient: Kysely<Tables>;
   /** The same as a column of a statement that changes a run. */
   readonly telling: Tell;
   /** Tells the others, once the transaction is committed. */
@@ -30,6 +32,11 @@ const OWNER = 7461;
 const OWN_MS = 30_000;
 const CONNECTIONS = 10;
 const CONNECT_MS = 5000;
+/** A server that says nothing for so long to a statement is taken for gone: one that vanished without a word would be waited for for a quarter of an hour. */
+const STATEMENT_MS = 60_000;
+const FAREWELL_MS = 1000;
+/** Connections that nothing is asked over are tried after so long. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 /** Waits between attempts after the connection broke, in milliseconds; then the error is passed on. */
 const RETRY_MS: readonly number[] = [100, 200, 400, 800, 1600, 3200];
 
@@ -44,6 +51,7 @@ export function pgliteDatabase(pglite: PGlite): Database {
   // Nobody else is there to be told or heard.
   return {
     kysely,
+    patient: kysely,
     telling: () => sql`null as told`,
     tell: async () => {},
     hear: async () => {},
@@ -52,13 +60,20 @@ export function pgliteDatabase(pglite: PGlite): Database {
   };
 }
 
-/** A PostgreSQL server. @param url e.g. postgres://user:password@host:5432/database @throws JsigrError DATABASE_UNAVAILABLE */
-export async function openPostgres(url: string): Promise<Database> {
-  const pool = new pg.Pool({ connectionString: url, max: CONNECTIONS, connectionTimeoutMillis: CONNECT_MS, types });
+/**
+ * A PostgreSQL server.
+ * @param url e.g. postgres://user:password@host:5432/database
+ * @param statementMs how long a statement may take, unless it is one of the patient
+ * @throws JsigrError DATABASE_UNAVAILABLE
+ */
+export async function openPostgres(url: string, { statementMs = STATEMENT_MS } = {}): Promise<Database> {
+  const settings = { connectionString: url, connectionTimeoutMillis: CONNECT_MS, ...KEEP_ALIVE };
+  const pool = new pg.Pool({ ...settings, max: CONNECTIONS, types });
   // A connection that breaks while nobody uses it is replaced at the next use.
   pool.on('error', () => {});
-  const kysely = new Kysely<Tables>({ dialect: serverDialect(pool) });
-  const listener = new Listener(url);
+  const kysely = new Kysely<Tables>({ dialect: serverDialect(pool, statementMs) });
+  const patient = new Kysely<Tables>({ dialect: serverDialect(pool) });
+  const listener = new Listener({ ...settings, query_timeout: statementMs });
   try {
     await sql`select 1`.execute(kysely);
   } catch (error) {
@@ -67,6 +82,7 @@ export async function openPostgres(url: string): Promise<Database> {
   }
   return {
     kysely,
+    patient,
     telling: (run, sequence) => sql`pg_notify(${CHANNEL}, ${run} || ' ' || ${sequence}) as told`,
     tell: async (transaction, message) => {
       await sql`select pg_notify(${CHANNEL}, ${message})`.execute(transaction);
@@ -104,7 +120,8 @@ const types = {
       : pg.types.getTypeParser(id, format as 'text')) as typeof pg.types.getTypeParser,
 };
 
-function serverDialect(pool: pg.Pool): Dialect {
+/** @param statementMs how long a statement may take; absent: as long as it does */
+function serverDialect(pool: pg.Pool, statementMs?: number): Dialect {
   const translated: PostgresPool = {
     options: pool.options,
     connect: async () => {
@@ -114,8 +131,18 @@ function serverDialect(pool: pg.Pool): Dialect {
         broken = error;
       };
       client.on('error', note);
+      const query = async (text: string, values: readonly unknown[]) => {
+        // Its answer may still come, and would be taken for that to the next statement; a transaction ends with it.
+        if (isTimeout(broken)) fail(broken);
+        try {
+          return await client.query({ text, values: [...values], query_timeout: statementMs } as pg.QueryConfig);
+        } catch (error) {
+          if (isTimeout(error)) broken = error;
+          return fail(error);
+        }
+      };
       return {
-        query: ((text: string, values: readonly unknown[]) => client.query(text, [...values]).catch(fail)) as never,
+        query: query as never,
         release: () => {
           client.off('error', note);
           client.release(broken);
@@ -130,6 +157,7 @@ function serverDialect(pool: pg.Pool): Dialect {
 /** Classes of SQLSTATE that say that the server cannot be talked to at present: connection, operator intervention, too many connections. */
 const GONE = /^(08...|57P..|53300)$/;
 const SQLSTATE = /^[0-9A-Z]{5}$/;
+const TIMEOUT = 'Query read timeout';
 const NETWORK = /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN|ENOENT)/;
 
 function fail(error: unknown): never {
@@ -145,15 +173,20 @@ function fail(error: unknown): never {
   );
 }
 
+/** Of the driver's own, which the server knows nothing of. */
+function isTimeout(error: unknown): error is Error {
+  return error instanceof Error && error.message === TIMEOUT;
+}
+
 /** A connection of its own that listens, and is made again when it breaks. */
 class Listener {
-  readonly #url: string;
+  readonly #settings: pg.ClientConfig;
   readonly #closing = new AbortController();
   #client: pg.Client | undefined;
   #owns = false;
 
-  constructor(url: string) {
-    this.#url = url;
+  constructor(settings: pg.ClientConfig) {
+    this.#settings = settings;
   }
 
   async start(onMessage: (message: string) => void, onGap: () => void): Promise<void> {
@@ -176,16 +209,25 @@ class Listener {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#client?.end().catch(() => undefined);
+    const client = this.#client;
+    // One that is gone without a word hears no farewell.
+    const farewell = client?.end().catch(() => undefined);
+    await Promise.race([farewell, setTimeout(FAREWELL_MS, undefined, { ref: false })]);
+    client?.connection.stream.destroy();
   }
 
   async #connect(onMessage: (message: string) => void, onGap: () => void): Promise<void> {
-    const client = new pg.Client({ connectionString: this.#url, connectionTimeoutMillis: CONNECT_MS, keepAlive: true });
+    const client = new pg.Client(this.#settings);
     client.on('notification', ({ payload }) => onMessage(payload ?? ''));
     client.on('error', () => {});
-    await client.connect();
-    await client.query(`listen ${CHANNEL}`);
-    if (this.#owns) await client.query('select pg_try_advisory_lock($1)', [OWNER]);
+    try {
+      await client.connect();
+      await client.query(`listen ${CHANNEL}`);
+      if (this.#owns) await client.query('select pg_try_advisory_lock($1)', [OWNER]);
+    } catch (error) {
+      void client.end().catch(() => undefined);
+      throw error;
+    }
     client.once('end', () => void this.#again(onMessage, onGap));
     this.#client = client;
     onGap();

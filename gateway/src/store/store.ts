@@ -35,10 +35,10 @@ export async function openStore({ directory, url, now = () => new Date() }: Stor
 
 /** The store on a database that is open; if it cannot be used it is closed. */
 export async function storeOn(database: Database, now: () => Date): Promise<Store> {
-  const { kysely } = database;
+  const { kysely, patient } = database;
   const runs = new RunStore(database, now);
   try {
-    await migrate(kysely);
+    await migrate(patient);
     await runs.listen();
   } catch (error) {
     await database.close();
@@ -48,7 +48,7 @@ export async function storeOn(database: Database, now: () => Date): Promise<Stor
     runs,
     models: new ModelStore(kysely),
     datasets: new DatasetStore(kysely),
-    retention: new RetentionStore(kysely),
+    retention: new RetentionStore(patient),
     async next(sequence) {
       const { value } = await kysely
         .insertInto('sequences')

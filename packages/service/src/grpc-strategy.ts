@@ -41,6 +41,9 @@ export interface GrpcStrategyOptions {
 /** Calls at once over one connection. */
 const MOST_CALLS = 4096;
 
+/** What the health service calls the process itself: it serves for as long as it answers, whatever it rests on. For probes that kill what does not. */
+export const LIVE = 'live';
+
 type StreamingType = Parameters<ServerGrpc['getMessageHandler']>[2];
 type GrpcMethod = { path?: string; requestStream?: boolean; responseStream?: boolean };
 const PASS_THROUGH = 'pt_stream' as StreamingType;
@@ -68,7 +71,7 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       ),
     });
     this.#strategy = options;
-    this.health = new HealthImplementation(Object.fromEntries(['', ...names].map((name) => [name, 'SERVING'])));
+    this.health = new HealthImplementation(Object.fromEntries(['', LIVE, ...names].map((name) => [name, 'SERVING'])));
   }
 
   /** `host:port` that the server listens on. */
@@ -145,7 +148,7 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       : super.createServiceMethod(handler, definition, streaming);
   }
 
-  /** What the health service says of the server and of each of its services. */
+  /** What the health service says of the server and of each of its services; of the process (`LIVE`) it always says that it serves. */
   setServing(serving: boolean): void {
     for (const name of ['', ...Object.keys(this.#strategy.services)])
       this.health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');

@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { JsigrError } from './errors.ts';
 import { connect, unary } from './grpc-client.ts';
 import { type GrpcServer, startGrpcServer } from './grpc-server.ts';
+import { LIVE } from './grpc-strategy.ts';
 import { type Authority, authority } from './testing/certificates.ts';
 import { openTls, type Tls, type TlsFiles } from './tls.ts';
 
@@ -99,11 +100,15 @@ test('beside TLS a port for probes says whether the server serves, and nothing e
   const Health = makeGenericClientConstructor(healthService, 'grpc.health.v1.Health');
   const probe = new Health(address, credentials.createInsecure());
   open.push(() => probe.close());
-  const says = () =>
-    new Promise((resolve) => probe.check?.({}, (error: Error | null, answer: object) => resolve(error ?? answer)));
+  const says = (service = '') =>
+    new Promise((resolve) =>
+      probe.check?.({ service }, (error: Error | null, answer: object) => resolve(error ?? answer)),
+    );
   expect(await says()).toMatchObject({ status: 'SERVING' });
   server.setServing(false);
   expect(await says()).toMatchObject({ status: 'NOT_SERVING' });
+  // Whoever would kill the process asks about the process.
+  expect(await says(LIVE)).toMatchObject({ status: 'SERVING' });
   expect(await call({ ...server, address })).toBe(ARRIVED);
 });
 

@@ -3,9 +3,11 @@ import { type KubernetesClient, KubernetesError } from '../../kubernetes/client.
 import type { Collection, Job, KubernetesObject, Pod, WatchEvent } from '../../kubernetes/types.ts';
 import { audienceOf, labels, SERVICE_ACCOUNT } from './job.ts';
 
+const NAMESPACE = 'jsigr';
+
 /** An API server's jobs and pods in memory, for the pool's tests: what is created, changed and removed is watched; Jobs make no pods by themselves. */
 export class FakeCluster {
-  readonly namespace = 'jsigr';
+  readonly namespace = NAMESPACE;
   readonly objects = new Map<string, Map<string, KubernetesObject>>([
     ['jobs', new Map()],
     ['pods', new Map()],
@@ -96,10 +98,10 @@ export class FakeCluster {
 
   #review({ spec: { token, audiences } }: { spec: { token: string; audiences: string[] } }) {
     const { aud, uid } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-    const authenticated = audiences.includes(aud) && !this.tokensExpired;
+    const authenticated = audiences.some((audience) => aud.includes(audience)) && !this.tokensExpired;
     const extra = { 'authentication.kubernetes.io/pod-uid': [uid] };
     const user = { username: `system:serviceaccount:${this.namespace}:${SERVICE_ACCOUNT}`, extra };
-    return { status: { authenticated, audiences: authenticated ? [aud] : [], user } };
+    return { status: { authenticated, audiences: authenticated ? aud : [], user } };
   }
 
   #of(plural: string): Map<string, KubernetesObject> {
@@ -115,7 +117,7 @@ export class FakeCluster {
 /** The token that a kubelet projects into the pod; as far as anybody reads it. */
 export function tokenOf({ metadata }: Pod, aud?: string): string {
   const { [labels.component]: kind = '', [labels.run]: run = '' } = metadata?.labels ?? {};
-  const pod = { name: metadata?.name };
-  const claims = { aud: aud ?? audienceOf(kind, run), uid: metadata?.uid, 'kubernetes.io': { pod } };
+  const of = { namespace: NAMESPACE, pod: { name: metadata?.name }, serviceaccount: { name: SERVICE_ACCOUNT } };
+  const claims = { aud: [aud ?? audienceOf(kind, run)], uid: metadata?.uid, 'kubernetes.io': of };
   return `head.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.signature`;
 }

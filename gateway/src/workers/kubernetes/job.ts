@@ -55,9 +55,12 @@ export function idOf(run: string): string {
   return run.split('/').at(-1) ?? '';
 }
 
+/** What the audiences of all workers' tokens begin with. */
+export const AUDIENCES = 'jsigr.dev/';
+
 /** Whom the token in a worker's pod is for: a token of one run is worth nothing in another one. */
 export function audienceOf(kind: string, id: string): string {
-  return `jsigr.dev/${kind}/${id}`;
+  return `${AUDIENCES}${kind}/${id}`;
 }
 
 /** The Job of a worker before an admin's template: what it takes to be one, and nothing about nodes. */

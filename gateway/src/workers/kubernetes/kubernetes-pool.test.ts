@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkerKind } from '@jsigr/proto';
 import { createLogger, type WorkerKindName } from '@jsigr/service';
@@ -93,6 +93,15 @@ describe('the pool of Jobs', () => {
     await expect(register(mine, 'no token at all')).rejects.toThrow();
     await register(mine);
     expect((await acquiring).id).toBe(mine.metadata?.name);
+  });
+
+  test('a client with a token of its own pod is not waited for', async () => {
+    const client = { metadata: { name: 'notebook-0', uid: 'u', labels: {} } };
+    const seen = vi.fn();
+    void pool.verify(tokenOf(client, 'jsigr')).then(seen);
+    // One round of the event loop: nobody was asked, and nothing is waited for.
+    await setImmediate();
+    expect(seen).toHaveBeenCalledWith(undefined);
   });
 
   const ends: readonly (readonly [string, Partial<Pod['status'] & object>, RegExp])[] = [

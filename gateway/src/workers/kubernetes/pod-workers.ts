@@ -124,7 +124,7 @@ export class PodWorkers {
    */
   async verify(token: string): Promise<Caller | undefined> {
     const { changed, client, registry } = this.#options;
-    const name = podIn(token);
+    const name = podIn(token, client.namespace);
     if (name === undefined) return undefined;
     const known = this.#tokens.get(token);
     if (known) {

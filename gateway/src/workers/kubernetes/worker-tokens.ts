@@ -1,14 +1,26 @@
 import type { WorkerKindName } from '@jsigr/service';
+import * as z from 'zod';
 import type { KubernetesClient } from '../../kubernetes/client.ts';
 import type { Pod, TokenReview } from '../../kubernetes/types.ts';
-import { audienceOf, labels, SERVICE_ACCOUNT } from './job.ts';
+import { AUDIENCES, audienceOf, labels, SERVICE_ACCOUNT } from './job.ts';
 
-/** Name of the pod that a token says it is of; nothing else of it is believed. */
-export function podIn(token: string): string | undefined {
+/** What a token of a worker's pod has in it, and clients' tokens from pods of their own have not. */
+const claimsSchema = z.object({
+  aud: z.union([z.string(), z.array(z.string())]).transform((audiences) => [audiences].flat()),
+  'kubernetes.io': z.object({
+    namespace: z.string(),
+    pod: z.object({ name: z.string() }),
+    serviceaccount: z.object({ name: z.literal(SERVICE_ACCOUNT) }),
+  }),
+});
+
+/** Name of the worker's pod that a token says it is of; nothing of it is believed. */
+export function podIn(token: string, namespace: string): string | undefined {
   try {
-    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
-    const name = claims['kubernetes.io']?.pod?.name;
-    return typeof name === 'string' ? name : undefined;
+    const payload = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const { aud, 'kubernetes.io': of } = claimsSchema.parse(payload);
+    const isWorkers = of.namespace === namespace && aud.some((audience) => audience.startsWith(AUDIENCES));
+    return isWorkers ? of.pod.name : undefined;
   } catch {
     return undefined;
   }
