@@ -1,3 +1,4 @@
+import { type HeldOutPart, heldOutBy } from '@jsigr/models';
 import {
   type ExportModelRequest,
   type ExportModelResponse,
@@ -107,6 +108,11 @@ export class Models {
     throw notFound('model', name, 'ListModels shows what there is');
   }
 
+  /** What a model's training held out; undefined where that is not known, or the model's files are not at hand: the trainer looks again. */
+  async heldOutBy(model: Model): Promise<HeldOutPart | undefined> {
+    return this.#manifest(digestOf(model)).then(heldOutBy, () => undefined);
+  }
+
   async list({ trainingRun, ...page }: ListModelsRequest, caller: Caller): Promise<ListModelsResponse> {
     const run = trainingRun ? idOf('trainingRuns', trainingRun, 'trainingRun') : '';
     const { items, nextPageToken } = await this.#store.list(run, page, visibleTenants(caller));
@@ -180,10 +186,14 @@ export class Models {
       );
   }
 
-  async #record({ digest, files, createTime }: ArtefactInfo, tenant?: string): Promise<void> {
+  async #manifest(digest: string): Promise<unknown> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
-    const manifest = manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
+    return JSON.parse(Buffer.concat(chunks).toString());
+  }
+
+  async #record({ digest, files, createTime }: ArtefactInfo, tenant?: string): Promise<void> {
+    const manifest = manifestSchema.parse(await this.#manifest(digest));
     const { run, step, epoch, model, dataset, objective, metrics } = manifest;
     const entry = Model.fromPartial({
       name: `models/${digest}`,
