@@ -128,6 +128,7 @@ function testOfDuels(
     numbers: joined([
       tallyText(verdicts),
       duels.length > 0 ? `${rangeText(duels.map(({ comparison }) => comparison.difference))} points` : '',
+      ...new Set(duels.map(({ caveat }) => caveat)),
       uncounted > 0 ? `${uncounted} undecided because ${decided.reason}` : '',
       ...shown.map(
         ({ architecture, radius, robust: [ours, theirs], clean }) =>

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { cellsOf } from './cells.ts';
-import { duelsOf, findings } from './findings.ts';
+import { claimsOf } from './claims.ts';
+import { type Duel, duelCells, duelsOf, findings } from './findings.ts';
 import type { RunRecord } from './record.ts';
 import { made, madeUp, profile } from './testing.ts';
 
@@ -74,4 +75,49 @@ test('a training that broke down before its first epoch counts for no cost', () 
   expect(costs(broken)).toEqual([[undefined, undefined]]);
   const cells = cellsOf(profile, [made('standard', 2, { clean: 40, robust: 2, seconds: 1, mass: 0.2 }), broken]);
   expect(findings(profile, cells, duelsOf(profile, cells)).join()).not.toContain('NaN');
+});
+
+describe('a rival at equal time', () => {
+  const label = 'PGD-AT-7, equal time';
+  const settings = { epsilon: 0.1, epsilonWarmupEpochs: 2 };
+  const row = { label, objective: 'pgd-at', recipes: [{ settings }] as const };
+  const paced = {
+    ...profile,
+    objectives: [...profile.objectives, { ...row, sameTime: { as: 'J-SIGR', pace: label } }],
+  };
+  const duels = (epsilonWarmupEpochs: number) => {
+    // 20 of 40 against 2
+    const rivals = [1, 2].map((seed) => made(label, seed, { clean: 38, robust: 2, seconds: 6, mass: 0.4 }));
+    const runs = rivals.map((run) => ({
+      ...run,
+      spec: { ...run.spec, settings: { ...settings, epsilonWarmupEpochs } },
+    }));
+    const cells = cellsOf(paced, [...madeUp(), ...runs]);
+    const all = duelsOf(paced, cells);
+    const [tally = ''] = findings(paced, cells, all).filter((text) =>
+      text.startsWith(`Transferred examples, J-SIGR against ${label}`),
+    );
+    const [claim] = claimsOf(paced, cells, all);
+    return {
+      tally,
+      numbers: claim?.tests[1]?.numbers,
+      cells: duelCells(all.find(({ rival }) => rival === label) as Duel),
+    };
+  };
+
+  test('is judged where it had its warm-up', () => {
+    const { tally, cells } = duels(0.4);
+    expect(tally).toContain('ahead in 1 of 1');
+    expect(cells[6]).toBe('ahead');
+  });
+
+  test('decides nothing where its training was too short for it, and the page says why', () => {
+    const { tally, numbers, cells } = duels(0);
+    const reason = `${label} was trained for one epoch or less, too short for its warm-up`;
+    expect(tally).toContain(
+      `ahead in 0 of 1 comparisons (architecture and radius), behind in 0, undecided in 1; +45.0 to +45.0 points; ${reason}.`,
+    );
+    expect(numbers).toContain(`ahead in 0 of 1, behind in 0; +45.0 to +45.0 points; ${reason}`);
+    expect(cells[6]).toBe(`undecided: ${reason}`);
+  });
 });

@@ -2,6 +2,7 @@ import { mainRadius, type Radius, radiiOf, type StudyCell } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
 import { type Comparison, compare, compareIntervals, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
+import type { RunSpec } from './record.ts';
 import { percent, points, pValue, radiusText } from './text.ts';
 
 /** J-SIGR beside another objective, on one architecture, in one ball. */
@@ -18,6 +19,8 @@ export interface Duel {
   readonly clean: number;
   /** Of J-SIGR and of the rival. */
   readonly masking: readonly [string, string];
+  /** Why the comparison decides nothing, whatever its numbers; empty where it does. */
+  readonly caveat: string;
 }
 
 /** J-SIGR against standard training, its halves and adversarial training, and against whoever is best there. */
@@ -38,20 +41,34 @@ export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
         const strongest = others.toSorted((a, b) => share(b) - share(a))[0];
         return others
           .filter((cell) => of(cell).size > 0 && (cell === strongest || named.includes(cell.label)))
-          .map((cell) => ({
-            architecture,
-            kind,
-            radius,
-            rival: cell.label,
-            isStrongest: cell === strongest,
-            comparison: compare(of(ours), of(cell)),
-            robust: [share(ours), share(cell)] as const,
-            clean: (ours.clean?.mean ?? 0) - (cell.clean?.mean ?? 0),
-            masking: [ours.masking, cell.masking] as const,
-          }));
+          .map((cell): Duel => {
+            const comparison = compare(of(ours), of(cell));
+            const caveat = caveatOf(profile, cell);
+            return {
+              architecture,
+              kind,
+              radius,
+              rival: cell.label,
+              isStrongest: cell === strongest,
+              comparison: caveat ? { ...comparison, verdict: 'undecided' } : comparison,
+              robust: [share(ours), share(cell)] as const,
+              clean: (ours.clean?.mean ?? 0) - (cell.clean?.mean ?? 0),
+              masking: [ours.masking, cell.masking] as const,
+              caveat,
+            };
+          });
       }),
     );
   });
+}
+
+/** Adversarial training without the warm-up that it is given elsewhere is no rival to be judged by. */
+function caveatOf({ objectives }: Profile, { label, runs }: StudyCell): string {
+  const row = objectives.find((each) => each.label === label);
+  const warmsUp = ({ epsilonWarmupEpochs = 0 }: RunSpec['settings']) => Number(epsilonWarmupEpochs) > 0;
+  if (!row?.sameTime || !row.recipes.some(({ settings }) => warmsUp(settings))) return '';
+  if (runs.every(({ spec }) => warmsUp(spec.settings))) return '';
+  return `${label} was trained for one epoch or less, too short for its warm-up`;
 }
 
 /** What the numbers say of the method's claims, one sentence each, for or against alike. */
@@ -89,9 +106,10 @@ function tally(duels: readonly Duel[], rival: string, kind: Duel['kind']): strin
   const count = (verdict: Verdict) => own.filter(({ comparison }) => comparison.verdict === verdict).length;
   const differences = own.map(({ comparison }) => comparison.difference);
   const range = `${points(Math.min(...differences))} to ${points(Math.max(...differences))} points`;
+  const caveats = [...new Set(own.flatMap(({ caveat }) => caveat || []))];
   const kindText = kind === 'transferred' ? 'Transferred examples' : 'White-box attacks';
   return [
-    `${kindText}, J-SIGR against ${rival}: ahead in ${count('ahead')} of ${own.length} comparisons (architecture and radius), behind in ${count('behind')}, undecided in ${count('undecided')}; ${range}.`,
+    `${kindText}, J-SIGR against ${rival}: ahead in ${count('ahead')} of ${own.length} comparisons (architecture and radius), behind in ${count('behind')}, undecided in ${count('undecided')}; ${range}${caveats.map((caveat) => `; ${caveat}`).join('')}.`,
   ];
 }
 
@@ -172,6 +190,7 @@ export function duelCells({
   comparison,
   clean,
   masking,
+  caveat,
 }: Duel): string[] {
   const { difference, p, verdict } = comparison;
   return [
@@ -181,7 +200,7 @@ export function duelCells({
     `${rival}${isStrongest ? ' (the strongest)' : ''}`,
     points(difference),
     p.map(pValue).join(', '),
-    verdict,
+    caveat ? `${verdict}: ${caveat}` : verdict,
     points(clean),
     masking[0] === masking[1] ? masking[0] : `J-SIGR ${masking[0]}, rival ${masking[1]}`,
   ];
