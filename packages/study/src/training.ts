@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { holdOut } from '@jsigr/datasets';
-import { type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
+import { planTraining, type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
 import { type Checkpoint, encodeCheckpoint } from '@jsigr/models';
 import type { EpochRecord, Kept, RunRecord, RunSpec, TrainingRecord } from './record.ts';
 import { keyOf } from './store.ts';
@@ -10,7 +10,7 @@ import { classifierOf, type StudyContext, type TrainedModel, withSignal } from '
 export const HELD_OUT = 0.05;
 
 /** How a run of the study is trained. */
-export function configOf({ profile }: StudyContext, spec: RunSpec): TrainingConfig {
+export function configOf({ profile }: Pick<StudyContext, 'profile'>, spec: RunSpec): TrainingConfig {
   const { architecture, objective, settings, noise, epochs, steps, seed } = spec;
   return {
     architecture,
@@ -24,6 +24,11 @@ export function configOf({ profile }: StudyContext, spec: RunSpec): TrainingConf
     heldOutFraction: HELD_OUT,
     augmentation: { ...profile.augmentation, noise },
   };
+}
+
+/** All that the weights of a run depend on, the defaults of its objective included: where those change, what was trained by the old ones is made again. */
+export function trainingKey(context: Pick<StudyContext, 'profile' | 'digest'>, spec: RunSpec): string {
+  return keyOf(planTraining(configOf(context, spec)).config, context.digest, context.profile.images);
 }
 
 /** Optimiser steps of a whole epoch; the same at every seed. */
@@ -47,9 +52,9 @@ export class WeightsChanged extends Error {
  * Trains a run, goes on with it where it was interrupted, or takes it as it is in the store.
  */
 export async function trainRun(context: StudyContext, spec: RunSpec): Promise<TrainedRun> {
-  const { store, profile, digest } = context;
+  const { store } = context;
   const config = configOf(context, spec);
-  const key = keyOf(config, digest, profile.images);
+  const key = trainingKey(context, spec);
   const known = await store.read(spec);
   const kept = known.training?.key === key ? known.training.value : undefined;
   const finished = (record: RunRecord, training: TrainingRecord): TrainedRun => ({
