@@ -239,13 +239,13 @@ function settingsSection(
       ),
   );
   const tried = Object.entries(trials).flatMap(([label, row]) =>
-    row.map(({ recipe, clean, transferred, chosen }) => [
+    row.map(({ recipe, clean, transferred, chosen, brokeDown }) => [
       label,
       settingsText(recipe.settings),
       String(recipe.noise ?? 0),
       (100 * clean).toFixed(1),
       (100 * transferred).toFixed(1),
-      chosen ? 'chosen' : '',
+      [...(chosen ? ['chosen'] : []), ...(brokeDown ? [`broke down: ${brokeDown}`] : [])].join('; '),
     ]),
   );
   const { choice } = profile;
