@@ -36,13 +36,20 @@ const events: readonly RunEvent['payload'][] = [
   { $case: 'stateChanged', value: { state: RunState.RUN_STATE_SUCCEEDED, reason: 'trained' } },
 ];
 
-/** A gateway that ends every run at once; `refuse` and `state` are asked with the number of the run, from 1. */
+/**
+ * A gateway that ends every run at once; `refuse`, `state` and `evaluationState` are asked with the number of the run or evaluation, from 1. Runs up to
+ * `earlier` were there before.
+ */
 async function world({
   refuse = () => false,
   state = () => RunState.RUN_STATE_SUCCEEDED,
+  evaluationState = () => RunState.RUN_STATE_SUCCEEDED,
+  earlier = 0,
 }: {
   refuse?: (run: number) => boolean;
   state?: (run: number) => RunState;
+  evaluationState?: (evaluation: number) => RunState;
+  earlier?: number;
 } = {}) {
   const created: CreateTrainingRunRequest[] = [];
   const evaluations: CreateEvaluationRequest[] = [];
@@ -52,6 +59,7 @@ async function world({
       name: `trainingRuns/r${number}`,
       spec: created[number - 1]?.spec,
       state: now,
+      createTime: new Date(1000 * number),
       bestModel: `models/${String(number).repeat(64)}`,
     });
   const numberOf = (name: string) => Number(name.replace('trainingRuns/r', ''));
@@ -62,10 +70,16 @@ async function world({
   gateway = await startFakeGateway({
     training: {
       createTrainingRun: answers((request: CreateTrainingRunRequest) => {
+        const before = created.findIndex(({ requestId }) => requestId === request.requestId) + 1;
+        if (before > 0) return { trainingRun: runOf(before, state(before)) };
         if (refuse(created.length + 1)) throw invalidArgument('spec.epochs', '0 given');
         created.push(request);
         return { trainingRun: runOf(created.length, RunState.RUN_STATE_QUEUED) };
       }),
+      listTrainingRuns: answers(() => ({
+        trainingRuns: earlier > 0 ? [runOf(earlier, RunState.RUN_STATE_QUEUED)] : [],
+        nextPageToken: '',
+      })),
       getTrainingRun: answers(({ name }: { name: string }) => ({
         trainingRun: runOf(numberOf(name), state(numberOf(name))),
       })),
@@ -77,13 +91,22 @@ async function world({
     },
     evaluations: {
       createEvaluation: answers((request: CreateEvaluationRequest) => {
+        const before = evaluations.findIndex(({ requestId }) => requestId === request.requestId) + 1;
+        if (before > 0)
+          return {
+            evaluation: Evaluation.fromPartial({ name: `evaluations/e${before}`, state: evaluationState(before) }),
+          };
         evaluations.push(request);
         return { evaluation: Evaluation.fromPartial({ name: `evaluations/e${evaluations.length}` }) };
       }),
       getEvaluation: answers(({ name }: { name: string }) => ({
         evaluation: Evaluation.fromPartial({ name, report: { epsilons: [{ norm: 'linf', epsilon: 0.1 }] } }),
       })),
-      watchEvaluation: stream,
+      watchEvaluation: streams(async function* ({ name }: { name: string }) {
+        const ended = evaluationState(Number(name.replace('evaluations/e', '')));
+        const payload = { $case: 'stateChanged' as const, value: { state: ended, reason: 'because' } };
+        yield { event: { sequence: 1, time: undefined, payload } };
+      }),
     },
   });
   return { created, evaluations, cancelled };
@@ -145,6 +168,27 @@ describe('sweep', () => {
     expect(code).toBe(2);
     expect(err).toContain('run 3 of 4 (jsigr 1)');
     expect(cancelled).toEqual(['trainingRuns/r1', 'trainingRuns/r2']);
+  });
+
+  it('leaves what was queued before where one of its runs is refused', async () => {
+    const { cancelled } = await world({ refuse: (run) => run === 4, earlier: 2 });
+    expect((await sweep(FILE)).code).toBe(2);
+    expect(cancelled).toEqual(['trainingRuns/r3']);
+  });
+
+  it('goes on where an evaluation failed, ends with 1 after the table, and attacks that model anew the next time', async () => {
+    const { FAILED, SUCCEEDED } = { FAILED: RunState.RUN_STATE_FAILED, SUCCEEDED: RunState.RUN_STATE_SUCCEEDED };
+    const { evaluations } = await world({ evaluationState: (each) => (each === 2 ? FAILED : SUCCEEDED) });
+    const file = `${FILE}evaluation: { attacks: [fgsm:0.1], samples: 10 }`;
+    const first = await sweep(file);
+    expect(first.code).toBe(1);
+    expect(first.out).toContain('2/4 standard 2: succeeded; evaluations/e2 failed because');
+    expect(first.out).toMatch(/^jsigr +2 +succeeded/m);
+    expect(first.err).toContain('1 of 4 models could not be attacked');
+    expect(evaluations).toHaveLength(4);
+    await sweep(file);
+    const [, failed, , , anew] = evaluations.map(({ requestId }) => requestId);
+    expect(anew).toBe(`${failed}-2`);
   });
 
   it('ends with 1 where a run did not succeed, after the table', async () => {

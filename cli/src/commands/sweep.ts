@@ -86,14 +86,23 @@ async function sweep(options: SweepOptions, context: Context): Promise<void> {
     const results = await perform(file, session, output, context);
     output.say(`\n${summaryText(axes, results, context.terminal.bold).trimEnd()}`);
     if (options.plot) await savePlot(pathOf(options.plot, context.terminal), axes, results, output);
-    const failed = results.filter(({ run }) => run.state !== RunState.RUN_STATE_SUCCEEDED).length;
-    if (failed > 0)
-      throw new JsigrError({
-        code: status.UNKNOWN,
-        reason: 'RUNS_FAILED',
-        message: `${failed} of ${results.length} runs did not succeed`,
-        hint: 'the same command again makes only those anew; `jsigr runs list` names them',
-      });
+    checkAll(results);
+  });
+}
+
+/** @throws JsigrError if a training or an evaluation did not succeed */
+function checkAll(results: readonly SweepResult[]): void {
+  const runs = results.filter(({ run }) => run.state !== RunState.RUN_STATE_SUCCEEDED).length;
+  const evaluations = results.filter(({ evaluationFailed }) => evaluationFailed).length;
+  if (runs + evaluations === 0) return;
+  throw new JsigrError({
+    code: status.UNKNOWN,
+    reason: 'RUNS_FAILED',
+    message: [
+      ...(runs > 0 ? [`${runs} of ${results.length} runs did not succeed`] : []),
+      ...(evaluations > 0 ? [`${evaluations} of ${results.length} models could not be attacked`] : []),
+    ].join(', '),
+    hint: 'the same command again makes only those anew; `jsigr runs list` names them',
   });
 }
 
@@ -120,13 +129,15 @@ async function perform(file: SweepFile, session: Session, output: Output, contex
     if (!isFinal(end.state)) checkEnd(run.name, end);
     const { trainingRun: after = run } = await unary(session.training, 'getTrainingRun', { name: run.name });
     output.line(GetTrainingRunResponse, { trainingRun: after });
-    const report = await reportOn(after, file, session, output, context);
-    output.say(`${i + 1}/${file.runs.length} ${values.join(' ')}: ${stateName(after.state)} ${after.stateReason}`);
+    const { report, failed } = await reportOn(after, file, session, output, context);
+    const outcome = `${stateName(after.state)} ${after.stateReason}`.trimEnd();
+    output.say(`${i + 1}/${file.runs.length} ${values.join(' ')}: ${failed ? `${outcome}; ${failed}` : outcome}`);
     results.push({
       values,
       recipe,
       run: after,
       report,
+      evaluationFailed: failed !== undefined,
       secondsPerEpoch: secondsPerEpoch(events),
       heldOutAccuracy: heldOutAccuracy(events),
     });
@@ -137,13 +148,17 @@ async function perform(file: SweepFile, session: Session, output: Output, contex
 /** Either all runs are accepted or none stays: what is wrong with one is said before any training has got far. */
 async function createAll(runs: readonly SweepRun[], session: Session, output: Output): Promise<TrainingRun[]> {
   const created: TrainingRun[] = [];
+  const before = await newestTime(session);
   for (const [i, run] of runs.entries()) {
     try {
-      const response = await createOrFind(run, session);
+      const response = await trainingOf(run, session);
       output.line(CreateTrainingRunResponse, response);
       if (response.trainingRun) created.push(response.trainingRun);
     } catch (caught) {
-      const queued = created.filter(({ state }) => state === RunState.RUN_STATE_QUEUED);
+      // What an earlier sweep of the same file had queued stays.
+      const queued = created.filter(
+        ({ state, createTime }) => state === RunState.RUN_STATE_QUEUED && createTime && createTime.getTime() > before,
+      );
       for (const { name } of queued)
         await unary(session.training, 'cancelTrainingRun', { name, etag: '' }).catch(() => undefined); // it may have ended by itself
       const { code, reason, message, violations, hint } = JsigrError.from(caught);
@@ -157,20 +172,42 @@ async function createAll(runs: readonly SweepRun[], session: Session, output: Ou
 const GONE: readonly RunState[] = [RunState.RUN_STATE_FAILED, RunState.RUN_STATE_CANCELLED];
 const MOST_ATTEMPTS = 100;
 
-/** The run that the same sweep made before; where that failed or was cancelled, another one. */
-async function createOrFind(
-  { values, spec, requestId }: SweepRun,
+/** When the newest run was created, by the gateway's clock: what this sweep makes is younger. */
+async function newestTime(session: Session): Promise<number> {
+  const { trainingRuns } = await unary(session.training, 'listTrainingRuns', { pageSize: 1, pageToken: '' });
+  return trainingRuns[0]?.createTime?.getTime() ?? Number.NEGATIVE_INFINITY;
+}
+
+/** What the same sweep made before; where that failed or was cancelled, another one. */
+async function createOrFind<Made>(
+  requestId: string,
+  create: (requestId: string) => Promise<Made>,
+  stateOf: (made: Made) => RunState | undefined,
+): Promise<Made> {
+  for (let attempt = 1; ; attempt++) {
+    const made = await create(attempt === 1 ? requestId : `${requestId}-${attempt}`);
+    const state = stateOf(made);
+    if (attempt >= MOST_ATTEMPTS || state === undefined || !GONE.includes(state)) return made;
+  }
+}
+
+function trainingOf(
+  { values, spec, requestId: first }: SweepRun,
   session: Session,
 ): Promise<CreateTrainingRunResponse> {
-  for (let attempt = 1; ; attempt++) {
-    const created = await unary(session.training, 'createTrainingRun', {
-      spec,
-      displayName: `sweep: ${values.join(' ')}`.slice(0, 100),
-      requestId: attempt === 1 ? requestId : `${requestId}-${attempt}`,
-      labels: {},
-    });
-    if (attempt >= MOST_ATTEMPTS || !created.trainingRun || !GONE.includes(created.trainingRun.state)) return created;
-  }
+  const displayName = `sweep: ${values.join(' ')}`.slice(0, 100);
+  return createOrFind(
+    first,
+    (requestId) => unary(session.training, 'createTrainingRun', { spec, displayName, requestId, labels: {} }),
+    ({ trainingRun }) => trainingRun?.state,
+  );
+}
+
+/** What came of attacking a model; neither where there was nothing to attack. */
+interface Attacked {
+  readonly report?: RobustnessReport | undefined;
+  /** Why there is none. */
+  readonly failed?: string;
 }
 
 async function reportOn(
@@ -179,19 +216,24 @@ async function reportOn(
   session: Session,
   output: Output,
   context: Context,
-): Promise<RobustnessReport | undefined> {
+): Promise<Attacked> {
   const model = run.bestModel || run.latestModel;
-  if (!plan || run.state !== RunState.RUN_STATE_SUCCEEDED || !model) return undefined;
+  if (!plan || run.state !== RunState.RUN_STATE_SUCCEEDED || !model) return {};
   const spec = { model, dataset: '', plan, models: [], shards: 1 };
   const text = JSON.stringify(EvaluationSpec.toJSON(spec));
-  const requestId = `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
-  const created = await unary(session.evaluations, 'createEvaluation', { spec, requestId, labels: {} });
+  const created = await createOrFind(
+    `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}`,
+    (requestId) => unary(session.evaluations, 'createEvaluation', { spec, requestId, labels: {} }),
+    ({ evaluation }) => evaluation?.state,
+  );
   const name = created.evaluation?.name ?? '';
-  checkEnd(name, await followEvaluation(name, session, fleeting(output), context, false));
+  const end = await followEvaluation(name, session, fleeting(output), context, false);
+  if (!isFinal(end.state)) checkEnd(name, end);
   const { evaluation } = await unary(session.evaluations, 'getEvaluation', { name });
   if (!evaluation) throw notFound('evaluation', name);
   output.line(GetEvaluationResponse, { evaluation });
-  return evaluation.report;
+  if (end.state === RunState.RUN_STATE_SUCCEEDED) return { report: evaluation.report };
+  return { failed: `${name} ${stateName(end.state)} ${end.reason}`.trimEnd() };
 }
 
 function heldOutAccuracy(events: readonly RunEvent[]): number | undefined {

@@ -99,7 +99,10 @@ export const trainCommand: CommandGroup = (context) =>
           .default('', 'none'),
       )
       .addOption(
-        new Option('--initial <model>', 'fine-tune this model instead of training a fresh one')
+        new Option(
+          '--initial <model>',
+          'fine-tune this model instead of training a fresh one; of the same dataset: with its seed',
+        )
           .argParser(model)
           .default('', 'none'),
       )

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { expandMatrix, type JsonObject } from './matrix.ts';
+import type { JsonObject } from './like.ts';
+import { expandMatrix } from './matrix.ts';
 
 const training = {
   dataset: 'glyphs',
@@ -81,6 +82,19 @@ describe('a matrix', () => {
     { what: 'an empty list', matrix: { seed: [] }, field: 'matrix.seed' },
     { what: 'an unknown field', matrix: { sead: [1] }, field: 'training.sead' },
     { what: 'an unknown part of a field', matrix: { 'optimizer.rate': [1] }, field: 'training.optimizer.rate' },
+    { what: 'a name in place of a mapping', matrix: { optimizer: ['adam', 'sgd'] }, field: 'training.optimizer' },
+    {
+      what: 'a name that another axis would hide',
+      matrix: { objective: [{ optimizer: 'sgd' }], 'optimizer.momentum': [0.9] },
+      field: 'training.optimizer',
+    },
+    { what: 'half an epoch', matrix: { epochs: [2, 2.5] }, field: 'training.epochs' },
+    { what: 'nothing', matrix: { seed: [null] }, field: 'training.seed' },
+    {
+      what: 'a list of settings',
+      matrix: { 'techniques.averageDecay': [[0.9]] },
+      field: 'training.techniques.averageDecay',
+    },
     { what: 'too many', matrix: { seed: Array(30).fill(1), epochs: Array(30).fill(1) }, field: 'matrix' },
   ];
   it.each(refused)('with $what is refused', ({ matrix, field }) => {

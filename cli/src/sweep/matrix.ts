@@ -2,10 +2,7 @@ import { createHash } from 'node:crypto';
 import { TrainingSpec } from '@jsigr/proto';
 import { invalidArgument } from '@jsigr/service/client';
 import { resource } from '../options.ts';
-
-/** What YAML and JSON are made of. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
-export type JsonObject = { readonly [key: string]: Json };
+import { checkLike, isObject, type Json, type JsonObject, NUMBER, SETTINGS, WHOLE } from './like.ts';
 
 /** One run of a sweep. */
 export interface SweepRun {
@@ -33,8 +30,11 @@ const MOST_RUNS = 500;
  * @throws JsigrError INVALID_ARGUMENT naming the field of the file
  */
 export function expandMatrix(training: JsonObject, matrix: JsonObject): Sweep {
+  // Before they are merged, which hides what is of another type.
+  checkLike(training, EXAMPLE, 'training');
   const axes = Object.entries(matrix).map(([name, given]) => {
     const values = valuesOf(name, given);
+    for (const value of values) checkLike(changeOf(name, value), EXAMPLE, 'training');
     return { name, values, labels: labelsOf(values, name) };
   });
   const count = axes.reduce((product, { values }) => product * values.length, 1);
@@ -55,9 +55,14 @@ function valuesOf(name: string, values: Json): readonly Json[] {
 }
 
 function withValue(spec: JsonObject, name: string, value: Json): JsonObject {
-  if (!isObject(value)) return merged(spec, nested(name.split('.'), value));
+  return merged(spec, changeOf(name, value));
+}
+
+/** What a value of an axis changes. */
+function changeOf(name: string, value: Json): JsonObject {
+  if (!isObject(value)) return nested(name.split('.'), value);
   const { label: _, ...change } = value;
-  return merged(spec, change);
+  return change;
 }
 
 /** `a.b` and 1 as `{ a: { b: 1 } }`. */
@@ -109,10 +114,7 @@ function runOf(given: JsonObject, values: readonly string[]): SweepRun {
   return { values, spec, recipe, requestId: `sweep-${createHash('sha256').update(text).digest('hex').slice(0, 32)}` };
 }
 
-/** @throws JsigrError INVALID_ARGUMENT for what a run does not have */
 function specOf(given: JsonObject): TrainingSpec {
-  const known: JsonObject = TrainingSpec.toJSON(EXAMPLE) as JsonObject;
-  checkNames(given, known, 'training');
   const texts = (settings: Json | undefined) =>
     Object.fromEntries(
       Object.entries(isObject(settings) ? settings : {}).map(([name, value]) => [name, String(value)]),
@@ -126,36 +128,22 @@ function specOf(given: JsonObject): TrainingSpec {
 }
 
 /** A run that has everything a sweep may change; the attacker of the loop is not part of it. */
-const EXAMPLE = TrainingSpec.fromPartial({
+const EXAMPLE = {
   dataset: 'd',
   architecture: 'a',
   activation: 'a',
   norm: 'n',
   denoise: true,
   objective: 'o',
-  objectiveSettings: { any: '' },
-  optimizer: { name: 'n', learningRate: 1, momentum: 1, weightDecay: 1, schedule: 's' },
-  epochs: 1,
-  batchSize: 1,
-  seed: 1,
-  checkpointEveryEpochs: 1,
-  augmentation: { cropPadding: 1, flip: true, noise: 1, cutout: 1 },
-  techniques: { any: '' },
+  objectiveSettings: SETTINGS,
+  optimizer: { name: 'n', learningRate: NUMBER, momentum: NUMBER, weightDecay: NUMBER, schedule: 's' },
+  epochs: WHOLE,
+  batchSize: WHOLE,
+  seed: WHOLE,
+  checkpointEveryEpochs: WHOLE,
+  augmentation: { cropPadding: WHOLE, flip: true, noise: NUMBER, cutout: WHOLE },
+  techniques: SETTINGS,
   teacher: 't',
   surrogates: ['s'],
   initialModel: 'm',
-});
-
-function checkNames(given: JsonObject, known: JsonObject, field: string): void {
-  for (const [name, value] of Object.entries(given)) {
-    const like = known[name];
-    if (like === undefined)
-      throw invalidArgument(`${field}.${name}`, `is not known; known: ${Object.keys(known).join(', ')}`);
-    // Settings have names of their own: the gateway knows them.
-    if (isObject(like) && !('any' in like)) checkNames(isObject(value) ? value : {}, like, `${field}.${name}`);
-  }
-}
-
-export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+} satisfies Partial<Record<keyof TrainingSpec, Json>>;

@@ -14,6 +14,8 @@ export interface SweepResult {
   /** Of the newest checkpoint, 0..1. */
   readonly heldOutAccuracy: number | undefined;
   readonly report: RobustnessReport | undefined;
+  /** It was to be attacked, and that did not succeed. */
+  readonly evaluationFailed?: boolean;
 }
 
 /** One row a run, and where there are several seeds one row for all runs that differ in nothing else. */

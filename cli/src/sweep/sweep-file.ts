@@ -2,7 +2,8 @@ import { EvaluationPlan } from '@jsigr/proto';
 import { invalidArgument } from '@jsigr/service/client';
 import { parse } from 'yaml';
 import { attack } from '../options.ts';
-import { expandMatrix, isObject, type Json, type Sweep } from './matrix.ts';
+import { checkLike, isObject, type Json, type JsonObject, NUMBER, WHOLE } from './like.ts';
+import { expandMatrix, type Sweep } from './matrix.ts';
 
 export interface SweepFile extends Sweep {
   /** Attacks on every finished model, on held-out samples unless it says otherwise; absent: nothing is attacked. */
@@ -10,8 +11,17 @@ export interface SweepFile extends Sweep {
 }
 
 const PARTS = ['training', 'matrix', 'evaluation'];
-const LIMITS = ['maxForwards', 'maxBackwards', 'maxSeconds'];
-const EVALUATION = ['attacks', 'samples', 'part', 'surrogates', 'seed', ...LIMITS];
+/** An evaluation that has everything a sweep may say of it. */
+const EVALUATION = {
+  attacks: ['pgd:0.1:steps=20'],
+  samples: WHOLE,
+  part: 'p',
+  surrogates: ['s'],
+  seed: WHOLE,
+  maxForwards: Number.MAX_SAFE_INTEGER,
+  maxBackwards: Number.MAX_SAFE_INTEGER,
+  maxSeconds: NUMBER,
+};
 
 /**
  * A sweep from the text of its file (YAML or JSON).
@@ -38,15 +48,13 @@ function document(text: string): Json {
 
 /** Attacks are written as on the command line: `pgd:0.1:steps=20`. */
 function planOf(evaluation: Json): EvaluationPlan {
-  if (!isObject(evaluation)) throw invalidArgument('evaluation', `must be a mapping of ${EVALUATION.join(', ')}`);
-  refuseUnknown(evaluation, EVALUATION, 'evaluation');
-  const { attacks = [], ...rest } = evaluation;
-  if (!Array.isArray(attacks)) throw invalidArgument('evaluation.attacks', 'must be a list, e.g. [pgd:0.1:steps=20]');
+  checkLike(evaluation, EVALUATION, 'evaluation');
+  const { attacks = [], ...rest } = evaluation as JsonObject;
   return EvaluationPlan.fromPartial({
     ...EvaluationPlan.fromJSON({ part: 'held-out', samples: 200, ...rest }),
-    attacks: attacks.map((written: Json, i: number) => {
+    attacks: (attacks as readonly string[]).map((written, i) => {
       try {
-        return attack(String(written));
+        return attack(written);
       } catch (error) {
         throw invalidArgument(`evaluation.attacks[${i}]`, error instanceof Error ? error.message : String(error));
       }

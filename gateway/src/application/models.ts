@@ -1,3 +1,4 @@
+import { type HeldOutPart, heldOutBy } from '@jsigr/models';
 import {
   type ExportModelRequest,
   type ExportModelResponse,
@@ -110,6 +111,11 @@ export class Models {
     throw notFound('model', name, 'ListModels shows what there is');
   }
 
+  /** What a model's training held out; undefined where that is not known, or the model's files are not at hand: the trainer looks again. */
+  async heldOutBy(model: Model): Promise<HeldOutPart | undefined> {
+    return this.#manifestAsItIs(digestOf(model)).then(heldOutBy, () => undefined);
+  }
+
   async list({ trainingRun, ...page }: ListModelsRequest, caller: Caller): Promise<ListModelsResponse> {
     const run = trainingRun ? idOf('trainingRuns', trainingRun, 'trainingRun') : '';
     const { items, nextPageToken } = await this.#store.list(run, page, visibleTenants(caller));
@@ -192,9 +198,13 @@ export class Models {
   }
 
   async #manifest(digest: string): Promise<Manifest> {
+    return manifestSchema.parse(await this.#manifestAsItIs(digest));
+  }
+
+  async #manifestAsItIs(digest: string): Promise<unknown> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#artefacts.read('models', digest, MANIFEST)) chunks.push(chunk);
-    return manifestSchema.parse(JSON.parse(Buffer.concat(chunks).toString()));
+    return JSON.parse(Buffer.concat(chunks).toString());
   }
 
   async #record({ digest, files, createTime }: ArtefactInfo, manifest: Manifest, tenant?: string): Promise<void> {

@@ -5,6 +5,7 @@ import {
   ListObjectivesResponse,
   type ListTrainingRunsRequest,
   type ListTrainingRunsResponse,
+  type Model,
   TrainingRun,
   TrainingSpec,
 } from '@jsigr/proto';
@@ -39,7 +40,8 @@ export class TrainingRuns extends Runs<TrainingRun> {
     const complete = completeSpec(TrainingSpec.fromPartial(request.spec ?? {}), dataset);
     checkSpec(complete, dataset, violations);
     const models = this.means.models.visibleTo(caller);
-    const spec = await checkUndertaking(complete, dataset, models, violations);
+    const means = { find: models, heldOutBy: (model: Model) => this.means.models.heldOutBy(model) };
+    const spec = await checkUndertaking(complete, dataset, means, violations);
     const stored = TrainingSpec.toJSON(await withFullNames(spec, dataset, models, violations));
     const idempotent = requestOf(requestId, { spec: stored, displayName, labels }, violations);
     violations.throwIfAny();

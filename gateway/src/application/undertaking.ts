@@ -1,5 +1,5 @@
 import { type NetworkDescription, planTraining, problemsOf, type TrainingPlan } from '@jsigr/defenses';
-import type { Activation, NormKind } from '@jsigr/models';
+import type { Activation, HeldOutPart, NormKind } from '@jsigr/models';
 import { type Dataset, Feedback, type Model, type TrainingSpec } from '@jsigr/proto';
 import { settingsFromText } from '@jsigr/service';
 import type { ModelFinder } from './models.ts';
@@ -11,6 +11,14 @@ interface Named {
   readonly initial: Model | undefined;
   readonly teacher: Model | undefined;
   readonly surrogates: readonly (Model | undefined)[];
+  /** What the training of the initial model held out. */
+  readonly heldOut: HeldOutPart | undefined;
+}
+
+/** How the models of a spec are found, and what is known of them. */
+export interface ModelLookup {
+  readonly find: ModelFinder;
+  readonly heldOutBy: (model: Model) => Promise<HeldOutPart | undefined>;
 }
 
 const MOST_SURROGATES = 8;
@@ -29,7 +37,7 @@ const contractFields: readonly (readonly [string, string])[] = [
 export async function checkUndertaking(
   spec: TrainingSpec,
   dataset: Dataset | undefined,
-  models: ModelFinder,
+  models: ModelLookup,
   violations: Violations,
 ): Promise<TrainingSpec> {
   if (spec.surrogates.length > MOST_SURROGATES) {
@@ -37,9 +45,11 @@ export async function checkUndertaking(
     return spec;
   }
   const find = (name: string, field: string): Promise<Model | undefined> =>
-    name === '' ? Promise.resolve(undefined) : found(models, name, field, violations);
+    name === '' ? Promise.resolve(undefined) : found(models.find, name, field, violations);
+  const initial = await find(spec.initialModel, 'spec.initialModel');
   const named: Named = {
-    initial: await find(spec.initialModel, 'spec.initialModel'),
+    initial,
+    heldOut: initial && (await models.heldOutBy(initial)),
     teacher: await find(spec.teacher, 'spec.teacher'),
     surrogates: await Promise.all(spec.surrogates.map((name, i) => find(name, `spec.surrogates[${i}]`))),
   };
@@ -63,7 +73,8 @@ function problems(plan: Plan, spec: TrainingSpec, dataset: Dataset, named: Named
   return problemsOf({
     plan,
     model: networkOf(spec, dataset),
-    initial: named.initial && description(named.initial),
+    dataset: dataset.digest,
+    initial: named.initial && { ...description(named.initial), heldOut: named.heldOut },
     teacher: named.teacher && description(named.teacher),
     surrogates: named.surrogates.flatMap((model) => (model ? [description(model)] : [])),
   });
@@ -74,7 +85,7 @@ type Plan = Pick<TrainingPlan, 'config' | 'objective'>;
 /** The configuration as far as its parts depend on each other; undefined where one of them is wrong by itself. */
 function planOf(spec: TrainingSpec, dataset: Dataset | undefined): Plan | undefined {
   const { architecture, activation, norm, denoise } = spec;
-  const { objective, objectiveSettings, epochs, batchSize, augmentation, techniques } = spec;
+  const { objective, objectiveSettings, epochs, batchSize, seed, augmentation, techniques } = spec;
   try {
     if (dataset) networkOf(spec, dataset);
     return planTraining({
@@ -85,6 +96,7 @@ function planOf(spec: TrainingSpec, dataset: Dataset | undefined): Plan | undefi
       objective: { name: objective, settings: settingsFromText(objectiveSettings) },
       epochs,
       batchSize,
+      seed,
       augmentation: { cutout: augmentation?.cutout ?? 0 },
       techniques: settingsFromText(techniques),
     });

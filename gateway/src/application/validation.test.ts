@@ -336,6 +336,24 @@ describe('a training run is refused for', () => {
     });
   });
 
+  test('weights to begin with that were trained on what its seed holds out', async () => {
+    const { digest: dataset } = (await store.datasets.find('tiny')) ?? {};
+    const manifest = {
+      model: { architecture: 'lenet', input: [28, 28, 1], classes: 10 },
+      dataset: { name: 'tiny', digest: dataset },
+      seed: 3,
+      configuration: { heldOutFraction: 0.05 },
+    };
+    const files = { 'manifest.json': Buffer.from(JSON.stringify(manifest)) };
+    const { digest } = await gateway.artefacts.put('models', files);
+    await gateway.application.models.record(digest);
+    const spec = { ...usual, initialModel: `models/${digest}` };
+    expect(await violationsOf(training({ spec: { ...spec, seed: 4 } }))).toEqual({
+      'spec.initialModel': `models/${digest} was trained on images that seed 4 holds out: use seed 3`,
+    });
+    expect((await training({ spec: { ...spec, seed: 3 } })).spec).toMatchObject({ seed: 3 });
+  });
+
   test('an imported network without its model, with switches, or that is a black box', async () => {
     const onnx = { ...usual, architecture: 'onnx', norm: 'batch' };
     expect(await violationsOf(training({ spec: onnx }))).toEqual({

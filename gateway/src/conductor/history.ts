@@ -8,6 +8,10 @@ export interface History {
   readonly selected: CheckpointSelected | undefined;
   /** Reports after that choice; all of them where nothing was chosen. */
   readonly reportsSince: number;
+  /** The newest factor of the penalties that reports made; 0: none did. */
+  readonly penaltyFactor: number;
+  /** Best clean accuracy of a report, 0..1; 0: there was none. */
+  readonly bestClean: number;
   /** Newest epoch that was completed; 0: none. */
   readonly epoch: number;
   /** Newest step that progress was told of; 0: none. */
@@ -18,6 +22,7 @@ const KINDS = [
   'checkpointSaved',
   'checkpointSelected',
   'robustnessReported',
+  'feedbackTaken',
   'checkpointsSkipped',
   'epochCompleted',
 ] as const;
@@ -27,7 +32,7 @@ export async function readHistory(runs: RunStore, id: string): Promise<History> 
   const settled = new Set<string>();
   const saved: EarlierCheckpoint[] = [];
   let selected: CheckpointSelected | undefined;
-  let [epoch, reportsSince] = [0, 0];
+  let [epoch, reportsSince, penaltyFactor, bestClean] = [0, 0, 0, 0];
   for await (const { payload } of eventsOf(runs, id)) {
     if (payload?.$case === 'checkpointSaved') saved.push(EarlierCheckpoint.fromPartial({ saved: payload.value }));
     if (payload?.$case === 'checkpointSelected') [selected, reportsSince] = [payload.value, 0];
@@ -35,7 +40,10 @@ export async function readHistory(runs: RunStore, id: string): Promise<History> 
     if (payload?.$case === 'robustnessReported') {
       settled.add(payload.value.model);
       reportsSince++;
+      const { trials = 0, value = 0 } = payload.value.cleanAccuracy ?? {};
+      if (trials > 0) bestClean = Math.max(bestClean, value);
     }
+    if (payload?.$case === 'feedbackTaken') penaltyFactor = payload.value.penaltyFactor || penaltyFactor;
     if (payload?.$case === 'checkpointsSkipped') for (const model of payload.value.models) settled.add(model);
   }
   const { step } = (summary.progress ?? {}) as { step?: number | string };
@@ -43,6 +51,8 @@ export async function readHistory(runs: RunStore, id: string): Promise<History> 
     checkpoints: saved.map((each) => ({ ...each, settled: settled.has(each.saved?.model ?? '') })),
     selected,
     reportsSince,
+    penaltyFactor,
+    bestClean,
     epoch,
     step: Number(step ?? 0),
   };

@@ -2,6 +2,7 @@ import {
   CreateTrainingRunRequest,
   EvaluationPlan,
   Feedback,
+  FeedbackTaken,
   RobustnessReport,
   type RunEvent,
   RunState,
@@ -55,9 +56,18 @@ const progress = (step: number): EventPayload => ({
   $case: 'trainingProgress',
   value: { step, totalSteps: 2, metrics: [], imagesPerSecond: 1, secondsLeft: 0 },
 });
-const report = (model: string): EventPayload => ({
+const report = (model: string, clean?: number): EventPayload => ({
   $case: 'robustnessReported',
-  value: RobustnessReport.fromPartial({ model, dataset: TINY, surrogates: ['models/aa'] }),
+  value: RobustnessReport.fromPartial({
+    model,
+    dataset: TINY,
+    surrogates: ['models/aa'],
+    ...(clean === undefined ? {} : { cleanAccuracy: { successes: 100 * clean, trials: 100, value: clean } }),
+  }),
+});
+const taken = (model: string, penaltyFactor: number): EventPayload => ({
+  $case: 'feedbackTaken',
+  value: FeedbackTaken.fromPartial({ model, step: 1, penaltyFactor }),
 });
 const selected = (model: string): EventPayload => ({
   $case: 'checkpointSelected',
@@ -186,6 +196,8 @@ describe('a training run whose trainer is lost', () => {
       checkpoints: [{ saved: { model: one, step: 1, epoch: 1, heldOutAccuracy: 0.5 }, settled: false }],
       selected: undefined,
       reportsSince: 0,
+      penaltyFactor: 0,
+      bestClean: 0,
     });
     expect(second.started?.fencingToken).toBe(second.fencingToken);
     second.emit(saved(one, 1));
@@ -267,6 +279,24 @@ describe('a training run whose trainer is lost', () => {
     expect(next.started?.resume?.reportsSince).toBe(1);
     const attacker = await gateway.pool.attacker(1);
     expect(attacker.following).toMatchObject({ trainerAddress: next.address, fencingToken: next.fencingToken });
+    await cancel(run.id);
+  });
+
+  test('hands what the reports have made of the penalties to the next trainer', async () => {
+    const run = await create(plain);
+    const trainer = await gateway.pool.trainer();
+    const [one, two] = [await gateway.checkpoint(1), await gateway.checkpoint(2)];
+    trainer.emit(saved(one, 1));
+    trainer.keep(point(one, 1));
+    trainer.emit(saved(two, 2));
+    for (const event of [report(one, 0.9), taken(one, 1.25), report(two, 0.8), taken(two, 0.5)]) trainer.emit(event);
+    // Of another feedback: it says nothing of penalties.
+    trainer.emit(taken(two, 0));
+    trainer.emit(progress(9));
+    await eventually(async () => (await get(run.id)).progress?.step === 9);
+    await trainer.die('was killed by SIGKILL');
+    const next = await gateway.pool.trainer(1);
+    expect(next.started?.resume).toMatchObject({ penaltyFactor: 0.5, bestClean: 0.9 });
     await cancel(run.id);
   });
 

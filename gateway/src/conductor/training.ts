@@ -149,7 +149,7 @@ async function begin(
   trainer: Worker,
   calls: TrainerCalls,
   run: StoredRun,
-  { checkpoints, selected, reportsSince }: History,
+  { checkpoints, selected, reportsSince, penaltyFactor, bestClean }: History,
   { name, spec, dataset, journal, means, signal }: Conducted,
   loop: Loop | undefined,
 ): Promise<void> {
@@ -162,7 +162,14 @@ async function begin(
     datasetDigest: dataset.digest,
     fencingToken: trainer.fencingToken,
     followerToken: loop?.isExpected ? means.credentials.follower(name) : '',
-    resume: { point: run.resumePoint, checkpoints: [...checkpoints], selected, reportsSince },
+    resume: {
+      point: run.resumePoint,
+      checkpoints: [...checkpoints],
+      selected,
+      reportsSince,
+      penaltyFactor,
+      bestClean,
+    },
   };
   await calls.start(request, signal);
   await journal.running(run.resumePoint ? `goes on from step ${run.resumePoint.step}` : '');

@@ -30,7 +30,7 @@ interface Receiver {
  */
 export class BatchSource {
   readonly #recipe: BatchRecipe;
-  readonly #threadSeconds: number;
+  #threadSeconds: number;
   readonly #now: () => number;
   #thread: Worker | undefined;
   /** What the thread has. */
@@ -52,14 +52,18 @@ export class BatchSource {
     this.#threadSeconds = threadSeconds;
   }
 
-  /** Made ahead, if it is the next one that was ordered; else made here. @throws Error if the thread has died */
+  /** Made ahead, if it is the next one that was ordered; else, and where the thread has died, made here. */
   async take(order: BatchOrder): Promise<TrainingBatch> {
     const [first] = this.#ahead;
     if (first && isSame(first.order, order)) {
       this.#ahead.shift();
-      return first.batch;
+      return first.batch.catch(() => this.#make(order));
     }
     this.#ahead = [];
+    return this.#make(order);
+  }
+
+  #make(order: BatchOrder): TrainingBatch {
     const started = this.#now();
     const batch = makeBatch(this.#recipe, order);
     this.#seconds = Math.min(this.#seconds, (this.#now() - started) / 1000);
@@ -78,10 +82,11 @@ export class BatchSource {
   }
 
   async close(): Promise<void> {
-    await this.#thread?.terminate();
+    const thread = this.#thread;
     this.#thread = undefined;
     this.#ahead = [];
     this.#receivers = [];
+    await thread?.terminate();
   }
 
   #ask({ indices, epoch, companions }: BatchOrder): Promise<TrainingBatch> {
@@ -94,7 +99,7 @@ export class BatchSource {
     };
     this.#companions = companions;
     const { promise, resolve, reject } = Promise.withResolvers<TrainingBatch>();
-    promise.catch(() => {}); // whoever takes it is told; it may be that nobody does
+    promise.catch(() => {}); // whoever takes it makes it; it may be that nobody does
     this.#receivers.push({ resolve, reject });
     this.#thread.postMessage(request);
     return promise;
@@ -111,13 +116,18 @@ export class BatchSource {
       ...(isSource ? { execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'] } : {}),
     });
     thread.on('message', (batch: TrainingBatch) => this.#receivers.shift()?.resolve(batch));
-    thread.once('error', (cause) => {
-      const error = new Error(`the thread that makes batches ended: ${cause.message}`, { cause });
-      for (const { reject } of this.#receivers.splice(0)) reject(error);
-      // what is asked of a dead thread is never answered: the next batch takes a new one
-      [this.#thread, this.#companions] = [undefined, undefined];
-    });
+    thread.once('error', (cause) => this.#lose(thread, cause));
+    thread.once('exit', () => this.#lose(thread));
     return thread;
+  }
+
+  /** What is asked of a dead thread is never answered. Whatever it died of, such as a lack of memory, another one might too. */
+  #lose(thread: Worker, cause?: Error): void {
+    if (this.#thread !== thread) return;
+    this.#thread = undefined;
+    this.#threadSeconds = Number.POSITIVE_INFINITY;
+    const error = new Error('the thread that makes batches ended', { cause });
+    for (const { reject } of this.#receivers.splice(0)) reject(error);
   }
 }
 

@@ -64,6 +64,17 @@ describe('penalties that follow the reports', () => {
     const kept = [...checkpoints(whole), ...checkpoints(resumed)].map(({ metrics }) => metrics.bestClean);
     expect(kept).toEqual([undefined, 0.75, 0.75, 0.75]);
   });
+
+  it('leave an epoch that was interrupted as it was begun', async () => {
+    let asked = 0;
+    const paused = (await events({ ...JSIGR, epochs: 2 }, { shouldPause: () => asked++ > 1 })).at(-1);
+    if (paused?.type !== 'finished') throw new Error('it did not pause');
+    const rest = await events(
+      { ...JSIGR, epochs: 2 },
+      { resume: paused.checkpoint, feedback: () => ({ penaltyFactor: 3, bestClean: 0.75 }) },
+    );
+    expect(factors(rest)).toEqual([1, 3]);
+  });
 });
 
 describe('a feedback that stops', () => {

@@ -142,6 +142,17 @@ describe('an imported ONNX network', () => {
     expect(next.checkpoint.model).toEqual(checkpoint.model);
   });
 
+  it('is not begun with where it was trained on images that are to be held out', async () => {
+    const { checkpoint } = await tuned(await imported('torch-resnet-dynamo-18'), { datasetDigest: 'abc' }, 1);
+    const initial = { id: 'models/tuned', ...(await openNetwork(encodeCheckpoint(checkpoint))) };
+    const begin = (datasetDigest: string) =>
+      trainToEnd(engine, { ...config, seed: 2, steps: 1 }, dataset, { initial, datasetDigest });
+    await expect(begin('abc')).rejects.toThrow(
+      'initial: models/tuned was trained on images that seed 2 holds out: use seed 1',
+    );
+    expect((await begin('another dataset')).step).toBe(1);
+  });
+
   it('is refused, naming the field, without a model, with switches, and where the model is none that can be trained', async () => {
     const initial = await imported('torch-resnet-dynamo-18');
     const refusal = (change: TrainingConfig, options: TrainingOptions = { initial }) =>

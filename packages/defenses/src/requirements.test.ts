@@ -15,6 +15,10 @@ const network = (change: Partial<NetworkDescription> = {}): NetworkDescription =
   ...model,
   ...change,
 });
+const tuned = (config: TrainingConfig, fraction = 0.05, of = 'abc'): Parameters<typeof problems> => [
+  config,
+  { dataset: 'abc', initial: network({ heldOut: { dataset: of, seed: 3, fraction } }) },
+];
 const selective = (settings: Record<string, string | number>): TrainingConfig => ({
   objective: { name: 'selective', settings },
 });
@@ -144,5 +148,22 @@ describe('what fits together', () => {
     },
   ])('is told: $expected', ({ config, networks, expected }) => {
     expect(problems(config, networks)).toEqual(expected);
+  });
+
+  it('does not begin with weights that were trained on what is to be held out', () => {
+    expect(problems(...tuned({ seed: 3 }))).toEqual([]);
+    expect(problems(...tuned({ seed: 4 }))).toEqual([
+      'initial: models/1 was trained on images that seed 4 holds out: use seed 3',
+    ]);
+    // of the same seed a smaller part is within the larger one
+    expect(problems(...tuned({ seed: 3, heldOutFraction: 0.02 }))).toEqual([]);
+    expect(problems(...tuned({ seed: 3, heldOutFraction: 0.1 }))).toEqual([
+      'initial: models/1 was trained on images that heldOutFraction 0.1 holds out: at most 0.05 allowed',
+    ]);
+    expect(problems(...tuned({ seed: 3 }, 0))).toEqual([
+      'initial: models/1 was trained on images that heldOutFraction 0.05 holds out: at most 0 allowed',
+    ]);
+    expect(problems(...tuned({ seed: 4, heldOutFraction: 0 }))).toEqual([]);
+    expect(problems(...tuned({ seed: 4 }, 0.05, 'another dataset'))).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { IMPORTED_ARCHITECTURE, type ImageShape } from '@jsigr/models';
+import { type HeldOutPart, IMPORTED_ARCHITECTURE, type ImageShape } from '@jsigr/models';
 import type { TrainingPlan } from './config.ts';
 import { findObjective } from './objectives/registry.ts';
 import { classWeightsProblem } from './techniques.ts';
@@ -15,6 +15,8 @@ export interface NetworkDescription {
   readonly classes: number;
   /** Why the model can only be asked, where that is so. */
   readonly blackBox?: string | undefined;
+  /** What its own training held out, where that is known. */
+  readonly heldOut?: HeldOutPart | undefined;
 }
 
 /** A training run as far as it can be judged before it begins. */
@@ -22,6 +24,8 @@ export interface Undertaking {
   readonly plan: Pick<TrainingPlan, 'config' | 'objective'>;
   /** Epochs that `steps` make of the data, where they are given and the data are known. */
   readonly stepsInEpochs?: number;
+  /** Digest of the dataset; absent where it has none. */
+  readonly dataset?: string;
   /** The network to be trained. */
   readonly model: Omit<NetworkDescription, 'id'>;
   readonly initial?: NetworkDescription | undefined;
@@ -67,6 +71,7 @@ const CHECKS: readonly Check[] = [
   },
   ({ model, teacher }) => (teacher ? differences('teacher', teacher, model) : []),
   ({ model, initial }) => (initial ? differences('initial', initial, model) : []),
+  leaks,
   ({ model, initial, plan: { config } }) => {
     if (model.architecture !== IMPORTED_ARCHITECTURE) return [];
     const usual = config.activation === 'relu' ? [] : ['activation' as const];
@@ -129,6 +134,24 @@ const CHECKS: readonly Check[] = [
       : [{ field: 'augmentation.cutout', message: `${cutout} given, images have sides of ${side}` }];
   },
 ];
+
+/**
+ * Held-out images that the weights to begin with were trained on: every choice would be made on what is known by heart. Of one seed a smaller
+ * fraction holds out a part of what a larger one does.
+ */
+function leaks({ initial, dataset, plan: { config } }: Undertaking): readonly Problem[] {
+  const { seed, heldOutFraction } = config;
+  const before = initial?.heldOut;
+  if (!before || before.dataset !== dataset || heldOutFraction === 0) return [];
+  const field = 'initial';
+  const seen = `${initial.id} was trained on images that`;
+  if (heldOutFraction > before.fraction)
+    return [
+      { field, message: `${seen} heldOutFraction ${heldOutFraction} holds out: at most ${before.fraction} allowed` },
+    ];
+  if (seed === before.seed) return [];
+  return [{ field, message: `${seen} seed ${seed} holds out: use seed ${before.seed}` }];
+}
 
 /** Epochs of a training, a fraction where it ends within one; undefined where the data would have to be known. */
 function lengthOf({ plan: { config }, stepsInEpochs }: Undertaking): number | undefined {

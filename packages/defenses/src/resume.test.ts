@@ -164,6 +164,14 @@ describe('going on is refused', () => {
     );
   });
 
+  it('with nothing in place of a setting that the checkpoint has, and not where neither has it', async () => {
+    const config: TrainingConfig = { ...SMALL, objective: { name: 'standard' }, norm: undefined, denoise: undefined };
+    const resume = await trained(config, {}, 2);
+    expect((await trained({ ...config, steps: 3 }, { resume })).step).toBe(3);
+    const named = await trained({ ...config, norm: 'none' }, {}, 2);
+    await expect(trained(config, { resume: named })).rejects.toThrow('was made with norm "none", not undefined');
+  });
+
   it('with another teacher', async () => {
     const settings = { saliencySource: 'teacher' };
     const config = { ...SMALL, objective: { name: 'selective', settings } };

@@ -97,7 +97,7 @@ export function prepareRun(
     architecture === IMPORTED_ARCHITECTURE
       ? undefined
       : zooNetwork({ architecture, activation, norm, denoise, ...images });
-  const described = ({ id, network }: FixedNetwork) => ({ id, ...network.model });
+  const described = ({ id, network, heldOut }: FixedNetwork) => ({ id, ...network.model, heldOut });
   const { train, held } = holdOut(dataset.train, heldOutFraction, seed);
   if (train.length < batchSize)
     throw new TrainingError(
@@ -109,6 +109,7 @@ export function prepareRun(
   const [problem] = problemsOf({
     plan,
     ...(steps === undefined ? {} : { stepsInEpochs: steps / stepsPerEpoch }),
+    ...(options.datasetDigest ? { dataset: options.datasetDigest } : {}),
     model: zoo?.model ?? { architecture, ...images },
     initial: initial && described(initial),
     teacher: teacher && described(teacher),

@@ -164,7 +164,7 @@ function checkSame(run: TrainingRun, checkpoint: Checkpoint): void {
     ['model', checkpoint.model, run.network.model],
   ];
   for (const [name, before, now] of pairs)
-    if (!isDeepStrictEqual(before, JSON.parse(JSON.stringify(now))))
+    if (!isDeepStrictEqual(before, now === undefined ? undefined : JSON.parse(JSON.stringify(now))))
       throw new TrainingError(
         'INVALID_SETTING',
         `resume.${name}`,

@@ -132,7 +132,9 @@ async function* oneEpoch(
   const begun = before.state.step % stepsPerEpoch > 0 ? before.state : { ...before.state, tally: {} };
   const { maps, state: mapped } = await refreshedMaps(run, begun, epoch, before.maps);
   const maskSeconds = (now() - started) / 1000;
-  const { penaltyFactor = mapped.penaltyFactor, bestClean, examples } = feedback;
+  const { examples } = feedback;
+  // The rest of an epoch that was interrupted is made with the penalties that it was begun with.
+  const { penaltyFactor = mapped.penaltyFactor, bestClean } = before.state.step % stepsPerEpoch > 0 ? mapped : feedback;
   const start = { ...mapped, penaltyFactor, ...(bestClean === undefined ? {} : { bestClean }) };
   const trained = yield* stepsOf(run, stepper, start, { epoch, maps, examples, stopping });
   if (trained.step === before.state.step) return before;

@@ -19,6 +19,7 @@ export {
 export { ensemble } from './ensemble.ts';
 export { ModelError, type ModelErrorReason } from './errors.ts';
 export { classifierToOnnx } from './export-onnx.ts';
+export { type HeldOutPart, heldOutBy } from './held-out.ts';
 export type { Oracle } from './imported/black-box.ts';
 export { type EndpointClient, oracleOfEndpoint } from './imported/endpoint.ts';
 export { type ImportOptions, importEndpoint, importModel, importOptionsSchema } from './imported/import-model.ts';

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Checkpoint, type CheckpointFiles, decodeCheckpoint } from './checkpoint.ts';
 import type { Classifier } from './classifier.ts';
 import { ModelError } from './errors.ts';
+import { type HeldOutPart, heldOutBy } from './held-out.ts';
 import { type Oracle, oracleOfFile, queriedOf } from './imported/black-box.ts';
 import { classifierOf } from './imported/classifier.ts';
 import { type Endpoint, type ImportManifest, importManifestSchema, MANIFEST } from './imported/manifest.ts';
@@ -60,6 +61,8 @@ export async function openModel(
 export interface OpenedNetwork {
   readonly network: Network;
   readonly parameters: Checkpoint['parameters'];
+  /** Of a checkpoint that says which images its training held out. */
+  readonly heldOut?: HeldOutPart | undefined;
 }
 
 /**
@@ -75,7 +78,7 @@ export async function openNetwork(files: CheckpointFiles): Promise<OpenedNetwork
   const checkpoint = decodeCheckpoint(files);
   const network = await networkOf(checkpoint);
   checkShapes(network.model.architecture, network.shapes, checkpoint.parameters);
-  return { network, parameters: checkpoint.parameters };
+  return { network, parameters: checkpoint.parameters, heldOut: heldOutBy(checkpoint) };
 }
 
 async function networkOf({ model, foreign = {} }: Checkpoint): Promise<Network> {

@@ -1,6 +1,6 @@
 import { type Estimate, figureOf, meanOf, shareOf } from './estimate.ts';
 import { allOf, type Outcomes } from './outcomes.ts';
-import type { Ball, Profile } from './profile.ts';
+import { type Ball, LABELS, type Profile } from './profile.ts';
 import type { ExplanationRecord, Moments, RunRecord } from './record.ts';
 import { secondsPerEpoch, secondsTo } from './training.ts';
 
@@ -32,6 +32,15 @@ export class StudyCell {
     this.architecture = architecture;
     this.label = label;
     this.runs = runs;
+  }
+
+  /** The same of some seeds alone. */
+  over(seeds: readonly number[]): StudyCell {
+    return new StudyCell(
+      this.architecture,
+      this.label,
+      this.runs.filter(({ spec }) => seeds.includes(spec.seed)),
+    );
   }
 
   /** Accuracy without attack, on the samples that transferred examples were made of. */
@@ -157,6 +166,50 @@ export class StudyCell {
 
 const VERDICTS = { no_sign: 'no sign', suspected: 'suspected', evident: 'evident' } as const;
 const GRAVITY = ['evident', 'suspected', 'not assessed', 'no sign'] as const;
+
+/** Two cells of an architecture at the seeds that both have: means over other seeds are not compared. */
+export interface Pair {
+  readonly architecture: string;
+  readonly ours: StudyCell;
+  readonly theirs: StudyCell;
+  readonly seeds: readonly number[];
+}
+
+/** @param has whether a run has what is to be compared; undefined: no seed of both does */
+export function pairOf(ours: StudyCell, theirs: StudyCell, has: (run: RunRecord) => boolean): Pair | undefined {
+  const seedsOf = ({ runs }: StudyCell) => runs.filter(has).map(({ spec }) => spec.seed);
+  const other = seedsOf(theirs);
+  const seeds = seedsOf(ours).filter((seed) => other.includes(seed));
+  const { architecture } = ours;
+  return seeds.length > 0 ? { architecture, ours: ours.over(seeds), theirs: theirs.over(seeds), seeds } : undefined;
+}
+
+/** J-SIGR beside another objective, on every architecture where seeds of both have what is to be compared. */
+export function pairsOf(
+  { architectures }: Profile,
+  cells: readonly StudyCell[],
+  rival: string,
+  has: (run: RunRecord) => boolean,
+): Pair[] {
+  return architectures.flatMap((architecture) => {
+    const own = cells.filter((cell) => cell.architecture === architecture);
+    const [ours, theirs] = [LABELS.jsigr, rival].map((label) => own.find((cell) => cell.label === label));
+    return (ours && theirs && pairOf(ours, theirs, has)) ?? [];
+  });
+}
+
+/** What a run may have that is compared. */
+export const HAS = {
+  clean: ({ measures }: RunRecord) => measures.transfer !== undefined,
+  epochs: ({ training }: RunRecord) => training !== undefined && training.value.epochs.length > 0,
+  explanation: ({ measures }: RunRecord) => measures.explanation !== undefined,
+} as const;
+
+/** `seeds 1, 3 of 3`; empty where none of the study's is missing. */
+export function seedsText(seeds: readonly number[], profile: Pick<Profile, 'seeds'>): string {
+  const count = profile.seeds.length;
+  return seeds.length < count ? `seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')} of ${count}` : '';
+}
 
 /** The cells of a study, architecture by architecture, in the order of the profile. */
 export function cellsOf({ architectures, objectives }: Profile, runs: readonly RunRecord[]): StudyCell[] {

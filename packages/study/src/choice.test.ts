@@ -1,5 +1,13 @@
+import { glyphs } from '@jsigr/datasets';
 import { describe, expect, test } from 'vitest';
-import { bestAt, bestWithin } from './choice.ts';
+import { bestAt, bestWithin, choose, heldOutSamples, largestOf } from './choice.ts';
+import { outcomesOf } from './outcomes.ts';
+import type { Profile, StudyObjective } from './profile.ts';
+import type { RunRecord, RunSpec } from './record.ts';
+import { keyOf, type StudyStore } from './store.ts';
+import type { StudyContext } from './study-context.ts';
+import { profile as madeUp } from './testing.ts';
+import { trainingKey } from './training.ts';
 
 const trial = (name: string, clean: number, transferred: number) => ({
   recipe: { settings: { name } },
@@ -24,5 +32,58 @@ describe('of the candidates of an objective', () => {
     expect(bestAt(0.96, trials).recipe.settings).toEqual({ name: 'strong' });
     expect(bestAt(0.97, trials).recipe.settings).toEqual({ name: 'medium' });
     expect(bestAt(0.9, trials).recipe.settings).toEqual({ name: 'strong' });
+  });
+});
+
+describe('a candidate that broke down before it had any weights', () => {
+  const row: StudyObjective = {
+    label: 'J-SIGR',
+    objective: 'jsigr',
+    recipes: [{ settings: { gradientWeight: 1 } }, { settings: { gradientWeight: 2 } }],
+  };
+  const profile: Profile = {
+    ...madeUp,
+    objectives: [row],
+    choice: { architecture: 'mlp', epochs: 1, seed: 1, samples: 4, tolerance: 1 },
+  };
+  const lines: string[] = [];
+  /** Of a study in which those candidates broke down, and the others have nothing right under transferred examples. */
+  const contextOf = (broken: readonly number[]): StudyContext => {
+    const dataset = glyphs({ variant: 'gray28', train: 100, test: 2, seed: 1 });
+    const read = async (spec: RunSpec): Promise<RunRecord> => {
+      const weights = broken.some((each) => spec.id.endsWith(`-${each}`)) ? '' : 'w';
+      const { indices } = heldOutSamples(context, 1);
+      const robust = outcomesOf([false, false, false, false]);
+      const transfer = {
+        clean: outcomesOf([true, false, false, false]),
+        sources: { lenet: [{ norm: 'linf', epsilon: 0.1, robust }] },
+      };
+      return {
+        spec,
+        training: {
+          key: trainingKey(context, spec),
+          value: { epochs: [], ended: weights ? 'completed' : 'the loss is NaN', weights, engine: 'e' },
+        },
+        measures: { transfer: { key: keyOf('transfer', weights, [], largestOf(profile), indices), value: transfer } },
+      };
+    };
+    const store = { read } as unknown as StudyStore;
+    const engine = undefined as unknown as StudyContext['engine'];
+    const context: StudyContext = { profile, engine, dataset, digest: 'abc', store, log: (line) => lines.push(line) };
+    return context;
+  };
+
+  test('is never chosen, and the study says why', async () => {
+    const { recipe, trials } = await choose(contextOf([1]), row, []);
+    expect(recipe.settings).toEqual({ gradientWeight: 2 });
+    expect(trials).toMatchObject([
+      { clean: 0, transferred: 0, chosen: false, brokeDown: 'the loss is NaN' },
+      { clean: 0.25, transferred: 0, chosen: true },
+    ]);
+    expect(lines).toContain('choice-j-sigr-1: broke down: the loss is NaN');
+  });
+
+  test('does not end the study where there is no other', async () => {
+    expect((await choose(contextOf([1, 2]), row, [])).recipe.settings).toEqual({ gradientWeight: 1 });
   });
 });

@@ -16,6 +16,8 @@ export interface Trial {
   /** Held-out accuracy under the examples of every source, at the largest radius of the main ball. */
   readonly transferred: number;
   readonly chosen: boolean;
+  /** Why its training broke down before it had any weights: then nothing is right, and another one is chosen. */
+  readonly brokeDown?: string;
 }
 
 /** Clean accuracies that differ by no more count as equal, in shares. */
@@ -37,14 +39,20 @@ export async function choose(
   const judged = await judgedOf(context, row, sources);
   const matched = objectives.find(({ label }) => label === row.cleanOf);
   const best = matched
-    ? bestAt(bestWithin(await judgedOf(context, matched, sources), choice.tolerance).clean, judged)
-    : bestWithin(judged, choice.tolerance);
+    ? bestAt(bestWithin(able(await judgedOf(context, matched, sources)), choice.tolerance).clean, able(judged))
+    : bestWithin(able(judged), choice.tolerance);
   return { recipe: best.recipe, trials: judged.map((trial) => ({ ...trial, chosen: trial === best })) };
 }
 
 /** Whether there is anything to choose for a row, or for another one that is to have its clean accuracy. */
 export function isTried({ choice, objectives }: Profile, { label, recipes }: StudyObjective): boolean {
   return choice !== undefined && (recipes.length > 1 || objectives.some(({ cleanOf }) => cleanOf === label));
+}
+
+/** Those that can be chosen: all, where all broke down. */
+function able(trials: readonly Judged[]): readonly Judged[] {
+  const whole = trials.filter(({ brokeDown }) => brokeDown === undefined);
+  return whole.length > 0 ? whole : trials;
 }
 
 /** The best transferred robust accuracy among the trials whose clean accuracy is within the tolerance of the best. */
@@ -72,20 +80,25 @@ async function judgedOf(
 ): Promise<readonly Judged[]> {
   const judged: Judged[] = [];
   for (const [i, recipe] of row.recipes.entries()) {
-    const { clean, sources: under } = await tried(context, row, i, sources);
+    const trial = await tried(context, row, i, sources);
+    if ('brokeDown' in trial) {
+      judged.push({ recipe, clean: 0, transferred: 0, ...trial });
+      continue;
+    }
+    const { clean, sources: under } = trial;
     const robust = allOf(Object.values(under).flatMap((cells) => cells.map((cell) => cell.robust)));
     judged.push({ recipe, clean: clean.yes / clean.total, transferred: robust.yes / robust.total });
   }
   return judged;
 }
 
-/** A candidate under the examples of the sources of other architectures, on images that it was not trained on. */
+/** A candidate under the examples of the sources of other architectures, on images that it was not trained on; or why it has no weights. */
 export async function tried(
   context: StudyContext,
   row: StudyObjective,
   candidate: number,
   sources: readonly TrainedRun[],
-): Promise<TransferRecord> {
+): Promise<TransferRecord | { readonly brokeDown: string }> {
   const { profile, log } = context;
   const { choice } = profile;
   const recipe = row.recipes[candidate];
@@ -100,7 +113,12 @@ export async function tried(
     epochs: choice.epochs,
     seed: choice.seed,
   };
-  const { record, model } = await trainRun(context, spec);
+  const { record, weights, model } = await trainRun(context, spec);
+  if (!weights) {
+    const brokeDown = record.training?.value.ended ?? '';
+    log(`${spec.id}: broke down: ${brokeDown}`);
+    return { brokeDown };
+  }
   const largest = largestOf(profile);
   const others = sources.filter((source) => source.record.spec.architecture !== spec.architecture);
   const samples = heldOutSamples(context, spec.seed);

@@ -1,4 +1,4 @@
-import { mainRadius, type StudyCell } from './cells.ts';
+import { HAS, mainRadius, pairsOf, type StudyCell, seedsText } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
 import { compareIntervals, type Estimate, type Verdict } from './estimate.ts';
 import type { Duel } from './findings.ts';
@@ -128,10 +128,11 @@ function testOfDuels(
     numbers: joined([
       tallyText(verdicts),
       duels.length > 0 ? `${rangeText(duels.map(({ comparison }) => comparison.difference))} points` : '',
+      ...new Set(duels.map(({ caveat }) => caveat)),
       uncounted > 0 ? `${uncounted} undecided because ${decided.reason}` : '',
       ...shown.map(
-        ({ architecture, radius, robust: [ours, theirs], clean }) =>
-          `${architecture}, ${radiusText(radius)}: ${share(ours)} against ${share(theirs)} % (clean ${points(clean)})`,
+        ({ architecture, radius, robust: [ours, theirs], clean, seeds }) =>
+          `${architecture}, ${radiusText(radius)}: ${share(ours)} against ${share(theirs)} % (clean ${points(clean)}${seeds && `; ${seeds}`})`,
       ),
     ]),
     masking: maskingText(shown, rival),
@@ -172,12 +173,14 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
   const measures = [...(hasMasks ? BY_MASKS : BY_PIXELS), ...ALWAYS];
   return measures.flatMap(({ metric, better, statement, text }) =>
     [LABELS.standard, LABELS.adversarial].map((rival): ClaimTest => {
-      const found = pairsOf(profile, cells, rival).flatMap(({ architecture, ours, theirs }) =>
+      const found = pairsOf(profile, cells, rival, HAS.explanation).flatMap(({ architecture, ours, theirs, seeds }) =>
         profile.methods.flatMap((method) => {
           const [own, other] = [ours.explained(method, metric), theirs.explained(method, metric)];
           if (!own || !other) return [];
           const verdict = better === 'more' ? compareIntervals(own, other) : compareIntervals(other, own);
-          return [{ verdict, words: `${architecture}, ${method}: ${text(own)} against ${text(other)}` }];
+          const missing = seedsText(seeds, profile);
+          const of = missing ? `${architecture} (${missing})` : architecture;
+          return [{ verdict, words: `${of}, ${method}: ${text(own)} against ${text(other)}` }];
         }),
       );
       const verdicts = found.map(({ verdict }) => verdict);
@@ -193,15 +196,20 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
 
 /** Ahead or behind: at every seed. */
 function costTest(profile: Profile, cells: readonly StudyCell[], rival: string, bound: number): ClaimTest {
-  const found = pairsOf(profile, cells, rival).flatMap(({ architecture, ours, theirs }) => {
+  const found = pairsOf(profile, cells, rival, HAS.epochs).flatMap(({ architecture, ours, theirs, seeds }) => {
     const ratios = [...ours.secondsBySeed].flatMap(([seed, seconds]) => {
       const other = theirs.secondsBySeed.get(seed);
       return other === undefined ? [] : [seconds / other];
     });
-    if (ratios.length === 0) return [];
+    const missing = seedsText(seeds, profile);
     const within = ratios.filter((ratio) => ratio <= bound).length;
     const verdict: Verdict = within === ratios.length ? 'ahead' : within === 0 ? 'behind' : 'undecided';
-    return [{ verdict, text: `${architecture}: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}` }];
+    return [
+      {
+        verdict,
+        text: `${architecture}: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}${missing && ` (${missing})`}`,
+      },
+    ];
   });
   return {
     statement: `an epoch takes at most ${bound} times one of ${rival}`,
@@ -209,14 +217,6 @@ function costTest(profile: Profile, cells: readonly StudyCell[], rival: string, 
     numbers: joined(found.map(({ text }) => text)),
     masking: '',
   };
-}
-
-function pairsOf({ architectures }: Profile, cells: readonly StudyCell[], rival: string) {
-  return architectures.flatMap((architecture) => {
-    const ours = cells.find((cell) => cell.architecture === architecture && cell.label === LABELS.jsigr);
-    const theirs = cells.find((cell) => cell.architecture === architecture && cell.label === rival);
-    return ours && theirs ? [{ architecture, ours, theirs }] : [];
-  });
 }
 
 function tallyText(verdicts: readonly Verdict[]): string {

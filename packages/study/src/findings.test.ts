@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { cellsOf } from './cells.ts';
-import { duelsOf, findings } from './findings.ts';
+import { claimsOf } from './claims.ts';
+import { type Duel, duelCells, duelsOf, findings } from './findings.ts';
 import type { RunRecord } from './record.ts';
 import { made, madeUp, profile } from './testing.ts';
 
@@ -74,4 +75,92 @@ test('a training that broke down before its first epoch counts for no cost', () 
   expect(costs(broken)).toEqual([[undefined, undefined]]);
   const cells = cellsOf(profile, [made('standard', 2, { clean: 40, robust: 2, seconds: 1, mass: 0.2 }), broken]);
   expect(findings(profile, cells, duelsOf(profile, cells)).join()).not.toContain('NaN');
+});
+
+describe('a rival at equal time', () => {
+  const label = 'PGD-AT-7, equal time';
+  const settings = { epsilon: 0.1, epsilonWarmupEpochs: 2 };
+  const row = { label, objective: 'pgd-at', recipes: [{ settings }] as const };
+  const paced = {
+    ...profile,
+    objectives: [...profile.objectives, { ...row, sameTime: { as: 'J-SIGR', pace: label } }],
+  };
+  const duels = (epsilonWarmupEpochs: number) => {
+    // 20 of 40 against 2
+    const rivals = [1, 2].map((seed) => made(label, seed, { clean: 38, robust: 2, seconds: 6, mass: 0.4 }));
+    const runs = rivals.map((run) => ({
+      ...run,
+      spec: { ...run.spec, settings: { ...settings, epsilonWarmupEpochs } },
+    }));
+    const cells = cellsOf(paced, [...madeUp(), ...runs]);
+    const all = duelsOf(paced, cells);
+    const [tally = ''] = findings(paced, cells, all).filter((text) =>
+      text.startsWith(`Transferred examples, J-SIGR against ${label}`),
+    );
+    const [claim] = claimsOf(paced, cells, all);
+    return {
+      tally,
+      numbers: claim?.tests[1]?.numbers,
+      cells: duelCells(all.find(({ rival }) => rival === label) as Duel),
+    };
+  };
+
+  test('is judged where it had its warm-up', () => {
+    const { tally, cells } = duels(0.4);
+    expect(tally).toContain('ahead in 1 of 1');
+    expect(cells[6]).toBe('ahead');
+  });
+
+  test('decides nothing where its training was too short for it, and the page says why', () => {
+    const { tally, numbers, cells } = duels(0);
+    const reason = `${label} was trained for one epoch or less, too short for its warm-up`;
+    expect(tally).toContain(
+      `ahead in 0 of 1 comparisons (architecture and radius), behind in 0, undecided in 1; +45.0 to +45.0 points; ${reason}.`,
+    );
+    expect(numbers).toContain(`ahead in 0 of 1, behind in 0; +45.0 to +45.0 points; ${reason}`);
+    expect(cells[6]).toBe(`undecided: ${reason}`);
+  });
+});
+
+describe('of an unfinished study', () => {
+  const three = { ...profile, seeds: [1, 2, 3] };
+  const said = (runs: readonly RunRecord[]) => {
+    const cells = cellsOf(three, runs);
+    const duels = duelsOf(three, cells);
+    return { duels, sentences: findings(three, cells, duels), claims: claimsOf(three, cells, duels) };
+  };
+  const ours = (seed: number, robust: number, clean = 36) =>
+    made('J-SIGR', seed, { clean, robust, seconds: 3, mass: 0.3 });
+  const theirs = (seed: number, robust: number, clean = 38) =>
+    made('PGD-AT-7', seed, { clean, robust, seconds: 6 * seed, mass: 0.4 });
+
+  test('only seeds that both have are compared, and named', () => {
+    // at the seeds 1 and 3: 20 and 22 of 40 against 8 and 10; what seed 2 alone has changes nothing
+    const { duels, sentences, claims } = said([ours(1, 20), ours(2, 40, 40), ours(3, 22), theirs(1, 8), theirs(3, 10)]);
+    expect(duels).toHaveLength(2);
+    for (const duel of duels) expect(duel).toMatchObject({ robust: [0.525, 0.225], seeds: 'seeds 1, 3 of 3' });
+    expect(duels[0]?.clean).toBeCloseTo(-0.05);
+    expect(sentences).toContain(
+      'Transferred examples, J-SIGR against PGD-AT-7: ahead in 1 of 1 comparisons (architecture and radius), behind in 0, undecided in 0; +30.0 to +30.0 points; lenet: seeds 1, 3 of 3.',
+    );
+    // 3 s against the mean of 6 s and 18 s
+    expect(sentences).toContain(
+      'Cost, lenet (seeds 1, 3 of 3): an epoch of J-SIGR takes 0.25 times one of PGD-AT-7; the bound of 0.6 holds.',
+    );
+    expect(claims[0]?.tests[0]?.numbers).toContain('52.5 against 22.5 % (clean -5.0; seeds 1, 3 of 3)');
+    expect(duelCells(duels[0] as Duel)[5]).toContain('(seeds 1, 3 of 3)');
+  });
+
+  test('nothing is said of a model that has no figures', () => {
+    const broken = { ...ours(1, 0), measures: {} };
+    for (const runs of [
+      [broken, theirs(1, 8)],
+      [ours(1, 20), { ...theirs(1, 8), measures: {} }],
+      [ours(2, 20), theirs(1, 8)],
+    ]) {
+      const { duels, sentences } = said(runs);
+      expect(duels).toEqual([]);
+      expect(sentences.join()).not.toMatch(/100\.0|Clean accuracy|J-SIGR - %/);
+    }
+  });
 });

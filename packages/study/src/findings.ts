@@ -1,7 +1,19 @@
-import { mainRadius, type Radius, radiiOf, type StudyCell } from './cells.ts';
+import {
+  type BySeed,
+  HAS,
+  mainRadius,
+  type Pair,
+  pairOf,
+  pairsOf,
+  type Radius,
+  radiiOf,
+  type StudyCell,
+  seedsText,
+} from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
-import { type Comparison, compare, compareIntervals, type Verdict } from './estimate.ts';
+import { type Comparison, compare, compareIntervals, shareOf, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
+import type { RunRecord, RunSpec } from './record.ts';
 import { percent, points, pValue, radiusText } from './text.ts';
 
 /** J-SIGR beside another objective, on one architecture, in one ball. */
@@ -18,6 +30,10 @@ export interface Duel {
   readonly clean: number;
   /** Of J-SIGR and of the rival. */
   readonly masking: readonly [string, string];
+  /** `seeds 1, 3 of 3`, the seeds of which all figures are; empty where none of the study's is missing. */
+  readonly seeds: string;
+  /** Why the comparison decides nothing, whatever its numbers; empty where it does. */
+  readonly caveat: string;
 }
 
 /** J-SIGR against standard training, its halves and adversarial training, and against whoever is best there. */
@@ -31,50 +47,78 @@ export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
     const others = own.filter(({ label }) => !label.startsWith(LABELS.jsigr));
     return (['transferred', 'white-box'] as const).flatMap((kind) =>
       radiiOf(profile).flatMap((radius) => {
-        const of = (cell: StudyCell) =>
-          kind === 'transferred' ? cell.transferredOutcomes(radius) : cell.whiteBoxOutcomes(radius);
-        const share = (cell: StudyCell) =>
-          (kind === 'transferred' ? cell.transferred(radius) : cell.whiteBox(radius))?.mean ?? -1;
-        const strongest = others.toSorted((a, b) => share(b) - share(a))[0];
-        return others
-          .filter((cell) => of(cell).size > 0 && (cell === strongest || named.includes(cell.label)))
-          .map((cell) => ({
-            architecture,
-            kind,
-            radius,
-            rival: cell.label,
-            isStrongest: cell === strongest,
-            comparison: compare(of(ours), of(cell)),
-            robust: [share(ours), share(cell)] as const,
-            clean: (ours.clean?.mean ?? 0) - (cell.clean?.mean ?? 0),
-            masking: [ours.masking, cell.masking] as const,
-          }));
+        const rivals = others.flatMap((cell) => measured(ours, cell, kind, radius) ?? []);
+        const strongest = rivals.toSorted((one, other) => other.robust[1] - one.robust[1])[0];
+        return rivals
+          .filter((each) => each === strongest || named.includes(each.theirs.label))
+          .map((each) => duelOf(profile, each, { kind, radius, isStrongest: each === strongest }));
       }),
     );
   });
 }
 
+/** A pair at the seeds of which both were attacked, with what came of it. */
+interface Measured extends Pair {
+  readonly comparison: Comparison;
+  readonly robust: readonly [number, number];
+}
+
+function measured(ours: StudyCell, theirs: StudyCell, kind: Duel['kind'], radius: Radius): Measured | undefined {
+  const of = (cell: StudyCell) =>
+    kind === 'transferred' ? cell.transferredOutcomes(radius) : cell.whiteBoxOutcomes(radius);
+  const [own, other] = [of(ours), of(theirs)];
+  // Clean accuracies stand beside every difference.
+  const pair = pairOf(ours, theirs, (run) => HAS.clean(run) && own.has(run.spec.seed) && other.has(run.spec.seed));
+  if (!pair) return undefined;
+  const at = (outcomes: BySeed): BySeed => new Map([...outcomes].filter(([seed]) => pair.seeds.includes(seed)));
+  const share = (outcomes: BySeed) => shareOf([...at(outcomes).values()])?.mean ?? 0;
+  return { ...pair, comparison: compare(at(own), at(other)), robust: [share(own), share(other)] };
+}
+
+function duelOf(
+  profile: Profile,
+  { architecture, ours, theirs, seeds, comparison, robust }: Measured,
+  at: Pick<Duel, 'kind' | 'radius' | 'isStrongest'>,
+): Duel {
+  const caveat = caveatOf(profile, theirs);
+  return {
+    architecture,
+    ...at,
+    rival: theirs.label,
+    comparison: caveat ? { ...comparison, verdict: 'undecided' } : comparison,
+    robust,
+    clean: cleanDifference({ ours, theirs }),
+    masking: [ours.masking, theirs.masking],
+    caveat,
+    seeds: seedsText(seeds, profile),
+  };
+}
+
+/** Adversarial training without the warm-up that it is given elsewhere is no rival to be judged by. */
+function caveatOf({ objectives }: Profile, { label, runs }: StudyCell): string {
+  const row = objectives.find((each) => each.label === label);
+  const warmsUp = ({ epsilonWarmupEpochs = 0 }: RunSpec['settings']) => Number(epsilonWarmupEpochs) > 0;
+  if (!row?.sameTime || !row.recipes.some(({ settings }) => warmsUp(settings))) return '';
+  if (runs.every(({ spec }) => warmsUp(spec.settings))) return '';
+  return `${label} was trained for one epoch or less, too short for its warm-up`;
+}
+
 /** What the numbers say of the method's claims, one sentence each, for or against alike. */
 export function findings(profile: Profile, cells: readonly StudyCell[], duels: readonly Duel[]): string[] {
-  const of = (label: string) =>
-    profile.architectures.flatMap((architecture) => {
-      const ours = cells.find((cell) => cell.architecture === architecture && cell.label === LABELS.jsigr);
-      const theirs = cells.find((cell) => cell.architecture === architecture && cell.label === label);
-      return ours && theirs ? [{ architecture, ours, theirs }] : [];
-    });
+  const of = (label: string, has: (run: RunRecord) => boolean) => pairsOf(profile, cells, label, has);
   return [
     ...[LABELS.jacobian, LABELS.selective, LABELS.adversarial, LABELS.equalTime].flatMap((rival) =>
       (['transferred', 'white-box'] as const).flatMap((kind) => tally(duels, rival, kind)),
     ),
     ...strongestText(duels),
-    ...of(LABELS.standard).map(cleanText),
+    ...of(LABELS.standard, HAS.clean).map((pair) => cleanText(profile, pair)),
     ...[LABELS.jacobian, LABELS.selective].flatMap((half) =>
-      of(half).map((pair) => `${cleanText(pair)} ${matchText(pair)}`),
+      of(half, HAS.clean).map((pair) => `${cleanText(profile, pair)} ${matchText(pair)}`),
     ),
-    ...of(LABELS.standard).flatMap((pair) => costText(pair, 'standard', 4)),
-    ...of(LABELS.adversarial).flatMap((pair) => costText(pair, LABELS.adversarial, 0.6)),
+    ...of(LABELS.standard, HAS.epochs).flatMap((pair) => costText(profile, pair, 4)),
+    ...of(LABELS.adversarial, HAS.epochs).flatMap((pair) => costText(profile, pair, 0.6)),
     ...[LABELS.standard, LABELS.adversarial].flatMap((rival) =>
-      of(rival).flatMap(({ architecture, ours, theirs }) => relevanceText(profile, architecture, ours, theirs)),
+      of(rival, HAS.explanation).flatMap((pair) => relevanceText(profile, pair)),
     ),
     ...maskingText(profile, cells),
     ...cells.flatMap(({ architecture, label, troubles }) =>
@@ -89,9 +133,13 @@ function tally(duels: readonly Duel[], rival: string, kind: Duel['kind']): strin
   const count = (verdict: Verdict) => own.filter(({ comparison }) => comparison.verdict === verdict).length;
   const differences = own.map(({ comparison }) => comparison.difference);
   const range = `${points(Math.min(...differences))} to ${points(Math.max(...differences))} points`;
+  const caveats = new Set([
+    ...own.flatMap(({ caveat }) => caveat || []),
+    ...own.flatMap(({ architecture, seeds }) => (seeds ? `${architecture}: ${seeds}` : [])),
+  ]);
   const kindText = kind === 'transferred' ? 'Transferred examples' : 'White-box attacks';
   return [
-    `${kindText}, J-SIGR against ${rival}: ahead in ${count('ahead')} of ${own.length} comparisons (architecture and radius), behind in ${count('behind')}, undecided in ${count('undecided')}; ${range}.`,
+    `${kindText}, J-SIGR against ${rival}: ahead in ${count('ahead')} of ${own.length} comparisons (architecture and radius), behind in ${count('behind')}, undecided in ${count('undecided')}; ${range}${[...caveats].map((caveat) => `; ${caveat}`).join('')}.`,
   ];
 }
 
@@ -108,33 +156,40 @@ function strongestText(duels: readonly Duel[]): string[] {
   });
 }
 
-interface Pair {
-  readonly architecture: string;
-  readonly ours: StudyCell;
-  readonly theirs: StudyCell;
+/** Of what is to be compared, at seeds that both have. */
+function cleanDifference({ ours, theirs }: Pick<Pair, 'ours' | 'theirs'>): number {
+  return (ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0);
 }
 
-function cleanText({ architecture, ours, theirs }: Pair): string {
-  const difference = (ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0);
-  return `Clean accuracy, ${architecture}: J-SIGR ${percent(ours.clean)} %, ${theirs.label} ${percent(theirs.clean)} %, a difference of ${points(difference)} points.`;
+function cleanText(profile: Profile, pair: Pair): string {
+  const { ours, theirs } = pair;
+  return `Clean accuracy, ${where(profile, pair)}: J-SIGR ${percent(ours.clean)} %, ${theirs.label} ${percent(theirs.clean)} %, a difference of ${points(cleanDifference(pair))} points.`;
+}
+
+/** The architecture, with the seeds where some are missing. */
+function where(profile: Profile, { architecture, seeds }: Pair): string {
+  const text = seedsText(seeds, profile);
+  return text ? `${architecture} (${text})` : architecture;
 }
 
 /** Whether a half can be compared at equal clean accuracy, on test images. */
-function matchText({ ours, theirs }: Pair): string {
-  const difference = Math.abs((ours.clean?.mean ?? 0) - (theirs.clean?.mean ?? 0));
-  return `Equal to within ${100 * EQUAL_CLEAN} points: ${difference <= EQUAL_CLEAN + 1e-9 ? 'yes' : 'no'}.`;
+function matchText(pair: Pair): string {
+  const isEqual = Math.abs(cleanDifference(pair)) <= EQUAL_CLEAN + 1e-9;
+  return `Equal to within ${100 * EQUAL_CLEAN} points: ${isEqual ? 'yes' : 'no'}.`;
 }
 
-function costText({ architecture, ours, theirs }: Pair, rival: string, bound: number): string[] {
+function costText(profile: Profile, pair: Pair, bound: number): string[] {
+  const { ours, theirs } = pair;
   if (!ours.secondsPerEpoch || !theirs.secondsPerEpoch) return [];
   const ratio = ours.secondsPerEpoch.mean / theirs.secondsPerEpoch.mean;
   const holds = ratio <= bound ? 'holds' : 'does not hold';
   return [
-    `Cost, ${architecture}: an epoch of J-SIGR takes ${ratio.toFixed(2)} times one of ${rival}; the bound of ${bound} ${holds}.`,
+    `Cost, ${where(profile, pair)}: an epoch of J-SIGR takes ${ratio.toFixed(2)} times one of ${theirs.label}; the bound of ${bound} ${holds}.`,
   ];
 }
 
-function relevanceText(profile: Profile, architecture: string, ours: StudyCell, theirs: StudyCell): string[] {
+function relevanceText(profile: Profile, pair: Pair): string[] {
+  const { ours, theirs } = pair;
   return profile.methods.flatMap((method) => {
     const [own, other] = [ours.explained(method, 'mass'), theirs.explained(method, 'mass')];
     if (!own || !other) return [];
@@ -144,7 +199,7 @@ function relevanceText(profile: Profile, architecture: string, ours: StudyCell, 
       undecided: 'the intervals overlap',
     }[compareIntervals(own, other)];
     return [
-      `Relevance mass inside the masks (${method}), ${architecture}: J-SIGR ${percent(own)} %, ${theirs.label} ${percent(other)} %: ${words}.`,
+      `Relevance mass inside the masks (${method}), ${where(profile, pair)}: J-SIGR ${percent(own)} %, ${theirs.label} ${percent(other)} %: ${words}.`,
     ];
   });
 }
@@ -172,6 +227,8 @@ export function duelCells({
   comparison,
   clean,
   masking,
+  caveat,
+  seeds,
 }: Duel): string[] {
   const { difference, p, verdict } = comparison;
   return [
@@ -180,8 +237,8 @@ export function duelCells({
     radiusText(radius),
     `${rival}${isStrongest ? ' (the strongest)' : ''}`,
     points(difference),
-    p.map(pValue).join(', '),
-    verdict,
+    `${p.map(pValue).join(', ')}${seeds ? ` (${seeds})` : ''}`,
+    caveat ? `${verdict}: ${caveat}` : verdict,
     points(clean),
     masking[0] === masking[1] ? masking[0] : `J-SIGR ${masking[0]}, rival ${masking[1]}`,
   ];

@@ -10,6 +10,7 @@ import type { Profile } from './profile.ts';
 import { publishedSection } from './published-section.ts';
 import type { StudyResults } from './study.ts';
 import { decimal, markdownTable, percent, radiusText, settingsText } from './text.ts';
+import { lengthOf } from './training.ts';
 import { TRANSFER_RECIPE } from './transfer.ts';
 
 /** What a reader must know of how a page came about. */
@@ -172,7 +173,8 @@ function costSection(profile: Profile, cells: readonly StudyCell[]): string {
     const standard = per(cell.architecture);
     const own = cell.secondsPerEpoch?.mean;
     const ratio = standard && own !== undefined ? (own / standard).toFixed(2) : '-';
-    const epochs = [...new Set(cell.runs.map(({ training }) => training?.value.epochs.length ?? 0))].join(', ');
+    const lengths = cell.runs.map(({ training }) => (training ? lengthOf(training.value) : 0));
+    const epochs = [...new Set(lengths.map((length) => Number(length.toFixed(2))))].join(', ');
     return [
       cell.architecture,
       cell.label,
@@ -185,7 +187,7 @@ function costSection(profile: Profile, cells: readonly StudyCell[]): string {
   });
   const engines = [...new Set(cells.flatMap(({ runs }) => runs.map(({ training }) => training?.value.engine ?? '')))];
   return `Wall seconds, the making of masks and the held-out accuracy included, compilation in the first epoch too; engine: ${engines.join('; ')}. The last column: until the held-out accuracy
-reached ${(100 * profile.target).toFixed(0)} %; - where a seed never got there. Times of a machine that did something else besides are worth nothing.
+reached ${(100 * profile.target).toFixed(0)} %; - where a seed never got there. Times of a machine that did something else besides are worth nothing.${sameTimeText(profile)}
 
 ${markdownTable(
   [
@@ -199,6 +201,18 @@ ${markdownTable(
   ],
   rows,
 )}`;
+}
+
+function sameTimeText({ objectives }: Profile): string {
+  return objectives
+    .flatMap(({ label, sameTime }) =>
+      sameTime
+        ? [
+            ` ${label}: as many steps as fit into the time of the whole training of ${sameTime.as}, at the pace of ${sameTime.pace}, with the schedule and the warm-up over those steps.`,
+          ]
+        : [],
+    )
+    .join('');
 }
 
 function maskingSection(cells: readonly StudyCell[]): string {
@@ -225,13 +239,13 @@ function settingsSection(
       ),
   );
   const tried = Object.entries(trials).flatMap(([label, row]) =>
-    row.map(({ recipe, clean, transferred, chosen }) => [
+    row.map(({ recipe, clean, transferred, chosen, brokeDown }) => [
       label,
       settingsText(recipe.settings),
       String(recipe.noise ?? 0),
       (100 * clean).toFixed(1),
       (100 * transferred).toFixed(1),
-      chosen ? 'chosen' : '',
+      [...(chosen ? ['chosen'] : []), ...(brokeDown ? [`broke down: ${brokeDown}`] : [])].join('; '),
     ]),
   );
   const { choice } = profile;

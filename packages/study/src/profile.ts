@@ -15,7 +15,7 @@ export interface StudyObjective {
   readonly recipes: readonly [Recipe, ...Recipe[]];
   /** Label of the row whose held-out clean accuracy the choice comes as near to as its recipes allow: then robust accuracies compare. */
   readonly cleanOf?: string;
-  /** Trained for as many epochs as fit into the time that another row took, at the pace of a third one, whose recipe it has. */
+  /** Trained for as many steps as fit into the time that another row took, at the pace of a third one, whose recipe it has: schedule and warm-up over those steps. */
   readonly sameTime?: { readonly as: string; readonly pace: string };
 }
 

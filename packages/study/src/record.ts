@@ -11,11 +11,15 @@ export interface RunSpec {
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   readonly noise: number;
   readonly epochs: number;
+  /** Optimiser steps, where training may end within an epoch: the last of `epochs`. */
+  readonly steps?: number;
   readonly seed: number;
 }
 
 export interface EpochRecord {
   readonly epoch: number;
+  /** Of its steps those that were made, where training ended within it; absent: all. */
+  readonly share?: number;
   readonly seconds: number;
   readonly maskSeconds: number;
   readonly trainLoss: number;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { RunRecord } from './record.ts';
-import { epochsInTime, settingsIn } from './study.ts';
+import { settingsIn, stepsInTime } from './study.ts';
+import { secondsPerEpoch } from './training.ts';
 
 const trained = (...seconds: number[]): RunRecord => ({
   spec: { id: 'r', label: 'r', architecture: 'mlp', objective: 'o', settings: {}, noise: 0, epochs: 10, seed: 1 },
@@ -23,33 +24,49 @@ const trained = (...seconds: number[]): RunRecord => ({
 });
 
 const rows = { as: 'J-SIGR', pace: 'PGD-AT-7' };
-const epochs = (ours: RunRecord, pace: RunRecord) =>
-  epochsInTime(
-    10,
+/** Of 10 epochs of 30 steps each. */
+const steps = (ours: RunRecord, pace: RunRecord) =>
+  stepsInTime(
+    300,
     rows,
     new Map([
       ['J-SIGR', ours],
       ['PGD-AT-7', pace],
     ]),
+    30,
   );
 
-test('at equal time a slower objective gets fewer epochs, at least one, and none more than the study', () => {
-  expect(epochs(trained(3, 5), trained(10, 10))).toBe(4);
-  expect(epochs(trained(1), trained(100))).toBe(1);
-  expect(epochs(trained(9), trained(1))).toBe(10);
-  expect(() => epochsInTime(10, rows, new Map())).toThrow('must come before');
+test('at equal time an objective gets as many steps as fit, fewer or more than the study has, within an epoch too', () => {
+  expect(steps(trained(3, 5), trained(10, 10))).toBe(120);
+  // 10 epochs of 4 s are 5.71 epochs of 7 s, 171.4 steps
+  expect(steps(trained(4), trained(7))).toBe(171);
+  expect(steps(trained(1), trained(100))).toBe(3);
+  expect(steps(trained(1), trained(1000))).toBe(1);
+  expect(steps(trained(9), trained(6))).toBe(450);
+  expect(() => stepsInTime(300, rows, new Map(), 30)).toThrow('must come before');
 });
 
-test('at equal time with a training that broke down before its first epoch there is still a number of epochs', () => {
-  expect(epochs(trained(), trained())).toBe(1);
-  expect(epochs(trained(), trained(10))).toBe(1);
-  expect(epochs(trained(3), trained())).toBe(10);
+test('at equal time with a training that broke down before its first epoch there is still a number of steps', () => {
+  expect(steps(trained(), trained())).toBe(30);
+  expect(steps(trained(), trained(10))).toBe(30);
+  expect(steps(trained(3), trained())).toBe(300);
 });
 
-test('a shorter training warms up over the same part of it, and never in its last epoch', () => {
+test('an epoch that ended early counts for the part that was made', () => {
+  const [whole, part] = trained(8, 2).training?.value.epochs ?? [];
+  if (!whole || !part) return expect.fail();
+  const value = { epochs: [whole, { ...part, share: 0.25 }], ended: 'completed', weights: 'w', engine: 'e' };
+  expect(secondsPerEpoch(value)).toBe(8);
+});
+
+test('a training of another length warms up over the same part of it, and never in its last epoch', () => {
   const settings = { epsilon: 0.3, epsilonWarmupEpochs: 5 };
   expect(settingsIn(10, settings, 10)).toEqual(settings);
   expect(settingsIn(4, settings, 10)).toEqual({ epsilon: 0.3, epsilonWarmupEpochs: 2 });
+  expect(settingsIn(4.5, settings, 10)).toEqual({ epsilon: 0.3, epsilonWarmupEpochs: 2.25 });
+  expect(settingsIn(15, settings, 10)).toEqual({ epsilon: 0.3, epsilonWarmupEpochs: 7.5 });
+  expect(settingsIn(1.25, { ...settings, epsilonWarmupEpochs: 9 }, 10)).toMatchObject({ epsilonWarmupEpochs: 1 });
+  expect(settingsIn(0.5, settings, 10)).toEqual({ epsilon: 0.3, epsilonWarmupEpochs: 0 });
   expect(settingsIn(1, settings, 10)).toEqual({ epsilon: 0.3, epsilonWarmupEpochs: 0 });
   expect(settingsIn(1, { steps: 7 }, 10)).toEqual({ steps: 7 });
 });

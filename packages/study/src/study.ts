@@ -7,7 +7,7 @@ import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { type StudyContext, testSamples } from './study-context.ts';
-import { secondsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
+import { secondsPerEpoch, stepsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
 import { cleanOutcomes, PLAIN_ATTACK, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
 import type { StudyUnit } from './units.ts';
 import { attackWhiteBox } from './white-box.ts';
@@ -127,40 +127,46 @@ function sourceSpec({ profile }: StudyContext, architecture: string, seed: numbe
 }
 
 function specOf(
-  { profile }: StudyContext,
+  context: StudyContext,
   row: StudyObjective,
   { settings, noise = 0 }: StudyObjective['recipes'][0],
   { architecture, seed, done }: { architecture: string; seed: number; done: ReadonlyMap<string, RunRecord> },
 ): RunSpec {
   const id = `${architecture}-${idOf(row.label)}-${seed}`;
-  const epochs = row.sameTime ? epochsInTime(profile.epochs, row.sameTime, done) : profile.epochs;
   const { label, objective } = row;
-  const fitting = settingsIn(epochs, settings, profile.epochs);
-  return { id, label, architecture, objective, settings: fitting, noise, epochs, seed };
+  const { epochs } = context.profile;
+  const same = { id, label, architecture, objective, noise, seed };
+  if (!row.sameTime) return { ...same, settings, epochs };
+  const whole = stepsPerEpoch(context);
+  const steps = stepsInTime(epochs * whole, row.sameTime, done, whole);
+  return { ...same, settings: settingsIn(steps / whole, settings, epochs), epochs: Math.ceil(steps / whole), steps };
 }
 
-/** The radius grows over the same part of a shorter training; the last epoch has all of it. */
+/** The radius grows over the same part of a training of another length; the last epoch has all of it, so that a single one has no warm-up. */
 export function settingsIn(epochs: number, settings: RunSpec['settings'], whole: number): RunSpec['settings'] {
   const warmup = Number(settings.epsilonWarmupEpochs ?? 0);
   if (warmup === 0) return settings;
-  return { ...settings, epsilonWarmupEpochs: Math.min((warmup * epochs) / whole, epochs - 1) };
+  return { ...settings, epsilonWarmupEpochs: Math.min((warmup * epochs) / whole, Math.ceil(epochs) - 1) };
 }
 
 /**
- * How many epochs at one row's pace take as long as another row's whole training did, at least one. A training that broke down before its
- * first epoch took no time that could be matched, and one that was to set the pace sets none: then it is all of them.
+ * How many steps at one row's pace fit into the time of another row's whole training, at least one. A training that broke down before its
+ * first epoch took no time that could be matched: then it is one epoch. One that was to set the pace and did so sets none: then it is all of them.
+ * @param steps of the whole training
+ * @param perEpoch steps
  */
-export function epochsInTime(
-  epochs: number,
+export function stepsInTime(
+  steps: number,
   { as, pace }: NonNullable<StudyObjective['sameTime']>,
   done: ReadonlyMap<string, RunRecord>,
+  perEpoch: number,
 ): number {
   const [whole, each] = [done.get(as)?.training?.value, done.get(pace)?.training?.value];
   if (!whole || !each) throw new Error(`the rows ${as} and ${pace} must come before the one at equal time`);
   const [taken, pacing] = [secondsPerEpoch(whole), secondsPerEpoch(each)];
-  if (taken === undefined) return 1;
-  if (pacing === undefined) return epochs;
-  return Math.min(epochs, Math.max(1, Math.round((taken * epochs) / pacing)));
+  if (taken === undefined) return perEpoch;
+  if (pacing === undefined) return steps;
+  return Math.max(1, Math.floor((taken * steps) / pacing));
 }
 
 /** What needs nothing but the model, and the surrogates that the look for masked gradients compares with. */

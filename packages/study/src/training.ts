@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
+import { holdOut } from '@jsigr/datasets';
+import { planTraining, type TrainingConfig, TrainingError, train } from '@jsigr/defenses';
 import { type Checkpoint, encodeCheckpoint } from '@jsigr/models';
 import type { EpochRecord, Kept, RunRecord, RunSpec, TrainingRecord } from './record.ts';
 import { keyOf } from './store.ts';
@@ -9,19 +10,30 @@ import { classifierOf, type StudyContext, type TrainedModel, withSignal } from '
 export const HELD_OUT = 0.05;
 
 /** How a run of the study is trained. */
-export function configOf({ profile }: StudyContext, spec: RunSpec): TrainingConfig {
-  const { architecture, objective, settings, noise, epochs, seed } = spec;
+export function configOf({ profile }: Pick<StudyContext, 'profile'>, spec: RunSpec): TrainingConfig {
+  const { architecture, objective, settings, noise, epochs, steps, seed } = spec;
   return {
     architecture,
     objective: { name: objective, settings: { ...settings } },
     optimizer: { name: 'adam', settings: { learningRate: profile.learningRate } },
     schedule: { name: 'cosine' },
     epochs,
+    ...(steps === undefined ? {} : { steps }),
     batchSize: profile.batchSize,
     seed,
     heldOutFraction: HELD_OUT,
     augmentation: { ...profile.augmentation, noise },
   };
+}
+
+/** All that the weights of a run depend on, the defaults of its objective included: where those change, what was trained by the old ones is made again. */
+export function trainingKey(context: Pick<StudyContext, 'profile' | 'digest'>, spec: RunSpec): string {
+  return keyOf(planTraining(configOf(context, spec)).config, context.digest, context.profile.images);
+}
+
+/** Optimiser steps of a whole epoch; the same at every seed. */
+export function stepsPerEpoch({ profile, dataset }: Pick<StudyContext, 'profile' | 'dataset'>): number {
+  return Math.floor(holdOut(dataset.train, HELD_OUT).train.length / profile.batchSize);
 }
 
 /** A run that is trained: its record, and its model, which is loaded (or made again) when it is asked for. */
@@ -40,9 +52,9 @@ export class WeightsChanged extends Error {
  * Trains a run, goes on with it where it was interrupted, or takes it as it is in the store.
  */
 export async function trainRun(context: StudyContext, spec: RunSpec): Promise<TrainedRun> {
-  const { store, profile, digest } = context;
+  const { store } = context;
   const config = configOf(context, spec);
-  const key = keyOf(config, digest, profile.images);
+  const key = trainingKey(context, spec);
   const known = await store.read(spec);
   const kept = known.training?.key === key ? known.training.value : undefined;
   const finished = (record: RunRecord, training: TrainingRecord): TrainedRun => ({
@@ -96,9 +108,10 @@ async function trained(
   note: (training: TrainingRecord) => Promise<void>,
 ): Promise<TrainingRecord> {
   const { engine, dataset, digest, store } = context;
+  const whole = stepsPerEpoch(context);
   const resume = await store.checkpoint(spec.id);
   const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
-  let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= (resume?.epoch ?? 0));
+  let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= Math.ceil((resume?.step ?? 0) / whole));
   let weights = resume ? digestOf(resume) : '';
   const { engine: name, device, threads } = engine.info;
   const computed = `${name} on ${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
@@ -112,8 +125,10 @@ async function trained(
   try {
     for await (const event of train(engine, config, dataset, options)) {
       if (event.type === 'epoch') {
-        const { epoch, seconds, maskSeconds, trainLoss, heldOutAccuracy = 0 } = event;
-        epochs = [...epochs, { epoch, seconds, maskSeconds, trainLoss, heldOutAccuracy }];
+        const { epoch, step, seconds, maskSeconds, trainLoss, heldOutAccuracy = 0 } = event;
+        const share = step / whole - (epoch - 1);
+        const made = { epoch, ...(share < 1 ? { share } : {}), seconds, maskSeconds, trainLoss, heldOutAccuracy };
+        epochs = [...epochs, made];
       } else if (event.type === 'checkpoint') {
         await store.keep(spec.id, event.checkpoint);
         weights = digestOf(event.checkpoint);
@@ -136,7 +151,12 @@ function digestOf(checkpoint: Checkpoint): string {
 /** Mean seconds of an epoch, making the masks included; undefined for a training that broke down before it had made one. */
 export function secondsPerEpoch({ epochs }: TrainingRecord): number | undefined {
   if (epochs.length === 0) return undefined;
-  return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / epochs.length;
+  return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / lengthOf({ epochs });
+}
+
+/** Epochs that were made, the last one maybe in part. */
+export function lengthOf({ epochs }: Pick<TrainingRecord, 'epochs'>): number {
+  return epochs.reduce((sum, { share = 1 }) => sum + share, 0);
 }
 
 /** Seconds until the held-out accuracy first reached a target; undefined: it never did. */

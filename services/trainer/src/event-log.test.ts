@@ -32,6 +32,28 @@ test('a watcher that comes back goes on where it was', async () => {
   expect(await collect(log.watch(3, never))).toEqual(['done']);
 });
 
+test('progress that was told is forgotten once it is older than the last 1,000 events; all else stays, under its number', async () => {
+  const log = new EventLog();
+  const progress = { step: 1, totalSteps: 9, metrics: [], imagesPerSecond: 1, secondsLeft: 1 };
+  const advance = (count: number) => {
+    for (let i = 0; i < count; i++) log.append({ $case: 'trainingProgress', value: progress });
+  };
+  log.append(saved('a'));
+  advance(1999);
+  log.append(saved('b'));
+  advance(999);
+  // 3000 events that nobody has seen: all of them are there
+  const watching = log.watch(0, never);
+  for (let sequence = 1; sequence <= 2500; sequence++)
+    expect((await watching.next()).value?.event?.sequence).toBe(sequence);
+  log.append(saved('c'));
+  log.close(outcome);
+  const newest = Array.from({ length: 1000 }, (_, i) => 2002 + i);
+  expect(await collect(log.watch(0, never))).toEqual([1, 2001, ...newest, 'done']);
+  expect(await collect(log.watch(2998, never))).toEqual([2999, 3000, 3001, 'done']);
+  expect(await collect(watching)).toEqual([...newest.filter((sequence) => sequence > 2500), 'done']);
+});
+
 test('the first outcome counts', () => {
   const log = new EventLog();
   log.close(outcome);

@@ -15,11 +15,12 @@ export class FeedbackPool {
     this.#dataset = dataset;
   }
 
+  /** As it is now: a report in the middle of an epoch changes nothing of what that was begun with. */
   get feedback(): LoopFeedback {
     return {
       ...this.#penalties,
       ...(this.#stop ? { stop: true } : {}),
-      ...(this.#images.size > 0 ? { examples: { images: this.#images, share: this.#share } } : {}),
+      ...(this.#images.size > 0 ? { examples: { images: new Map(this.#images), share: this.#share } } : {}),
     };
   }
 

@@ -44,6 +44,19 @@ test('a run that is resumed remembers the best clean accuracy: its penalties sti
   expect(told).toEqual([{ penaltyFactor: 2, bestClean: 0.95 }]);
 });
 
+test('a run that is resumed begins with what reports said after its checkpoint was made', async () => {
+  const manifest = new TextEncoder().encode(JSON.stringify({ metrics: { penaltyFactor: 3, bestClean: 0.7 } }));
+  const { told, feedback } = feedbackOf(
+    { feedback: Feedback.FEEDBACK_ADAPT },
+    { checkpoint: { 'manifest.json': manifest }, control: { factor: 6, bestClean: 0.95 } },
+  );
+  expect(feedback.begun).toEqual({ penaltyFactor: 6, bestClean: 0.95 });
+  // 0.9 is less than 0.95 by more than the tolerance
+  await feedback.take(reportOf('models/a', {}), true);
+  expect(told).toEqual([{ penaltyFactor: 4, bestClean: 0.95 }]);
+  expect(feedbackOf({ feedback: Feedback.FEEDBACK_ADAPT }).feedback.begun).toEqual({});
+});
+
 test('a report changes nothing where the loop only selects', async () => {
   const { told, feedback } = feedbackOf({ feedback: Feedback.FEEDBACK_SELECT });
   expect(await feedback.take({ ...reportOf('models/a', {}), trainingExamples: 'ab' }, true)).toBeUndefined();

@@ -19,19 +19,34 @@ export class LoopFeedback {
   #reportsSince: number;
   #stoppedAfter: number | undefined;
 
-  /** @param resumed the checkpoint that the run goes on from: the penalties go on as they were; and reports since the best one */
+  /** What reports had said before this trainer began. */
+  readonly begun: FeedbackArgument;
+
+  /**
+   * @param resumed the checkpoint that the run goes on from: the penalties go on as they were; what reports have made of them, where that is known; and
+   * reports since the best one
+   */
   constructor(
     loop: LoopSpec | undefined,
     artefacts: ArtefactStore,
     thread: ComputeThread<TrainerMethods>,
-    resumed: { readonly checkpoint?: Files | undefined; readonly reportsSince?: number } = {},
+    resumed: {
+      readonly checkpoint?: Files | undefined;
+      readonly control?: PenaltyControl;
+      readonly reportsSince?: number;
+    } = {},
   ) {
-    this.#control = controlOf(resumed.checkpoint);
+    const { control } = resumed;
+    this.#control = control ?? controlOf(resumed.checkpoint);
     this.#reportsSince = resumed.reportsSince ?? 0;
     this.#loop = loop?.enabled ? loop : undefined;
     this.#artefacts = artefacts;
     this.#thread = thread;
     this.#stopIfOver();
+    this.begun = {
+      ...(control ? { penaltyFactor: control.factor, bestClean: control.bestClean } : {}),
+      ...(this.stoppedAfter === undefined ? {} : { stop: true }),
+    };
   }
 
   /** Reports in a row after which no further epoch was begun; undefined: it was not for them. What is reported later, of checkpoints made before, changes nothing. */

@@ -5,6 +5,7 @@ import {
   RunState,
   type StartTrainingRequest,
   type StreamCheckpointsRequest,
+  TrainingResume,
 } from '@jsigr/proto';
 import {
   type ComputeThread,
@@ -66,12 +67,14 @@ export class Session {
     this.#options = options;
     this.run = options.request.run;
     this.#logger = options.context.logger.child({ run: this.run });
-    const { point, checkpoints = [], selected, reportsSince = 0 } = options.request.resume ?? {};
+    const resume = options.request.resume ?? TrainingResume.fromPartial({});
+    const { point, checkpoints, selected, reportsSince, penaltyFactor, bestClean } = resume;
     this.#kept = point?.step ?? 0;
     this.#best = selected?.robustAccuracy && { ...selected, robustAccuracy: selected.robustAccuracy };
     this.#feedback = new LoopFeedback(options.request.spec?.loop, options.context.artefacts, options.thread, {
       checkpoint: options.resume,
       reportsSince,
+      ...(penaltyFactor > 0 ? { control: { factor: penaltyFactor, bestClean } } : {}),
     });
     this.#checkpoints = new Checkpoints({
       artefacts: options.context.artefacts,
@@ -219,7 +222,7 @@ export class Session {
         compute: context.compute,
         stateMs: context.stateMs,
         stored: this.#stored,
-        feedback: this.#feedback.stoppedAfter === undefined ? {} : { stop: true },
+        feedback: this.#feedback.begun,
         ...(resume ? { resume } : {}),
       },
       {
