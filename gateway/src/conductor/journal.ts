@@ -8,7 +8,15 @@ import {
 } from '@jsigr/proto';
 import { type ArtefactStore, JsigrError, type Logger, type WorkerKindName } from '@jsigr/service';
 import type { Models } from '../application/models.ts';
-import type { EventPayload, JsonObject, ResumePoint, RunPart, RunStore, StoredRun } from '../store/runs.ts';
+import type {
+  ChangeOptions,
+  EventPayload,
+  JsonObject,
+  ResumePoint,
+  RunPart,
+  RunStore,
+  StoredRun,
+} from '../store/runs.ts';
 import { tokenDigest, type Worker } from '../workers/pool.ts';
 import type { History } from './history.ts';
 import type { Means } from './means.ts';
@@ -23,6 +31,8 @@ export class Journal {
   /** What the run, or each of its parts, can go on from, where that is no result as well. */
   readonly #states = new Map<number | 'run', string | undefined>();
   #isRunning: boolean;
+  /** Of a wait, which nobody waits for to be written: what follows is written after it. */
+  #told: Promise<void> = Promise.resolve();
 
   constructor({ runs, artefacts, logger }: Pick<Means, 'runs' | 'artefacts' | 'logger'>, run: StoredRun) {
     this.id = run.id;
@@ -48,20 +58,20 @@ export class Journal {
 
   async starting(reason: string): Promise<void> {
     this.#isRunning = false;
-    await this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason);
+    await this.#become(RunState.RUN_STATE_STARTING, reason);
   }
 
   /** The run waits for its turn again. */
   async handBack(reason: string): Promise<void> {
     this.#isRunning = false;
-    await this.#runs.transition(this.id, RunState.RUN_STATE_QUEUED, reason, this.#fence);
+    await this.#become(RunState.RUN_STATE_QUEUED, reason, this.#fence);
   }
 
   /** @param counts against what may be tried */
   async again(reason: string, counts: boolean): Promise<StoredRun> {
     this.logger.warn({ run: this.id }, reason);
     this.#isRunning = false;
-    return this.#runs.transition(this.id, RunState.RUN_STATE_STARTING, reason, { retry: counts });
+    return this.#become(RunState.RUN_STATE_STARTING, reason, { retry: counts });
   }
 
   /** What is done before a worker can do its part: the run's state, or an event of a run that others are at already. */
@@ -75,7 +85,7 @@ export class Journal {
       const told = this.#isRunning
         ? this.worker(kind, '', `waits: ${why}`)
         : this.starting(`waiting for ${kind === 'attacker' ? 'an' : 'a'} ${kind}: ${why}`);
-      told.catch((error) => {
+      this.#told = told.catch((error) => {
         // The run has ended meanwhile.
         if (!['ILLEGAL_TRANSITION', 'RUN_FINISHED', 'FENCED'].includes(JsigrError.from(error).reason))
           this.logger.error(error, 'the wait could not be told');
@@ -85,19 +95,24 @@ export class Journal {
 
   async running(reason = ''): Promise<void> {
     this.#isRunning = true;
-    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
+    await this.#become(RunState.RUN_STATE_RUNNING, reason, this.#fence);
   }
 
   /** One of several workers is lost, and another one takes its place; the others go on, and so does the run. */
   async replaced(reason: string): Promise<void> {
     this.logger.warn({ run: this.id }, reason);
-    await this.#runs.transition(this.id, RunState.RUN_STATE_RUNNING, reason, this.#fence);
+    await this.#become(RunState.RUN_STATE_RUNNING, reason, this.#fence);
   }
 
   async ended(state: RunState, reason: string): Promise<void> {
     this.logger.info({ run: this.id, state }, reason);
-    await this.#runs.transition(this.id, state, reason, this.#fence);
+    await this.#become(state, reason, this.#fence);
     for (const part of this.#states.keys()) await this.#replaceState(part, undefined);
+  }
+
+  async #become(state: RunState, reason: string, options: ChangeOptions = {}): Promise<StoredRun> {
+    await this.#told;
+    return this.#runs.transition(this.id, state, reason, options);
   }
 
   /** @param workerSequence the worker's own number of the event */
