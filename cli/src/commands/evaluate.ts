@@ -123,7 +123,7 @@ async function evaluate(name: string, options: EvaluateOptions, context: Context
       resumeLedger: options.resume ?? '',
       smallestEpsilons: options.smallestEpsilons,
       certification: options.certify,
-      keepAdversarial: options.export ? ALL : options.report && options.shards === 1 ? CHOICE : 0,
+      keepAdversarial: kept(options),
     };
     const { evaluation, end } = await runEvaluation(
       {
@@ -142,6 +142,12 @@ async function evaluate(name: string, options: EvaluateOptions, context: Context
     output.say(`\n${evaluationText(evaluation, context.terminal.bold).trimEnd()}`);
     await write(evaluation, { model, dataset, options }, session, output, context);
   });
+}
+
+/** How many adversarial images are kept, for the files that were asked for; shards keep none. */
+function kept({ export: folder, report, shards }: EvaluateOptions): number {
+  if (folder) return ALL;
+  return report && shards === 1 ? CHOICE : 0;
 }
 
 /** A model that can only be asked has a profile of its own. */
@@ -165,9 +171,7 @@ async function write(
 ): Promise<void> {
   const { report } = evaluation;
   if (!report || !(options.report || options.export)) return;
-  // Shards keep no images.
-  const kept = (evaluation.spec?.plan?.keepAdversarial ?? 0) > 0;
-  const adversarial = kept ? await readAdversarial(session, evaluation) : undefined;
+  const adversarial = kept(options) > 0 ? await readAdversarial(session, evaluation) : undefined;
   if (options.report) {
     const path = pathOf(options.report, terminal);
     const page = renderEvaluation({

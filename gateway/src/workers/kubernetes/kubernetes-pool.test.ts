@@ -172,7 +172,9 @@ describe('the pool of Jobs', () => {
   describe('a Job that somebody else removes again and again', () => {
     const removed = 'the Job jsigr-trainer-abc ended or was removed';
     let made = 0;
+    let isSeen = true;
     beforeEach(async () => {
+      isSeen = true;
       await pool.close();
       registry.close();
       pool = makePool(60_000, 60_000, 20);
@@ -180,9 +182,19 @@ describe('the pool of Jobs', () => {
       cluster.create = async (collection, body) => {
         if (++made > 20) await new Promise(() => {}); // it would never end
         const created = await FakeCluster.prototype.create.call(cluster, collection, body);
-        setImmediate(() => cluster.drop(collection.plural, body.metadata?.name ?? ''));
+        const drop = () => cluster.drop(collection.plural, body.metadata?.name ?? '');
+        if (isSeen) void setImmediate().then(drop);
+        else drop();
         return created as typeof body;
       };
+    });
+
+    test('is given up, too, where the watch tells of it only when it has been removed', async () => {
+      isSeen = false;
+      await expect(pool.acquire('trainer', options)).rejects.toMatchObject({
+        message: `${removed} 5 times before it had a worker`,
+      });
+      expect(made).toBe(5);
     });
 
     test('is made again a few times, with pauses that say so, and then given up', async () => {

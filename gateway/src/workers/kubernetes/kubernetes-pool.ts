@@ -231,8 +231,20 @@ export class KubernetesPool implements WorkerPool {
       const words = pod && endOf(pod) ? `its pod ${endOf(pod)}; waiting for the next one` : waitingFor(pod, known);
       if (words !== said) onWaiting?.(words);
       said = words;
-      await this.#changed.until(() => this.#isNews(job, index, known, pod), signal ? { signal } : {});
+      const timeoutMs = wasThere ? undefined : 2 * (this.#options.againMs ?? AGAIN_MS);
+      const isNews = () => this.#isNews(job, index, known, pod);
+      const heard = await this.#changed.until(isNews, { ...(timeoutMs && { timeoutMs }), ...(signal && { signal }) });
+      // Made and removed again before the watch told of either.
+      if (!heard && !(await this.#isThere(job))) return undefined;
     }
+  }
+
+  /** As the API server says; while it cannot be asked, as far as we know. */
+  async #isThere(job: string): Promise<boolean> {
+    return this.#options.client.get(jobs, job).then(
+      () => true,
+      (error) => !isCode(error, 404),
+    );
   }
 
   #isNews(job: string, index: number, known: Job | undefined, pod: Pod | undefined): boolean {
