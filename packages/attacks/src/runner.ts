@@ -82,7 +82,7 @@ export async function runAttack(job: AttackJob): Promise<LedgerRow[]> {
   while (left.length > 0) {
     job.signal?.throwIfAborted();
     // Who is asked is not asked about an attempt that the one before it may make needless.
-    const next = isQueried(job.source) ? left.filter(({ attempt }) => attempt === left[0]?.attempt) : left;
+    const next = isQueried(job.target) ? left.filter(({ attempt }) => attempt === left[0]?.attempt) : left;
     const tries = next.slice(0, job.batchSize);
     if (!mayAsk(job.target, LEAST_QUESTIONS * tries.length) || job.isSpent?.(passesOf(rows))) {
       job.onShort?.();

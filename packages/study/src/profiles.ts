@@ -96,7 +96,7 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
   ];
 }
 
-/** Images that each model meets AutoAttack on, two batches: with more of them a study of some 70 models takes more than a night on 2 cores. */
+/** Images that each model meets AutoAttack on, two batches: it takes most of a study's time, which is to fit a night on 2 cores. */
 const ATTACKED = 128;
 const CHOICE = { architecture: 'lenet', seed: 101, samples: 1000, tolerance: 0.01 } as const;
 

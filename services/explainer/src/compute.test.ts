@@ -1,9 +1,10 @@
 import { status } from '@grpc/grpc-js';
-import { encodeCheckpoint, initialParameters, resolveModelSpec } from '@jsigr/models';
+import { resolveModelSpec } from '@jsigr/models';
 import { type ComputeThread, JsigrError, siblingModule, startComputeThread } from '@jsigr/service';
 import { movable } from '@jsigr/service/compute';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExplainArgument, ExplainerMethods } from './methods.ts';
+import { untrained } from './testing.ts';
 
 let thread: ComputeThread<ExplainerMethods>;
 beforeAll(() => {
@@ -15,21 +16,7 @@ const SIDE = 64;
 
 async function load(digest: string): Promise<void> {
   const model = resolveModelSpec({ architecture: 'mlp', input: [SIDE, SIDE, 1], classes: 3 });
-  const checkpoint = encodeCheckpoint({
-    run: 'trainingRuns/test',
-    step: 0,
-    epoch: 0,
-    model,
-    dataset: { name: 'none', digest: '' },
-    objective: { name: 'standard', settings: {} },
-    configuration: {},
-    seed: 1,
-    engine: {},
-    metrics: {},
-    parameters: initialParameters(model, 1),
-    optimizer: {},
-  });
-  const { files, buffers } = movable(checkpoint);
+  const { files, buffers } = movable(untrained(model));
   await thread.call('load', { digest, files }, { transfer: buffers });
 }
 

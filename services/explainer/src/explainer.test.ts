@@ -5,7 +5,6 @@ import { status } from '@grpc/grpc-js';
 import {
   classifierToOnnx,
   createClassifier,
-  encodeCheckpoint,
   importModel,
   initialParameters,
   type ResolvedModelSpec,
@@ -32,6 +31,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Explainer, overlayScaleOf } from './explainer.ts';
 import { explainerWorker } from './index.ts';
 import type { ExplainerMethods } from './methods.ts';
+import { untrained } from './testing.ts';
 
 const model = modelOf([6, 5, 1]);
 let root: string;
@@ -78,21 +78,7 @@ function modelOf(input: [number, number, number]): ResolvedModelSpec {
 
 /** The digest of a checkpoint of the model, of its own for each seed. */
 async function stored(model: ResolvedModelSpec, seed = 1): Promise<string> {
-  const files = encodeCheckpoint({
-    run: 'trainingRuns/test',
-    step: 0,
-    epoch: 0,
-    model,
-    dataset: { name: 'none', digest: '' },
-    objective: { name: 'standard', settings: {} },
-    configuration: {},
-    seed,
-    engine: {},
-    metrics: {},
-    parameters: initialParameters(model, seed),
-    optimizer: {},
-  });
-  return (await artefacts.put('models', files)).digest;
+  return (await artefacts.put('models', untrained(model, seed))).digest;
 }
 
 const pixels = Float32Array.from({ length: 30 }, (_, i) => (i % 7) / 7);
