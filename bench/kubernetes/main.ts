@@ -11,6 +11,7 @@ import { testGateway } from '../../gateway/src/testing/gateway.ts';
 import { postgresPrograms, startPostgres } from '../../gateway/src/testing/postgres-server.ts';
 import { Cluster } from '../../tests/kubernetes/support/cluster.ts';
 import { ControlPlane, missingFor } from '../../tests/kubernetes/support/control-plane.ts';
+import { eventually } from '../../tests/kubernetes/support/eventually.ts';
 import { install } from '../../tests/kubernetes/support/installation.ts';
 import { evaluateMany, evaluateOnNodes, trainMany } from '../../tests/kubernetes/support/many.ts';
 import { processorName } from '../peers/machine.ts';
@@ -20,6 +21,7 @@ const EVALUATIONS = 500;
 const NODES = 200;
 const RUNS = 100;
 const AT_ONCE = 50;
+const KILLS = 5;
 const MB = 1e6;
 
 const missing = missingFor('full');
@@ -45,12 +47,14 @@ const evaluations = {
 };
 const onNodes = await benchOnNodes(await postgres.newDatabase()).finally(() => postgres.close());
 const trainings = await benchTrainings();
+const takeovers = await benchTakeovers();
 const figures = {
   date: started.toISOString(),
   machine: { ...machine, loadAfter: loadAverage() },
   evaluations,
   onNodes,
   trainings,
+  takeovers,
 };
 writeFileSync(`${results}.json`, `${JSON.stringify(figures, undefined, 2)}\n`);
 writeFileSync(`${results}.md`, page(figures));
@@ -117,6 +121,32 @@ async function benchTrainings() {
   }
 }
 
+/** A gateway that leads is killed and started again at once, as a kubelet does it. */
+async function benchTakeovers() {
+  const cluster = await Cluster.start();
+  const holder = async () => (await cluster.get('lease/jsigr-operator')).spec.holderIdentity as string;
+  const changed = (from: string) =>
+    eventually(async () => {
+      const now = await holder();
+      if (now === from) throw new Error(`${from} is still the holder`);
+    });
+  try {
+    await eventually(holder);
+    const seconds: number[] = [];
+    for (let i = 0; i < KILLS; i++) {
+      const dead = await holder();
+      const killed = performance.now();
+      await cluster.stopGateway('SIGKILL');
+      await cluster.startGateway();
+      await changed(dead);
+      seconds.push((performance.now() - killed) / 1000);
+    }
+    return { count: KILLS, ...quantiles('seconds', seconds) };
+  } finally {
+    await cluster.stop();
+  }
+}
+
 function quantiles<Name extends string>(name: Name, values: readonly number[]) {
   const [median, late, most] = [quantile(values, 0.5), quantile(values, 0.99), Math.max(...values)];
   return { [name]: { median, p99: late, most } } as Record<Name, { median: number; p99: number; most: number }>;
@@ -133,7 +163,8 @@ function loadAverage(): number {
   return Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
 }
 
-function page({ date, machine: where, evaluations: { server, embedded }, onNodes, trainings: t }: Figures): string {
+function page({ date, machine: where, evaluations, onNodes, trainings: t, takeovers }: Figures): string {
+  const { server, embedded } = evaluations;
   const s = (value: number) => `${value < 10 ? value.toFixed(3) : value.toFixed(1)} s`;
   const mb = (value: number) => `${value.toFixed(0)} MB`;
   const row = (...cells: (string | number)[]) => `| ${cells.join(' | ')} |`;
@@ -190,6 +221,15 @@ function page({ date, machine: where, evaluations: { server, embedded }, onNodes
     row('the same, p99', s(t.startingSeconds.p99), ''),
     row('memory of the gateway (resident) before', mb(t.gatewayMemoryBeforeMb), ''),
     row('memory of the gateway (resident), peak', mb(t.gatewayMemoryPeakMb), ''),
+    '',
+    '## A gateway that leads is killed',
+    '',
+    `SIGKILL, and another one is started at once; ${takeovers.count} times. Its Lease of 10 s must pass, seen by the new one.`,
+    '',
+    row('', 'measured', 'bound'),
+    row('---', '---', '---'),
+    row('from the kill to another leader, median', s(takeovers.seconds.median), ''),
+    row('the same, longest', s(takeovers.seconds.most), 'below 20 s'),
     '',
   ].join('\n');
 }

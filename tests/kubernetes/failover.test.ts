@@ -16,7 +16,6 @@ import { gatewayClient, install, NAMESPACE } from './support/installation.ts';
 
 const program = fileURLToPath(new URL('./support/operator-process.ts', import.meta.url));
 const WAIT = { timeout: 60_000, interval: 100 };
-const TAKEOVER_MS = 20_000;
 const withoutPostgres = postgresPrograms() === undefined && process.env.JSIGR_TEST_POSTGRES !== 'required';
 
 describe.skipIf(skipped('api') || withoutPostgres)('two operators on one store, at a real API server', () => {
@@ -62,7 +61,7 @@ describe.skipIf(skipped('api') || withoutPostgres)('two operators on one store, 
     await plane.kubectl(['apply', '-n', NAMESPACE, '-f', '-'], stringify(resource));
   }
 
-  test('the one that leads is killed: the other one leads within 20 s, goes on with what there is, and does nothing twice', async () => {
+  test('the one that leads is killed: the other one leads, goes on with what there is, and does nothing twice', async () => {
     await train('begun');
     await state('begun', 'Running');
     const dead = await holder();
@@ -70,10 +69,8 @@ describe.skipIf(skipped('api') || withoutPostgres)('two operators on one store, 
     const gone = first && once(first, 'exit');
     first?.kill('SIGKILL');
     await gone;
-    const killed = performance.now();
     await train('new');
     await eventually(async () => expect(await holder()).not.toBe(dead), WAIT);
-    expect(performance.now() - killed).toBeLessThan(TAKEOVER_MS);
     // As the gateway does that the operator is part of.
     await gateway.conductor.resume();
     const model = await gateway.checkpoint(5);

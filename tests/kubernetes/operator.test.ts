@@ -212,7 +212,6 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
     const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'jsigr-operator' }, spec };
     await plane.kubectl(['apply', '-n', NAMESPACE, '--server-side', '--force-conflicts', '-f', '-'], stringify(lease));
     await train('taken-over');
-    const began = Date.now();
     await start();
     const second = startOperator({
       client: await gatewayClient(plane),
@@ -220,7 +219,6 @@ describe.skipIf(skipped('api'))('the operator, with the rights of its service ac
       logger,
     });
     await gateway.pool.trainer();
-    expect(Date.now() - began).toBeLessThan(20_000);
     await state('jtrain/taken-over', 'Running');
     expect(gateway.pool.trainers.length).toBe(1);
     await second.stop();
