@@ -1,5 +1,5 @@
 import type { Dataset } from '@jsigr/datasets';
-import { findObjective, perturbationMaps, type StepEvent, type TrainingEvent, train } from '@jsigr/defenses';
+import { findObjective, mapsBy, type StepEvent, type TrainingEvent, train } from '@jsigr/defenses';
 import { createEngine, type Engine, float32, int32, sizeOf } from '@jsigr/engine';
 import { createClassifier, initialParameters, type ModelSpec } from '@jsigr/models';
 import { median, milliseconds, ratio } from './statistics.ts';
@@ -20,7 +20,13 @@ const OBJECTIVES = [
   { label: 'pgd-at', name: 'pgd-at', settings: { steps: 7 } },
   { label: 'jsigr fd', name: 'jsigr', settings: { ...WITHOUT_MASKS, estimator: 'finite-difference' } },
 ] as const;
-const { saliencyStride, maskRefreshEpochs } = findObjective('jsigr').parse({}) as Record<string, number>;
+const defaults = findObjective('jsigr').parse({}) as {
+  readonly saliencyMethod: string;
+  readonly saliencyStride: number;
+  readonly maskRefreshEpochs: number;
+};
+/** J-SIGR's own masks, and the cheapest: one backward pass an image. */
+const METHODS = [defaults.saliencyMethod, 'gradient'];
 
 /**
  * Times whole training steps (batch, step, random numbers) of the objectives, interleaved round by round in one process, and says
@@ -49,19 +55,28 @@ export async function benchSteps({ architecture, batchSize, dataset }: StepCase,
     }
   for (const run of runs) await run.events.return();
 
-  const saliency = (await timeSaliency(engine, architecture, dataset, batchSize)) / Number(maskRefreshEpochs);
+  const masks: { readonly method: string; readonly perStep: number }[] = [];
+  for (const method of METHODS) {
+    const batch = await timeSaliency(engine, architecture, dataset, batchSize, method);
+    masks.push({ method, perStep: batch / defaults.maskRefreshEpochs });
+  }
   const medians = runs.map(({ times }) => median(times));
   const [standard = Number.NaN, jsigr = Number.NaN, adversarial = Number.NaN, difference = Number.NaN] = medians;
+  const saliency = masks[0]?.perStep ?? Number.NaN;
   console.log(`\n${architecture}, batch ${batchSize}, ${engine.info.threads} threads`);
   for (const { label, times, first } of runs)
     console.log(
       `  ${label.padEnd(9)} ${milliseconds(median(times)).padStart(9)} a step (best ${milliseconds(Math.min(...times))}); ` +
         `compiled in ${milliseconds(first - median(times))}`,
     );
-  console.log(`  masks, refreshed every ${maskRefreshEpochs} epochs: ${milliseconds(saliency)} a step`);
+  for (const { method, perStep } of masks)
+    console.log(
+      `  masks by ${method}, refreshed every ${defaults.maskRefreshEpochs} epochs: ${milliseconds(perStep)} a step`,
+    );
   console.log(`  jsigr / standard   ${ratio((jsigr + saliency) / standard, 4)}`);
   console.log(`  jsigr / pgd-at-7   ${ratio((jsigr + saliency) / adversarial, 0.6)}`);
-  console.log(`  jsigr fd / standard ${ratio((difference + saliency) / standard, 2.5)}`);
+  for (const { method, perStep } of masks)
+    console.log(`  jsigr fd, masks by ${method} / standard ${ratio((difference + perStep) / standard, 2.5)}`);
   await engine.dispose();
 }
 
@@ -75,7 +90,13 @@ async function timeStep(events: AsyncGenerator<TrainingEvent, void>): Promise<nu
 }
 
 /** Milliseconds for the maps of one batch. */
-async function timeSaliency(engine: Engine, architecture: string, dataset: Dataset, batch: number): Promise<number> {
+async function timeSaliency(
+  engine: Engine,
+  architecture: string,
+  dataset: Dataset,
+  batch: number,
+  method: string,
+): Promise<number> {
   const spec: ModelSpec = { architecture, input: [...dataset.input], classes: dataset.classes.length };
   const classifier = createClassifier(spec, initialParameters(spec, 1), architecture);
   const size = sizeOf(dataset.input);
@@ -87,7 +108,7 @@ async function timeSaliency(engine: Engine, architecture: string, dataset: Datas
   const times: number[] = [];
   for (let i = 0; i < 6; i++) {
     const started = performance.now();
-    await perturbationMaps(engine, classifier, images, labels, { stride: Number(saliencyStride) });
+    await mapsBy({ method })(engine, classifier, images, labels, { stride: defaults.saliencyStride });
     if (i > 0) times.push(performance.now() - started);
   }
   return median(times);

@@ -22,7 +22,7 @@ export type { BoundOptimizer, Optimizer } from './optimizers/optimizer.ts';
 export { findOptimizer, listOptimizers } from './optimizers/registry.ts';
 export { type NetworkDescription, type Problem, problemsOf, type Undertaking } from './requirements.ts';
 export type { FixedNetwork, TrainingOptions } from './run.ts';
-export { perturbationMaps, type SaliencyEstimator, type SaliencyPlan } from './saliency-cache.ts';
+export { mapsBy, type SaliencyEstimator, type SaliencyPlan } from './saliency-cache.ts';
 export { findSchedule, listSchedules, type Schedule } from './schedules.ts';
 export { type Techniques, techniquesSchema, traceTechniques } from './techniques.ts';
 export { train, trainToEnd } from './train.ts';

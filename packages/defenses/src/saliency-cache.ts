@@ -54,9 +54,6 @@ export function mapsBy({
   };
 }
 
-/** Perturbation saliency (Greydanus et al., arXiv 1711.00138). */
-export const perturbationMaps: SaliencyEstimator = mapsBy({ method: 'perturbation' });
-
 /** Sets to zero what lies within `threshold` standard deviations of the mean (Noack et al., arXiv 1912.03430). */
 export function keepOutliers(map: Float32Array, threshold: number): void {
   const mean = map.reduce((sum, value) => sum + value, 0) / map.length;

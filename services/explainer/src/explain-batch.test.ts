@@ -3,7 +3,7 @@ import { createClassifier, initialParameters, resolveModelSpec } from '@jsigr/mo
 import { saliencyMethods } from '@jsigr/saliency';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { explainBatch } from './explain-batch.ts';
-import type { ExplainArgument } from './methods.ts';
+import type { ExplainArgument, ExplainResult } from './methods.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -50,6 +50,23 @@ test('an overlay that cannot be drawn fails its own request alone', async () => 
   expect(first).toMatchObject({ milliseconds: expect.any(Number) });
   expect(second).toMatchObject({ reason: 'INVALID_INPUT', field: 'image' });
   expect(third).toMatchObject({ target: 1 });
+});
+
+test('an image whose scores are no numbers fails its own request alone', async () => {
+  // Finite pixels that overflow in the first layer.
+  const huge = Float32Array.from({ length: 144 }, () => 3e38);
+  const requests = [request(), request({ image: huge }), request({ image: huge, target: 1 }), request({ target: 2 })];
+  const [first, second, third, fourth] = await explainBatch(engine, small, requests, never);
+  for (const failed of [second, third])
+    expect(failed).toMatchObject({
+      reason: 'NOT_FINITE',
+      field: 'image',
+      message: expect.stringContaining("the model's scores of it are not all finite numbers"),
+    });
+  const [alone] = await explainBatch(engine, small, [request()], never);
+  expect(first).toMatchObject({ target: (alone as ExplainResult).target });
+  expect((first as ExplainResult).attribution.every(Number.isFinite)).toBe(true);
+  expect(fourth).toMatchObject({ target: 2 });
 });
 
 test('settings that are each in their range, but cost too much together, are refused before anything is computed', async () => {

@@ -17,7 +17,8 @@ export function batchKey({ model, method, settings, output, seed }: ExplainArgum
 }
 
 /**
- * Explains images of one model by one method. What fails while one request's overlay is drawn is that request's result.
+ * Explains images of one model by one method. Scores or a map that are no numbers, and what fails while an overlay is drawn, are the result of that
+ * request alone.
  * @throws SaliencyError naming the field; a target out of range is refused. The signal's reason once it is aborted.
  */
 export async function explainBatch(
@@ -37,7 +38,8 @@ export async function explainBatch(
   const { logits } = await predict(engine, classifier, images, { batchSize: size, signal });
   const rows = padded.map((_, i) => rowOf(logits, i));
   const predicted = rows.map((row) => argmax(row));
-  const targets = padded.map(({ target }, i) => target ?? predicted[i] ?? 0);
+  // The class of scores that are no numbers is -1: its request fails below, and its neighbours do not.
+  const targets = padded.map(({ target }, i) => target ?? Math.max(0, predicted[i] ?? 0));
   const explanation = await method.explain(
     {
       engine,
@@ -55,6 +57,8 @@ export async function explainBatch(
   const milliseconds = performance.now() - began;
   return requests.map((request, i) => {
     const attribution = rowOf(explanation.map, i).slice();
+    if (predicted[i] === -1) return notFinite("the model's scores of it");
+    if (!attribution.every(Number.isFinite)) return notFinite(`its map by the method "${first.method}"`);
     const gap = explanation.check?.completenessGap[i];
     const checks: Record<string, number> = gap === undefined ? {} : { completeness_gap: gap };
     const result = {
@@ -80,6 +84,10 @@ function checkCost({ name, forwards }: SaliencyMethod, { settings }: ExplainArgu
     'settings',
     `${given}, at most ${MOST_FORWARDS} allowed (method "${name}")`,
   );
+}
+
+function notFinite(what: string): SaliencyError {
+  return new SaliencyError('NOT_FINITE', 'image', `${what} are not all finite numbers: there is nothing to explain`);
 }
 
 function stack(requests: readonly ExplainArgument[], { input }: Classifier): NdArray {
