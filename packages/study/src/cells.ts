@@ -105,18 +105,9 @@ export class StudyCell {
     return meanOf(moments);
   }
 
+  /** Of the seeds that made one. */
   get secondsPerEpoch(): Estimate | undefined {
-    return figureOf([...this.secondsBySeed.values()]);
-  }
-
-  /** Seconds an epoch, of the seeds that made one. */
-  get secondsBySeed(): ReadonlyMap<number, number> {
-    return new Map(
-      this.runs.flatMap(({ spec, training }) => {
-        const seconds = training && secondsPerEpoch(training.value);
-        return seconds === undefined ? [] : [[spec.seed, seconds] as const];
-      }),
-    );
+    return figureOf(this.runs.flatMap(({ training }) => (training && secondsPerEpoch(training.value)) ?? []));
   }
 
   /** Seconds of the whole training, of those that made an epoch. */
@@ -182,6 +173,16 @@ export function pairOf(ours: StudyCell, theirs: StudyCell, has: (run: RunRecord)
   const seeds = seedsOf(ours).filter((seed) => other.includes(seed));
   const { architecture } = ours;
   return seeds.length > 0 ? { architecture, ours: ours.over(seeds), theirs: theirs.over(seeds), seeds } : undefined;
+}
+
+/** Seconds an epoch of the one by those of the other, of the seeds that were trained on the same machine. */
+export function costRatios({ ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>): number[] {
+  return seeds.flatMap((seed) => {
+    const [own, other] = [ours, theirs].map(({ runs }) => runs.find(({ spec }) => spec.seed === seed)?.training?.value);
+    if (!own || !other || own.machine !== other.machine) return [];
+    const [seconds, base] = [secondsPerEpoch(own), secondsPerEpoch(other)];
+    return seconds === undefined || base === undefined ? [] : [seconds / base];
+  });
 }
 
 /** J-SIGR beside another objective, on every architecture where seeds of both have what is to be compared. */

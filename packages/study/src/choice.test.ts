@@ -62,14 +62,22 @@ describe('a candidate that broke down before it had any weights', () => {
         spec,
         training: {
           key: trainingKey(context, spec),
-          value: { epochs: [], ended: weights ? 'completed' : 'the loss is NaN', weights, engine: 'e' },
+          value: { epochs: [], ended: weights ? 'completed' : 'the loss is NaN', weights, machine: 'm' },
         },
         measures: { transfer: { key: keyOf('transfer', weights, [], largestOf(profile), indices), value: transfer } },
       };
     };
     const store = { read } as unknown as StudyStore;
     const engine = undefined as unknown as StudyContext['engine'];
-    const context: StudyContext = { profile, engine, dataset, digest: 'abc', store, log: (line) => lines.push(line) };
+    const context: StudyContext = {
+      profile,
+      engine,
+      dataset,
+      digest: 'abc',
+      machine: 'm',
+      store,
+      log: (line) => lines.push(line),
+    };
     return context;
   };
 

@@ -76,4 +76,7 @@ test('a claim about cost has its bounds, seed by seed', () => {
   const dear = claims({ 'J-SIGR': { seconds: 4.5 } })(CLAIMS.cheap);
   expect(rulings(dear)).toEqual(['does not hold', 'does not hold', 'does not hold']);
   expect(dear.tests[1]?.numbers).toBe('lenet: 4.50, 4.50');
+  const elsewhere = claims({ 'PGD-AT-7': { machine: 'another one' } })(CLAIMS.cheap);
+  expect(rulings(elsewhere)).toEqual(['undecided', 'undecided', 'holds']);
+  expect(elsewhere.tests[0]?.numbers).toBe('lenet: trained on different machines');
 });

@@ -1,4 +1,4 @@
-import { HAS, mainRadius, pairsOf, type StudyCell, seedsText } from './cells.ts';
+import { costRatios, HAS, mainRadius, pairsOf, type StudyCell, seedsText } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
 import { compareIntervals, type Estimate, type Verdict } from './estimate.ts';
 import type { Duel } from './findings.ts';
@@ -196,20 +196,15 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
 
 /** Ahead or behind: at every seed. */
 function costTest(profile: Profile, cells: readonly StudyCell[], rival: string, bound: number): ClaimTest {
-  const found = pairsOf(profile, cells, rival, HAS.epochs).flatMap(({ architecture, ours, theirs, seeds }) => {
-    const ratios = [...ours.secondsBySeed].flatMap(([seed, seconds]) => {
-      const other = theirs.secondsBySeed.get(seed);
-      return other === undefined ? [] : [seconds / other];
-    });
-    const missing = seedsText(seeds, profile);
+  const found = pairsOf(profile, cells, rival, HAS.epochs).map((pair) => {
+    const ratios = costRatios(pair);
+    const missing = seedsText(pair.seeds, profile);
+    if (ratios.length < pair.seeds.length)
+      return { verdict: 'undecided' as const, text: `${pair.architecture}: trained on different machines` };
     const within = ratios.filter((ratio) => ratio <= bound).length;
     const verdict: Verdict = within === ratios.length ? 'ahead' : within === 0 ? 'behind' : 'undecided';
-    return [
-      {
-        verdict,
-        text: `${architecture}: ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}${missing && ` (${missing})`}`,
-      },
-    ];
+    const each = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
+    return { verdict, text: `${pair.architecture}: ${each}${missing && ` (${missing})`}` };
   });
   return {
     statement: `an epoch takes at most ${bound} times one of ${rival}`,

@@ -65,7 +65,7 @@ describe('findings are made from the numbers, for and against alike', () => {
 
 test('a training that broke down before its first epoch counts for no cost', () => {
   const whole = made('J-SIGR', 1, { clean: 36, robust: 20, seconds: 3, mass: 0.3 });
-  const training = { key: '', value: { epochs: [], ended: 'diverged', weights: '', engine: 'e' } };
+  const training = { key: '', value: { epochs: [], ended: 'diverged', weights: '', machine: 'm' } };
   const broken = { spec: { ...whole.spec, seed: 2 }, training, measures: {} };
   const costs = (...runs: RunRecord[]) =>
     cellsOf(profile, runs)

@@ -1,5 +1,6 @@
 import {
   type BySeed,
+  costRatios,
   HAS,
   mainRadius,
   type Pair,
@@ -11,7 +12,7 @@ import {
   seedsText,
 } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
-import { type Comparison, compare, compareIntervals, shareOf, type Verdict } from './estimate.ts';
+import { type Comparison, compare, compareIntervals, figureOf, shareOf, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { percent, points, pValue, radiusText } from './text.ts';
@@ -179,12 +180,11 @@ function matchText(pair: Pair): string {
 }
 
 function costText(profile: Profile, pair: Pair, bound: number): string[] {
-  const { ours, theirs } = pair;
-  if (!ours.secondsPerEpoch || !theirs.secondsPerEpoch) return [];
-  const ratio = ours.secondsPerEpoch.mean / theirs.secondsPerEpoch.mean;
-  const holds = ratio <= bound ? 'holds' : 'does not hold';
+  const mean = figureOf(costRatios(pair))?.mean;
+  if (mean === undefined) return [];
+  const holds = mean <= bound ? 'holds' : 'does not hold';
   return [
-    `Cost, ${where(profile, pair)}: an epoch of J-SIGR takes ${ratio.toFixed(2)} times one of ${theirs.label}; the bound of ${bound} ${holds}.`,
+    `Cost, ${where(profile, pair)}: an epoch of J-SIGR takes ${mean.toFixed(2)} times one of ${pair.theirs.label}; the bound of ${bound} ${holds}.`,
   ];
 }
 

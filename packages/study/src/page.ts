@@ -1,12 +1,13 @@
 import { profiles as attackProfiles } from '@jsigr/attacks';
-import { cellsOf, mainRadius, radiiOf, type StudyCell } from './cells.ts';
+import { cellsOf, costRatios, HAS, mainRadius, pairOf, radiiOf, type StudyCell } from './cells.ts';
 import { EQUAL_CLEAN, type Trial } from './choice.ts';
 import { claimsOf } from './claims.ts';
 import { claimsText, RULES } from './claims-text.ts';
 import { corruptionNotes } from './corruption.ts';
+import { figureOf } from './estimate.ts';
 import { STABLE_SHARE } from './explanation.ts';
 import { duelCells, duelsOf, findings } from './findings.ts';
-import type { Profile } from './profile.ts';
+import { LABELS, type Profile } from './profile.ts';
 import { publishedSection } from './published-section.ts';
 import type { StudyResults } from './study.ts';
 import { decimal, markdownTable, percent, radiusText, settingsText } from './text.ts';
@@ -16,8 +17,6 @@ import { TRANSFER_RECIPE } from './transfer.ts';
 /** What a reader must know of how a page came about. */
 export interface Provenance {
   readonly command: string;
-  /** Processor, cores, engine. */
-  readonly machine: string;
   readonly digest: string;
   readonly quick: boolean;
   /** Names of the plots' files, beside the page. */
@@ -46,16 +45,17 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
     ['Masked gradients', maskingSection(cells)],
     ['Settings', settingsSection(profile, cells, results.trials)],
   ];
-  return `# ${profile.name}\n\n${head(profile, provenance)}\n${sections
+  return `# ${profile.name}\n\n${head(profile, results, provenance)}\n${sections
     .filter(([, body]) => body !== '')
     .map(([title, body]) => `\n## ${title}\n\n${body.trimEnd()}\n`)
     .join('')}`;
 }
 
-function head(profile: Profile, { command, machine, digest, quick }: Provenance): string {
+function head(profile: Profile, { runs }: StudyResults, { command, digest, quick }: Provenance): string {
   const { images, epochs, seeds, samples, attack } = profile;
+  const machines = [...new Set(runs.flatMap(({ training }) => training?.value.machine ?? []))];
   const weak = attack === 'autoattack' ? '' : ', weaker than AutoAttack';
-  return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine: ${machine}.
+  return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine${machines.length > 1 ? 's' : ''}: ${machines.join(' and ')}.
 ${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}
 White-box attacks are the profile \`${attack}\` of packages/attacks${weak}: ${attackProfiles[attack]?.summary}.
 
@@ -167,12 +167,10 @@ ${tables.join('\n')}`;
 }
 
 function costSection(profile: Profile, cells: readonly StudyCell[]): string {
-  const per = (architecture: string) =>
-    cells.find((cell) => cell.architecture === architecture && cell.label === 'standard')?.secondsPerEpoch?.mean;
   const rows = cells.map((cell) => {
-    const standard = per(cell.architecture);
-    const own = cell.secondsPerEpoch?.mean;
-    const ratio = standard && own !== undefined ? (own / standard).toFixed(2) : '-';
+    const standard = cells.find((each) => each.architecture === cell.architecture && each.label === LABELS.standard);
+    const pair = standard && pairOf(cell, standard, HAS.epochs);
+    const ratio = figureOf(pair ? costRatios(pair) : [])?.mean.toFixed(2) ?? '-';
     const lengths = cell.runs.map(({ training }) => (training ? lengthOf(training.value) : 0));
     const epochs = [...new Set(lengths.map((length) => Number(length.toFixed(2))))].join(', ');
     return [
@@ -185,9 +183,8 @@ function costSection(profile: Profile, cells: readonly StudyCell[]): string {
       decimal(cell.secondsTo(profile.target), 1),
     ];
   });
-  const engines = [...new Set(cells.flatMap(({ runs }) => runs.map(({ training }) => training?.value.engine ?? '')))];
-  return `Wall seconds, the making of masks and the held-out accuracy included, compilation in the first epoch too; engine: ${engines.join('; ')}. The last column: until the held-out accuracy
-reached ${(100 * profile.target).toFixed(0)} %; - where a seed never got there. Times of a machine that did something else besides are worth nothing.${sameTimeText(profile)}
+  return `Wall seconds, the making of masks and the held-out accuracy included, compilation in the first epoch too; those of two machines are not compared. The last column: until the held-out accuracy
+reached ${(100 * profile.target).toFixed(0)} %; - where a seed never got there. Times of a machine that did something else besides are worth nothing.${sameTimeText(profile, cells)}
 
 ${markdownTable(
   [
@@ -203,15 +200,24 @@ ${markdownTable(
 )}`;
 }
 
-function sameTimeText({ objectives }: Profile): string {
+function sameTimeText({ objectives, architectures }: Profile, cells: readonly StudyCell[]): string {
   return objectives
-    .flatMap(({ label, sameTime }) =>
-      sameTime
-        ? [
-            ` ${label}: as many steps as fit into the time of the whole training of ${sameTime.as}, at the pace of ${sameTime.pace}, with the schedule and the warm-up over those steps.`,
-          ]
-        : [],
-    )
+    .flatMap(({ label, sameTime }) => {
+      if (!sameTime) return [];
+      const { as, pace } = sameTime;
+      const uneven = architectures.filter((architecture) => {
+        const [one, other] = [as, pace].map((of) =>
+          cells.find((each) => each.architecture === architecture && each.label === of),
+        );
+        const pair = one && other && pairOf(one, other, HAS.epochs);
+        return pair && costRatios(pair).length < pair.seeds.length;
+      });
+      const caveat =
+        uneven.length > 0
+          ? ` (${uneven.join(', ')}: **trained on different machines**, so that the times are not equal)`
+          : '';
+      return ` ${label}: as many steps as fit into the time of the whole training of ${as}, at the pace of ${pace}${caveat}, with the schedule and the warm-up over those steps.`;
+    })
     .join('');
 }
 

@@ -32,7 +32,8 @@ export interface TrainingRecord {
   readonly ended: string;
   /** sha256 of the weights; empty where there is no checkpoint at all. */
   readonly weights: string;
-  readonly engine: string;
+  /** Engine, device, threads, cores and processor: times of two machines are not compared. */
+  readonly machine: string;
 }
 
 /** Samples that stay correctly classified within a ball. */

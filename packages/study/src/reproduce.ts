@@ -1,4 +1,3 @@
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { decodeDataset, type Files } from '@jsigr/datasets';
 import { createAnnouncedEngine, type EngineOptions } from '@jsigr/engine';
@@ -6,7 +5,7 @@ import { studyPage } from './page.ts';
 import type { Profile } from './profile.ts';
 import { StudyStore, writeWhole } from './store.ts';
 import { runStudy } from './study.ts';
-import { firstImages } from './study-context.ts';
+import { firstImages, machineOf } from './study-context.ts';
 import { studyPlots } from './study-plots.ts';
 import { makeInParallel } from './workers.ts';
 
@@ -45,13 +44,12 @@ export async function reproduce(options: ReproduceOptions): Promise<readonly str
     if (jobs > 1)
       await makeInParallel({ profile, files, digest, out: records, work, compute: each, jobs, log, ...stop });
     // What the workers have made is there; all that is left is to read it.
-    const context = { profile, engine, dataset, digest, store: new StudyStore(records, work), log, ...stop };
+    const machine = machineOf(engine, jobs);
+    const store = new StudyStore(records, work);
+    const context = { profile, engine, dataset, digest, machine, store, log, ...stop };
     const results = await runStudy(context);
     const plots = studyPlots(profile, results);
-    const processors = cpus();
-    const atOnce = jobs > 1 ? `, ${jobs} models at once` : '';
-    const machine = `${processors.length} cores, ${processors[0]?.model.trim() ?? 'unknown processor'}${atOnce}`;
-    const page = studyPage(profile, results, { command, machine, digest, quick, plots });
+    const page = studyPage(profile, results, { command, digest, quick, plots });
     const written = [
       { path: join(out, `${profile.name}.md`), content: page },
       ...plots.map(({ file, svg }) => ({ path: join(out, file), content: svg })),

@@ -1,3 +1,4 @@
+import { cpus } from 'node:os';
 import type { Dataset, Split } from '@jsigr/datasets';
 import type { Engine } from '@jsigr/engine';
 import { type Checkpoint, type Classifier, createClassifier } from '@jsigr/models';
@@ -12,6 +13,8 @@ export interface StudyContext {
   /** With as many training images as the profile says. */
   readonly dataset: Dataset;
   readonly digest: string;
+  /** What computes: `machineOf`. */
+  readonly machine: string;
   readonly store: StudyStore;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -49,6 +52,16 @@ export function firstImages(dataset: Dataset, images: number): Dataset {
       ...(train.masks ? { masks: train.masks.subarray(0, images * input[0] * input[1]) } : {}),
     },
   };
+}
+
+/** Of an engine, and of how many models are made at once besides. */
+export function machineOf({ info: { engine: name, device, threads } }: Engine, jobs: number): string {
+  const processors = cpus();
+  return [
+    `${name} on ${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    `${processors.length} cores, ${processors[0]?.model.trim() ?? 'unknown processor'}`,
+    ...(jobs > 1 ? [`${jobs} models at once`] : []),
+  ].join('; ');
 }
 
 export function classifierOf({ model, parameters }: Checkpoint, id: string): Classifier {

@@ -17,7 +17,7 @@ const trained = (...seconds: number[]): RunRecord => ({
       })),
       ended: 'completed',
       weights: 'w',
-      engine: 'e',
+      machine: 'm',
     },
   },
   measures: {},
@@ -55,7 +55,7 @@ test('at equal time with a training that broke down before its first epoch there
 test('an epoch that ended early counts for the part that was made', () => {
   const [whole, part] = trained(8, 2).training?.value.epochs ?? [];
   if (!whole || !part) return expect.fail();
-  const value = { epochs: [whole, { ...part, share: 0.25 }], ended: 'completed', weights: 'w', engine: 'e' };
+  const value = { epochs: [whole, { ...part, share: 0.25 }], ended: 'completed', weights: 'w', machine: 'm' };
   expect(secondsPerEpoch(value)).toBe(8);
 });
 

@@ -34,6 +34,7 @@ export interface Made {
   readonly mass: number;
   readonly masking?: 'no_sign' | 'suspected' | 'evident';
   readonly ended?: string;
+  readonly machine?: string;
 }
 
 const first = (count: number) => outcomesOf(Array.from({ length: 40 }, (_, i) => i < count));
@@ -43,7 +44,7 @@ const cell = (count: number) => ({ norm: 'linf', epsilon: 0.1, robust: first(cou
 export function made(
   label: string,
   seed: number,
-  { clean, robust, plain, seconds, mass, masking = 'no_sign', ended }: Made,
+  { clean, robust, plain, seconds, mass, masking = 'no_sign', ended, machine = 'm' }: Made,
 ): RunRecord {
   const moments = (mean: number) => ({ count: 400, mean, deviation: 0.1 });
   return {
@@ -54,7 +55,7 @@ export function made(
         epochs: [{ epoch: 1, seconds, maskSeconds: 0, trainLoss: 1, heldOutAccuracy: 0.9 }],
         ended: ended ?? 'completed',
         weights: 'w',
-        engine: 'e',
+        machine,
       },
     },
     measures: {

@@ -107,15 +107,13 @@ async function trained(
   config: TrainingConfig,
   note: (training: TrainingRecord) => Promise<void>,
 ): Promise<TrainingRecord> {
-  const { engine, dataset, digest, store } = context;
+  const { engine, dataset, digest, machine, store } = context;
   const whole = stepsPerEpoch(context);
   const resume = await store.checkpoint(spec.id);
   const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
   let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= Math.ceil((resume?.step ?? 0) / whole));
   let weights = resume ? digestOf(resume) : '';
-  const { engine: name, device, threads } = engine.info;
-  const computed = `${name} on ${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, engine: computed });
+  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, machine });
   const options = {
     run: spec.id,
     datasetDigest: digest,

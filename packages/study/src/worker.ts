@@ -3,7 +3,7 @@ import { decodeDataset } from '@jsigr/datasets';
 import { createEngine } from '@jsigr/engine';
 import { StudyStore } from './store.ts';
 import { makeUnit } from './study.ts';
-import { firstImages } from './study-context.ts';
+import { firstImages, machineOf } from './study-context.ts';
 import { WeightsChanged } from './training.ts';
 import type { StudyUnit } from './units.ts';
 import type { Answer, Start } from './workers.ts';
@@ -16,12 +16,11 @@ process.once('disconnect', () => process.exit(1));
 process.on('SIGINT', () => {});
 process.once('message', (start: Start) => void prepared(start));
 
-async function prepared({ profile, files, digest, out, work, compute }: Start): Promise<void> {
+async function prepared({ profile, files, digest, out, work, compute, jobs }: Start): Promise<void> {
   try {
+    const engine = await createEngine(compute);
     const context = {
-      profile,
-      digest,
-      engine: await createEngine(compute),
+      ...{ profile, digest, engine, machine: machineOf(engine, jobs) },
       dataset: firstImages(decodeDataset(files), profile.images),
       store: new StudyStore(out, work),
       log: (line: string) => void answer({ type: 'line', line }),

@@ -14,6 +14,8 @@ export interface Start {
   readonly out: string;
   readonly work: string;
   readonly compute: EngineOptions;
+  /** How many processes there are. */
+  readonly jobs: number;
 }
 
 /** What a worker says: that it wants a unit, a line for the log, or that the unit (or the start) failed. */
@@ -23,7 +25,6 @@ export type Answer =
   | { readonly type: 'failed'; readonly message: string };
 
 export interface WorkersOptions extends Start {
-  readonly jobs: number;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -35,7 +36,8 @@ const ENTRY = fileURLToPath(import.meta.resolve('@jsigr/study/worker'));
  * models leave most of many cores, or of a GPU, idle.
  * @throws Error naming the unit that failed, or the signal's reason; the workers are gone then
  */
-export async function makeInParallel({ jobs, log, signal, ...start }: WorkersOptions): Promise<void> {
+export async function makeInParallel({ log, signal, ...start }: WorkersOptions): Promise<void> {
+  const { jobs } = start;
   const left = planOf(start.profile);
   const total = left.length;
   const made = new Set<string>();
