@@ -37,7 +37,7 @@ def save(name, model, tensors):
 
 # --- PyTorch
 
-def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=True, batch=2):
+def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=True, batch=2, zeros=False):
     import torch
 
     torch.manual_seed(0)
@@ -62,7 +62,10 @@ def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=T
     del model.graph.value_info[:]
     del model.graph.metadata_props[:]
 
-    x = torch.rand(batch, *shape).requires_grad_()
+    x = torch.rand(batch, *shape) - zeros / 2
+    if zeros:
+        x[..., ::2] = 0
+    x.requires_grad_()
     logits = module(x)
     cotangent = torch.randn_like(logits)
     named = dict(module.named_parameters())
@@ -304,7 +307,18 @@ def torch_models():
             order = torch.arange(channels - 1, -1, -1).expand(picked.shape[1], channels)
             return self.head((picked + picked.gather(2, order.expand(n, -1, -1))).mean(1))
 
-    return dict(Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
+    class Kinks(nn.Module):
+        """What has a corner at 0, or a seam, on pixels that are 0."""
+
+        def __init__(self):
+            super().__init__()
+            self.prelu = nn.PReLU(3, init=0.3)
+
+        def forward(self, x):
+            y = F.elu(x) + F.elu(x, 0.7) + F.celu(x, 2) + F.selu(x) + F.leaky_relu(x, 0.2) + F.relu(x) + self.prelu(x)
+            return (y * y + 3 * y).flatten(1)
+
+    return dict(Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
 
 
 # --- scikit-learn
@@ -396,6 +410,7 @@ def cases():
         "torch-vit-dynamo-18": torch(models["ViT"], (3, 12, 12), opset=18, dynamo=True),
         "torch-decoder-16": torch(models["Decoder"], (2, 10, 10), opset=16),
         "torch-decoder-dynamo-18": torch(models["Decoder"], (2, 10, 10), opset=18, dynamo=True),
+        "torch-kinks-17": torch(models["Kinks"], (3, 4, 4), opset=17, zeros=True),
         "torch-norms-15": torch(models["Norms"], (3, 8, 8), opset=15),
         "torch-norms-dynamo-20": torch(models["Norms"], (3, 8, 8), opset=20, dynamo=True),
         "torch-products-18": torch(models["Products"], (5, 5), opset=18),
