@@ -87,6 +87,13 @@ describe('models import', () => {
     for (const text of ['pytorch 2.15.0', 'cat, dog', 'the file ends in a softmax']) expect(out).toContain(text);
   });
 
+  it('sends the weights that PyTorch writes beside an ONNX file, and no other neighbours', async () => {
+    for (const name of ['net.onnx', 'net.onnx.data', 'net.onnx.bak', 'other.onnx.data'])
+      writeFileSync(join(folder, name), name);
+    expect((await run('models import net.onnx')).code).toBe(0);
+    expect(files).toEqual({ 'model.onnx': 'net.onnx', 'net.onnx.data': 'net.onnx.data' });
+  });
+
   it('sends the folder of a LayersModel: model.json and the files that it names, and no others', async () => {
     mkdirSync(join(folder, 'keras'));
     const json = JSON.stringify({ weightsManifest: [{ paths: ['a.bin'] }, { paths: ['b.bin'] }] });

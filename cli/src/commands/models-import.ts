@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { type ImportModelRequest, ImportModelResponse, ModelDescription } from '@jsigr/proto';
@@ -39,7 +39,7 @@ export function importCommand(context: Context): Command {
     )
     .argument(
       '<path>',
-      'model.onnx; a folder with model.json and its weight files; or an address of the Open Inference Protocol: http://HOST:PORT/v2/models/NAME, grpc://HOST:PORT/NAME',
+      'model.onnx, with model.onnx.data beside it if its weights lie there; a folder with model.json and its weight files; or an address of the Open Inference Protocol: http://HOST:PORT/v2/models/NAME, grpc://HOST:PORT/NAME',
     )
     .option('--name <name>', 'for people (default: the name of the file)')
     .addOption(new Option('--input <HxWxC>', 'size of its images, where the file leaves it open').argParser(imageShape))
@@ -116,7 +116,7 @@ async function importModel(path: string, options: ImportOptions, context: Contex
   });
 }
 
-/** Imports an ONNX file, or the folder of a LayersModel, as it is described. */
+/** Imports an ONNX file with its weights, or the folder of a LayersModel, as it is described. */
 export async function uploadModel(
   source: string,
   description: ModelDescription,
@@ -152,7 +152,10 @@ async function sizeOf(file: string): Promise<number> {
   );
 }
 
-/** An ONNX file is one file; a LayersModel is model.json and the files that it names. */
+/** What exporters append to the name of an ONNX file for the one that holds its weights: PyTorch's, Hugging Face's. */
+const WEIGHTS = ['.data', '_data'];
+
+/** An ONNX file, and its weights if they lie beside it; a LayersModel is model.json and the files that it names. */
 async function filesOf(source: string): Promise<ModelFile[]> {
   const isFolder = await stat(source).then(
     (found) => found.isDirectory(),
@@ -161,7 +164,10 @@ async function filesOf(source: string): Promise<ModelFile[]> {
     },
   );
   const topology = isFolder ? join(source, 'model.json') : source;
-  if (extname(topology) !== '.json') return [{ source, path: 'model.onnx' }];
+  if (extname(topology) !== '.json') {
+    const weights = WEIGHTS.map((end) => `${source}${end}`).filter((file) => existsSync(file));
+    return [{ source, path: 'model.onnx' }, ...weights.map((file) => ({ source: file, path: basename(file) }))];
+  }
   const text = await readFile(topology, 'utf8').catch((error: unknown) => {
     throw fromFileError(error, topology);
   });

@@ -37,7 +37,7 @@ def save(name, model, tensors):
 
 # --- PyTorch
 
-def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=True, batch=2):
+def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=True, batch=2, zeros=False):
     import torch
 
     torch.manual_seed(0)
@@ -56,13 +56,12 @@ def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=T
             module, (x,), path, dynamo=False, dynamic_axes=open_batch, do_constant_folding=fold,
             training=torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE, **options)
     model = onnx.load(path)
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.graph.value_info[:]
-    del model.graph.metadata_props[:]
+    strip(model)
 
-    x = torch.rand(batch, *shape).requires_grad_()
+    x = torch.rand(batch, *shape) - zeros / 2
+    if zeros:
+        x[..., ::2] = 0
+    x.requires_grad_()
     logits = module(x)
     cotangent = torch.randn_like(logits)
     named = dict(module.named_parameters())
@@ -73,6 +72,60 @@ def torch_case(name, make, shape, *, opset=17, dynamo=False, fixed=False, fold=T
         if grad is not None and key in kept and np.array_equal(kept[key], value.detach().numpy()):
             tensors[f"parameter/{key}"] = grad
     save(name, model, {key: value.detach().numpy() for key, value in tensors.items()})
+
+
+def strip(model):
+    """What exporters write for people, paths of the machine among it."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.value_info[:]
+    del model.graph.metadata_props[:]
+
+
+def external_case(name, module):
+    """As PyTorch writes a model unless told otherwise: its weights in a file beside it. Not among the others, which are one file each."""
+    import torch
+
+    torch.manual_seed(0)
+    folder = HERE.parent / name
+    folder.mkdir(parents=True, exist_ok=True)
+    x = torch.rand(2, 3, 5, 5)
+    torch.onnx.export(module, (x,), folder / "model.onnx", dynamo=True, verbose=False, opset_version=18, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    strip(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    save_file({"input": x.numpy(), "output": module(x).detach().numpy()}, folder / "expected.safetensors")
+
+
+def input_case(name, kind):
+    """Images of another type than float: the scores are W x."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(0).standard_normal((75, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "W"], ["product"]),
+        helper.make_node("Cast", ["product"], ["scores"], to=TensorProto.FLOAT if kind == TensorProto.UINT8 else kind),
+    ]
+    value = helper.make_tensor_value_info
+    output = value("scores", TensorProto.FLOAT if kind == TensorProto.UINT8 else kind, ["n", 3])
+    graph = helper.make_graph(nodes, "g", [value("images", kind, ["n", 3, 5, 5])], [output], [numpy_helper.from_array(weights, "W")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    (HERE.parent / "inputs").mkdir(exist_ok=True)
+    (HERE.parent / "inputs" / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+def fixed_case(name, module):
+    """Attention whose shapes have the batch of the example in places where it cannot be told from others."""
+    import torch
+
+    torch.manual_seed(0)
+    (HERE.parent / "inputs").mkdir(exist_ok=True)
+    path = HERE.parent / "inputs" / f"{name}.onnx"
+    torch.onnx.export(module.eval(), (torch.rand(1, 3, 8, 8),), path, dynamo=False, opset_version=17, input_names=["images"], output_names=["logits"])
 
 
 def settle(module):
@@ -304,7 +357,28 @@ def torch_models():
             order = torch.arange(channels - 1, -1, -1).expand(picked.shape[1], channels)
             return self.head((picked + picked.gather(2, order.expand(n, -1, -1))).mean(1))
 
-    return dict(Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch = nn.Conv2d(3, 8, 4, 4)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 8, norm_first=True)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.head(self.layer(self.patch(x).flatten(2).permute(2, 0, 1)).mean(0))
+
+    class Kinks(nn.Module):
+        """What has a corner at 0, or a seam, on pixels that are 0."""
+
+        def __init__(self):
+            super().__init__()
+            self.prelu = nn.PReLU(3, init=0.3)
+
+        def forward(self, x):
+            y = F.elu(x) + F.elu(x, 0.7) + F.celu(x, 2) + F.selu(x) + F.leaky_relu(x, 0.2) + F.relu(x) + self.prelu(x)
+            return (y * y + 3 * y).flatten(1)
+
+    return dict(Encoder=Encoder, Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
 
 
 # --- scikit-learn
@@ -371,6 +445,8 @@ def keras_case(name):
 
 
 def cases():
+    from torch import nn
+
     models = torch_models()
     torch = lambda *args, **options: lambda name: torch_case(name, *args, **options)
     from sklearn.linear_model import LogisticRegression
@@ -396,12 +472,16 @@ def cases():
         "torch-vit-dynamo-18": torch(models["ViT"], (3, 12, 12), opset=18, dynamo=True),
         "torch-decoder-16": torch(models["Decoder"], (2, 10, 10), opset=16),
         "torch-decoder-dynamo-18": torch(models["Decoder"], (2, 10, 10), opset=18, dynamo=True),
+        "torch-kinks-17": torch(models["Kinks"], (3, 4, 4), opset=17, zeros=True),
         "torch-norms-15": torch(models["Norms"], (3, 8, 8), opset=15),
         "torch-norms-dynamo-20": torch(models["Norms"], (3, 8, 8), opset=20, dynamo=True),
         "torch-products-18": torch(models["Products"], (5, 5), opset=18),
         "sklearn-logistic-17": lambda name: sklearn_case(name, make_pipeline(StandardScaler(), LogisticRegression()), 6, zipmap=True),
         "sklearn-mlp-17": lambda name: sklearn_case(name, MLPClassifier((9, 5), "tanh", max_iter=300, random_state=0), 6, zipmap=False),
         "keras-cnn-17": keras_case,
+        **{name: lambda name, kind=kind: input_case(name, kind) for name, kind in (("uint8", 2), ("float16", 10), ("float64", 11))},
+        "fixed-attention": lambda name: fixed_case(name, models["Encoder"]()),
+        "external": lambda name: external_case(name, nn.Sequential(nn.Flatten(), nn.Linear(75, 3))),
     }
 
 

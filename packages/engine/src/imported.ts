@@ -6,6 +6,8 @@ export interface ImportedInput {
   readonly dtype: DType;
   /** Numbers, and names of dimensions that the file leaves open (the batch; '' if it has no name). */
   readonly shape: readonly (number | string)[];
+  /** It takes whole numbers from 0 to 255, to which those that it is given are rounded. */
+  readonly isBytes?: boolean;
 }
 
 /** Tensors by name. */

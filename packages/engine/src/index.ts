@@ -26,6 +26,7 @@ export { memoise } from './memoise.ts';
 export * from './ndarray.ts';
 export { exportOnnx, type OnnxExport } from './onnx/export.ts';
 export { type ImportedOnnx, importOnnx, type OnnxImportOptions } from './onnx-import/import.ts';
+export { inlineOnnx } from './onnx-import/inline.ts';
 export { onnxOperators } from './onnx-import/operators/table.ts';
 export { type OnnxFile, openOnnxFile, runOnnxFile } from './onnx-import/run-file.ts';
 export type { ReadExternal } from './onnx-import/tensor.ts';

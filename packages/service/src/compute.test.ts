@@ -1,3 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -87,6 +92,18 @@ describe('a compute thread', () => {
     expect(await pending).toBe('COMPUTE_THREAD_CLOSED');
     await expect(thread.call('count', 1)).rejects.toMatchObject({ reason: 'COMPUTE_THREAD_CLOSED' });
     expect(deaths).toEqual([]);
+  });
+
+  test('that hangs in native code is closed without waiting for it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'jsigr-pipe-'));
+    const pipe = join(folder, 'pipe') as `/${string}`;
+    execFileSync('mkfifo', [pipe]);
+    const hanging = thread.call('hang', pipe).catch((error) => error.reason);
+    const writer = await open(pipe, 'w'); // opens once there is a reader: it hangs
+    await thread.close();
+    expect(await hanging).toBe('COMPUTE_THREAD_CLOSED');
+    await writer.close();
+    rmSync(folder, { recursive: true });
   });
 
   describe('with a deadline for signs of life', () => {

@@ -2,6 +2,7 @@
  * Computing beside a service: ONNX Runtime blocks the thread that it runs in, so a service computes in one worker thread and answers from the main one.
  * This file knows neither NestJS nor gRPC: the thread imports it too (`@jsigr/service/compute`).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { SHARE_ENV, type Transferable, Worker } from 'node:worker_threads';
 import { ComputeError, type ComputeMethods, type FromThread, revive, type ToThread } from './compute-messages.ts';
 import { watchSigns } from './signs-of-life.ts';
@@ -195,11 +196,16 @@ function startThread(url: URL, { data, silenceMs = 0 }: ThreadOptions, onDeath: 
         reject(closedError());
       }
       const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      const within = new AbortController();
+      const passed = () => delay(CLOSE_MS, undefined, { signal: within.signal }).catch(() => {});
       worker.ref();
       worker.postMessage({ type: 'close' } satisfies ToThread);
-      const force = setTimeout(() => void worker.terminate(), CLOSE_MS);
-      await ended;
-      clearTimeout(force);
+      await Promise.race([ended, passed()]);
+      void worker.terminate();
+      // What hangs in native code cannot be cut: it ends with the process, and nobody waits for it.
+      await Promise.race([ended, passed()]);
+      within.abort();
+      worker.unref();
     },
   };
 }

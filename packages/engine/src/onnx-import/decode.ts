@@ -99,7 +99,7 @@ export function decodeModel(file: Uint8Array): OnnxModel {
   });
   if (!graph) throw malformed('it holds no graph');
   if (irVersion < 3) throw malformed(`its IR version is ${irVersion}; 3 or later is needed`);
-  if (!opsets.has('')) throw malformed('it does not say which version of the standard operators it uses');
+  if (opsets.size === 0) throw malformed('it does not say which version of the operators it uses');
   return { irVersion, producer: `${producer} ${producerVersion}`.trim(), opsets, graph, functions };
 }
 
@@ -192,7 +192,7 @@ function decodeAttribute(file: Uint8Array): FileAttribute {
   return { ...single, floats, integers, texts, ...(tensor && { tensor }), ...(graph && { graph }) };
 }
 
-function decodeTensor(file: Uint8Array): FileTensor {
+export function decodeTensor(file: Uint8Array): FileTensor {
   const shape: number[] = [];
   const list: number[] = [];
   const external = new Map<string, string>();

@@ -22,6 +22,8 @@ export interface Evaluation {
   readonly batch: FixedBatch | undefined;
   /** Values whose first axis is the batch. */
   readonly batched: WeakSet<Value>;
+  /** Outputs that their operator has and its row does not give, by name: an error once somebody needs them. */
+  readonly withheld: Map<string, string>;
   evaluations: number;
 }
 
@@ -44,20 +46,23 @@ export function evaluateNodes(
         'MALFORMED_FILE',
         `the model has more than ${MAX_EVALUATIONS} nodes, functions written out`,
       );
-    const inputs = node.inputs.map((name) => (name === '' ? undefined : valueNamed(values, name, node)));
+    const inputs = node.inputs.map((name) => (name === '' ? undefined : valueNamed(values, name, node, state)));
     const results = evaluateNode(node, inputs, values, opsets, state, depth);
     const isBatched = inputs.some((input) => input && state.batched.has(input));
     for (const [i, name] of node.outputs.entries()) {
       const result = results[i];
       if (result && isBatched) state.batched.add(result);
       if (result && name !== '') values.set(name, result);
+      else state.withheld.set(name, `${describeNode(node)}: its output ${i}, which is used, is not supported`);
     }
   }
 }
 
-function valueNamed(values: Values, name: string, node: FileNode): Value {
+function valueNamed(values: Values, name: string, node: FileNode, { withheld }: Evaluation): Value {
   const value = values.get(name);
   if (value) return value;
+  const why = withheld.get(name);
+  if (why !== undefined) throw new EngineError('UNSUPPORTED_OPERATION', why);
   throw new EngineError('MALFORMED_FILE', `${describeNode(node)}: its input '${name}' is not computed before it`);
 }
 
@@ -97,7 +102,7 @@ function evaluateFunction(
     inputs: inner.inputs.map((name) => (absent.has(name) ? '' : name)),
   }));
   evaluateNodes(trimmed, values, definition.opsets, state, depth + 1);
-  return definition.outputs.map((name) => valueNamed(values, name, node));
+  return definition.outputs.map((name) => valueNamed(values, name, node, state));
 }
 
 /** Attributes that stand for those of the enclosing function take their values. */
@@ -126,7 +131,7 @@ function evaluateBranch(
   const inner: Values = new Map(values);
   addInitializers(branch, inner, state.readExternal);
   evaluateNodes(branch.nodes, inner, opsets, state, depth + 1);
-  return branch.outputs.map(({ name }) => valueNamed(inner, name, node));
+  return branch.outputs.map(({ name }) => valueNamed(inner, name, node, state));
 }
 
 function addInitializers({ initializers }: OnnxSubgraph, values: Values, readExternal: ReadExternal | undefined): void {

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
 import type { ImportedInput, ImportedModel, Tensors } from '../imported.ts';
 import { float32, type NdArray } from '../ndarray.ts';
+import { describeNode } from './call.ts';
 import {
   decodeModel,
   type FileNode,
@@ -39,6 +40,8 @@ export interface ImportedOnnx extends ImportedModel {
   /** The value whose softmax, or sigmoid, the first output is, if the model ends in one: its logits. */
   readonly softmaxInput?: string;
   readonly sigmoidInput?: string;
+  /** Whether the first output is a sum of products, which may be any number: a score, and no probability. */
+  readonly isAffine: boolean;
 }
 
 /**
@@ -50,6 +53,7 @@ export interface ImportedOnnx extends ImportedModel {
 export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions = {}): Promise<ImportedOnnx> {
   await loadFolding();
   const model = decodeModel(bytes);
+  checkOrder(model.graph);
   const { outputs = floatOutputs(model.graph), readExternal } = options;
   const produced = new Set([
     ...model.graph.nodes.flatMap((node) => node.outputs),
@@ -69,6 +73,7 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
   const written = nodes.filter(({ outputs: names }) => !initialized.has(names[0] ?? ''));
   return {
     ...logitsBefore(outputs[0] ?? '', nodes),
+    isAffine: isAffine(outputs[0] ?? '', nodes),
     tensorOutputs: tensorOutputs(model.graph),
     producer: model.producer,
     irVersion: model.irVersion,
@@ -93,6 +98,7 @@ export async function importOnnx(bytes: Uint8Array, options: OnnxImportOptions =
         readExternal,
         batch: fixedBatch(inputs, tensors, batched),
         batched,
+        withheld: new Map(),
         evaluations: 0,
       };
       evaluateNodes(written, values, model.opsets, state);
@@ -109,7 +115,7 @@ function logitsBefore(name: string, nodes: readonly FileNode[]): Pick<ImportedOn
   const node = nodes.find(({ outputs }) => outputs[0] === name);
   const [input] = node?.inputs ?? [];
   if (node?.domain !== '' || input === undefined) return {};
-  if (node.operator === 'Identity') return logitsBefore(input, nodes);
+  if (node.operator === 'Identity' || isCastToFloat(node)) return logitsBefore(input, nodes);
   if (node.operator === 'Sigmoid') return { sigmoidInput: input };
   if (RESHAPING.includes(node.operator)) {
     // A sigmoid does not care; a softmax is over an axis.
@@ -118,6 +124,22 @@ function logitsBefore(name: string, nodes: readonly FileNode[]): Pick<ImportedOn
   }
   const axis = node.attributes.get('axis')?.integer ?? -1;
   return node.operator === 'Softmax' && (axis === 1 || axis === -1) ? { softmaxInput: input } : {};
+}
+
+/** Half precision and back. */
+function isCastToFloat({ operator, attributes }: FileNode): boolean {
+  return operator === 'Cast' && dtypeOf(attributes.get('to')?.integer ?? 0) === 'float32';
+}
+
+/** Whether a value is a sum of products, perhaps shifted and scaled. */
+function isAffine(name: string, nodes: readonly FileNode[], seen = new Set<FileNode>()): boolean {
+  const node = nodes.find(({ outputs }) => outputs[0] === name);
+  if (node?.domain !== '' || seen.has(node)) return false;
+  seen.add(node);
+  if (['Conv', 'Gemm', 'MatMul'].includes(node.operator)) return true;
+  const isPassing =
+    ['Add', 'Div', 'Identity', 'Mul', 'Sub', ...RESHAPING].includes(node.operator) || isCastToFloat(node);
+  return isPassing && node.inputs.some((input) => isAffine(input, nodes, seen));
 }
 
 function outputOf(values: ReadonlyMap<string, Value>, name: string): tf.Tensor {
@@ -188,6 +210,17 @@ function inputOf({ name, elementType, shape }: ValueInfo): ImportedInput {
   if (!shape)
     throw new EngineError('UNSUPPORTED_OPERATION', `the file does not say which shape the input '${name}' has`);
   return { name, dtype, shape };
+}
+
+/** What a node takes is computed before it, as ONNX demands. @throws EngineError MALFORMED_FILE naming both nodes, of a circle too */
+function checkOrder({ nodes }: OnnxSubgraph): void {
+  const order = new Map(nodes.flatMap((node, i) => node.outputs.map((name) => [name, i] as const)));
+  for (const [i, node] of nodes.entries())
+    for (const name of node.inputs) {
+      const maker = nodes[order.get(name) ?? -1];
+      if (maker && name !== '' && (order.get(name) ?? 0) >= i)
+        throw malformed(`${describeNode(node)} takes '${name}', which is computed later, by ${describeNode(maker)}`);
+    }
 }
 
 /**

@@ -77,13 +77,14 @@ function fromBytes(raw: Uint8Array, size: number, { bytes, read, dtype }: Elemen
   return data;
 }
 
-function externalBytes({ name, external }: FileTensor, readExternal: ReadExternal | undefined): Uint8Array {
+/** The bytes of a tensor whose numbers lie beside the model. */
+export function externalBytes({ name, external }: FileTensor, readExternal: ReadExternal | undefined): Uint8Array {
   const location = external.get('location') ?? '';
   const file = readExternal?.(location);
   if (!file)
     throw new EngineError(
       'MALFORMED_FILE',
-      `the numbers of '${name}' lie in the file '${location}' beside the model, which is not at hand: export the model into one file (torch.onnx.export(..., external_data=False)), or give \`readExternal\``,
+      `the numbers of '${name}' lie in the file '${location}' beside the model, which is not at hand: give it under that name, or export the model into one file (torch.onnx.export(..., external_data=False))`,
     );
   const offset = Number(external.get('offset') ?? 0);
   const length = Number(external.get('length') ?? file.length - offset);
@@ -102,6 +103,20 @@ export function halfOf(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -14;
   if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
   return sign * (1 + fraction) * 2 ** (exponent - 15);
+}
+
+/** The bits of the nearest binary16, of the even one if there are two. */
+export function bitsOfHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(size)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  const exponent = Math.max(-14, Math.floor(Math.log2(size)));
+  const steps = size / 2 ** (exponent - 10);
+  const below = Math.floor(steps);
+  const isUp = steps - below > 0.5 || (steps - below === 0.5 && below % 2 === 1);
+  // a step carries into the exponent where the fraction is full
+  return sign | (((exponent + 14) << 10) + below + Number(isUp));
 }
 
 /** The upper half of a float32. */

@@ -8,17 +8,20 @@ export type ReadField = (reader: BinaryReader, wire: WireType) => void;
 const MAX_DEPTH = 32;
 let depth = 0;
 
-/** Calls `fields[number]` for each field of a message, in the order of the file; unknown fields are skipped, as protobuf demands. */
-export function readMessage(bytes: Uint8Array, what: string, fields: Readonly<Record<number, ReadField>>): void {
+/** Calls `read` at each field of a message, in the order of the file: it takes the field, or skips it. `from`: where the field began. */
+export function readFields(
+  bytes: Uint8Array,
+  what: string,
+  read: (reader: BinaryReader, number: number, wire: WireType, from: number) => void,
+): void {
   if (depth >= MAX_DEPTH) throw malformed(`${what}: messages are nested more than ${MAX_DEPTH} deep`);
   depth++;
   try {
     const reader = new BinaryReader(bytes);
     while (reader.pos < reader.len) {
+      const from = reader.pos;
       const [number, wire] = reader.tag();
-      const read = fields[number];
-      if (read) read(reader, wire);
-      else reader.skip(wire, number);
+      read(reader, number, wire, from);
     }
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
@@ -26,6 +29,15 @@ export function readMessage(bytes: Uint8Array, what: string, fields: Readonly<Re
   } finally {
     depth--;
   }
+}
+
+/** Calls `fields[number]` for each field of a message; unknown fields are skipped, as protobuf demands. */
+export function readMessage(bytes: Uint8Array, what: string, fields: Readonly<Record<number, ReadField>>): void {
+  readFields(bytes, what, (reader, number, wire) => {
+    const read = fields[number];
+    if (read) read(reader, wire);
+    else reader.skip(wire, number);
+  });
 }
 
 export const text = (take: (value: string) => void): ReadField => bytes((value) => take(textOf(value)));

@@ -12,6 +12,7 @@ import {
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isQueried } from '../classifier.ts';
 import { createClassifier } from '../create-classifier.ts';
 import { classifierToOnnx } from '../export-onnx.ts';
 import { initialParameters } from '../model-spec.ts';
@@ -145,6 +146,11 @@ describe('importModel', () => {
     }
   });
 
+  it('takes a sum of products for a score, and no probability, though all that it gave lay in [0,1]', async () => {
+    const files = await importModel(dense(1, 1, (score) => tf.add(tf.mul(score, 0.01), 0.5)));
+    expect((await manifestOf(files)).reading.scores).toBe('logit');
+  });
+
   it('uses the inputs of last sigmoids as logits of several classes', async () => {
     const files = await importModel(dense(3, 1, tf.sigmoid));
     const { reading, remarks } = await manifestOf(files);
@@ -183,6 +189,57 @@ describe('importModel', () => {
     });
   });
 
+  it('takes weights from the files beside an ONNX file, and keeps one file; a runtime never looks for them', async () => {
+    const file = read('external/model.onnx');
+    const files = await importModel({ 'model.onnx': file, 'model.onnx.data': read('external/model.onnx.data') });
+    expect(Object.keys(files).toSorted()).toEqual(['manifest.json', 'model.onnx']);
+    const { tensors } = readSafetensors(read('external/expected.safetensors'));
+    const { classifier } = await openModel(files, 'ab');
+    const { logits } = await predict(engine, classifier, channelsLast(tensors.input as NdArray));
+    for (const [i, value] of (tensors.output as NdArray).data.entries()) expect(logits.data[i]).toBeCloseTo(value, 5);
+    await expect(importModel({ 'model.onnx': file })).rejects.toMatchObject({
+      reason: 'MALFORMED_FILE',
+      message: expect.stringContaining("lie in the file 'model.onnx.data' beside the model, which is not at hand"),
+    });
+  });
+
+  it.each(['float16', 'float64'])('reads images of type %s', async (type) => {
+    const files = await importModel({ 'model.onnx': read(`inputs/${type}.onnx`) });
+    expect(await manifestOf(files)).not.toHaveProperty('blackBox');
+  });
+
+  it('cannot look into a file that rounds images to bytes: it is asked', async () => {
+    const files = await importModel({ 'model.onnx': read('inputs/uint8.onnx') });
+    const { blackBox, remarks } = await manifestOf(files);
+    expect(blackBox).toMatch(/its input 'images' takes whole numbers, which have no gradient$/);
+    expect(remarks).toEqual([expect.stringContaining('rounded to whole numbers from 0 to 255')]);
+    const { classifier } = await openModel(files, 'ab');
+    if (!isQueried(classifier)) throw new Error('it should be a black box');
+    const white = await openModel(await importModel({ 'model.onnx': read('inputs/float64.onnx') }), 'cd');
+    const bytes = uniform({ seed: 4, stream: 'bytes' }, 75).map((u) => Math.floor(u * 256));
+    const { logits } = await predict(engine, white.classifier, float32(bytes, [1, 5, 5, 3]));
+    const asked = await classifier.query(
+      float32(
+        bytes.map((byte) => (byte + 0.3) / 255),
+        [1, 5, 5, 3],
+      ),
+    );
+    for (const [i, value] of logits.data.entries()) expect((asked.data[i] ?? 0) / value).toBeCloseTo(1, 4);
+    classifier.close?.();
+  });
+
+  it('asks a file, one image at a time, that cannot be traced for another batch than its own', async () => {
+    const files = await importModel({ 'model.onnx': read('inputs/fixed-attention.onnx') });
+    expect((await manifestOf(files)).blackBox).toMatch(
+      /because it was exported for a fixed batch of 1 .* do not broadcast$/,
+    );
+    const { classifier } = await openModel(files, 'ab');
+    if (!isQueried(classifier)) throw new Error('it should be a black box');
+    const { shape } = await classifier.query(float32(uniform({ seed: 4, stream: 'x' }, 576), [3, 8, 8, 3]));
+    expect(shape).toEqual([3, 3]);
+    classifier.close?.();
+  });
+
   it('reads back what is exported here', async () => {
     const spec = { architecture: 'resnet8', input: [8, 8, 3], classes: 4 } as const;
     const ours = createClassifier(spec, initialParameters(spec, 1), 'ours');
@@ -199,6 +256,15 @@ describe('importModel', () => {
     expected.data.forEach((value, i) => {
       expect(logits.data[i]).toBeCloseTo(value, 4);
     });
+  });
+
+  /** The mean of images, `classes` times. */
+  const means = (shape: number[], classes: number, after = (scores: Tensor) => scores) => ({
+    'model.onnx': exportOnnx(
+      (({ images }: { images: Tensor }) =>
+        after(tf.matMul(tf.reshape(tf.mean(images, [1, 2, 3]), [-1, 1]), tf.ones([1, classes])))) as never,
+      { constants: {}, input: { name: 'images', spec: { shape, dtype: 'float32' } }, output: 'scores' },
+    ),
   });
 
   it.each<[string, Record<string, Uint8Array>, ImportOptions, string, string]>([
@@ -245,6 +311,16 @@ describe('importModel', () => {
       { normalization: { mean: [0], deviation: [0] } },
       'normalization.deviation',
       'must be above 0',
+    ],
+    ['images that are too large', means([2000, 2, 1], 1), {}, 'files', 'sides of 1 to 1024 pixels are allowed'],
+    ['too many classes', means([8, 8, 1], 10_001), {}, 'files', 'tells 10001 classes apart; at most 10000 are allowed'],
+    ['a softmax over one class', means([8, 8, 1], 1, tf.softmax), {}, 'files', 'a softmax over one class, which is 1'],
+    [
+      'an output that is no list of scores, saying what else there is',
+      onnx('torch-vit-12'),
+      { output: 'images' },
+      'files',
+      'outputs that can be asked for: images',
     ],
   ])('refuses %s, naming the field', async (_, files, options, field, message) => {
     const error = await importModel(files, options).catch((cause: unknown) => cause);

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { createEngine, type Engine, EngineError, float32, type NdArray, sizeOf, uniform } from '@jsigr/engine';
+import {
+  createEngine,
+  type Engine,
+  EngineError,
+  float32,
+  inlineOnnx,
+  type NdArray,
+  sizeOf,
+  uniform,
+} from '@jsigr/engine';
 import * as z from 'zod';
 import type { CheckpointFiles } from '../checkpoint.ts';
 import { ModelError } from '../errors.ts';
@@ -10,6 +19,7 @@ import {
   type ImportManifest,
   imageShapeSchema,
   importManifestSchema,
+  LIMITS,
   layouts,
   MANIFEST,
   normalizationSchema,
@@ -38,16 +48,28 @@ const TRIALS = 4;
 /**
  * Checks a foreign model and makes an artefact of it: its files and a manifest. It is run on random images, alone and in a batch, and, if it is
  * ONNX, compared with ONNX Runtime: so what is attacked later is the model that was given.
- * @param files `model.onnx`, or `model.json` with its weight files
+ * @param files `model.onnx`, perhaps with files of weights, which become part of it; or `model.json` with its weight files
  * @throws EngineError naming an operator that is not known, or what is malformed; ModelError naming the setting that does not fit
  */
 export async function importModel(files: CheckpointFiles, options: ImportOptions = {}): Promise<CheckpointFiles> {
   const engine = await createEngine({ threads: 1 });
   try {
-    return await importOn(engine, files, parseOptions(options));
+    return await importOn(engine, wholeFiles(files), parseOptions(options));
   } finally {
     await engine.dispose();
   }
+}
+
+/** An ONNX file with the weights that lie in files beside it: no runtime is left to look for them on this machine's disk. */
+function wholeFiles(files: CheckpointFiles): CheckpointFiles {
+  const { [ONNX_FILE]: file, ...rest } = files;
+  if (!file) return files;
+  const taken = new Set<string>();
+  const whole = inlineOnnx(file, (location) => {
+    taken.add(location);
+    return Object.hasOwn(rest, location) ? rest[location] : undefined;
+  });
+  return { ...Object.fromEntries(Object.entries(rest).filter(([path]) => !taken.has(path))), [ONNX_FILE]: whole };
 }
 
 type ParsedOptions = z.output<typeof importOptionsSchema>;
@@ -68,6 +90,11 @@ async function importTraced(engine: Engine, files: CheckpointFiles, options: Par
   const whole = await readSource(files, options.output);
   const { normalization, output: _, name, labels, ...given } = options;
   const entry = onlyInput(whole);
+  if (entry.dtype !== 'float32')
+    throw new EngineError(
+      'UNSUPPORTED_OPERATION',
+      `its input '${entry.name}' takes whole numbers, which have no gradient`,
+    );
   const { input, layout, imageShape } = readInput(entry, given);
   checkNormalization(normalization, input[2]);
   const before = whole.softmaxInput ?? whole.sigmoidInput;
@@ -78,7 +105,9 @@ async function importTraced(engine: Engine, files: CheckpointFiles, options: Par
   const reading: Reading = { ...names, layout, imageShape, scores: 'logits', normalization };
   const images = float32(uniform({ seed: 1, stream: 'import' }, TRIALS * sizeOf(input)), [TRIALS, ...input]);
   const scores = await tryOut(engine, source, reading, images);
-  const classes = classesOf(scores, labels);
+  const classes = classesOf(scores, labels, whole);
+  if (whole.softmaxInput !== undefined && scores.data.length === TRIALS)
+    throw unsupported('the file ends in a softmax over one class, which is 1 for every image');
   const isCompared = whole.tensorOutputs.includes(whole.outputs[0] ?? '');
   if (files[ONNX_FILE] && isCompared)
     await compareWithFile(engine, files[ONNX_FILE], { source, reading, images, scores }, whole);
@@ -124,26 +153,30 @@ export async function importEndpoint(
 async function importOracle(
   oracle: Oracle,
   files: CheckpointFiles,
-  { normalization, labels, output, name, ...given }: ParsedOptions,
+  { normalization: wanted, labels, output, name, ...given }: ParsedOptions,
   { format, producer, ...kind }: Pick<Reading, 'format' | 'producer'> & Pick<ImportManifest, 'blackBox' | 'endpoint'>,
 ): Promise<CheckpointFiles> {
   const entry = onlyInput(oracle);
+  const normalization = entry.isBytes && wanted.deviation.every((value) => value === 1) ? BYTES : wanted;
   const { input, layout, imageShape } = readInput(entry, given);
   checkNormalization(normalization, input[2]);
   const outputName = output ?? oracle.outputs[0];
-  if (outputName === undefined || !oracle.outputs.includes(outputName))
+  if (outputName === undefined)
+    throw unsupported('none of its outputs is a tensor of floating-point scores (skl2onnx: export it without ZipMap)');
+  if (!oracle.outputs.includes(outputName))
     throw new ModelError(
       'INVALID_SETTING',
       'output',
-      `${outputName ?? 'no output'} gives no floating-point scores; its outputs of such numbers are ${oracle.outputs.join(', ') || '(none)'}`,
+      `${outputName} gives no floating-point scores; its outputs of such numbers are ${oracle.outputs.join(', ')}`,
     );
   const names = { format, producer, inputName: entry.name, outputName };
   const reading: Reading = { ...names, layout, imageShape, scores: 'logits', normalization };
   const { scores, isSteady } = await tryOracle(oracle, reading, input);
-  const classes = classesOf(scores, labels);
+  const classes = classesOf(scores, labels, oracle);
   const scoreKind = kindOf(scores, {});
   const remarks = [
     ...remarksOn(scoreKind, {}),
+    ...(entry.isBytes ? ['it takes bytes: what is made of images is rounded to whole numbers from 0 to 255'] : []),
     ...(isSteady ? [] : ['it gives the same image other scores in a batch than alone: it may draw random numbers']),
   ];
   return artefactOf(files, {
@@ -157,19 +190,29 @@ async function importOracle(
   });
 }
 
+const BYTES = { mean: [0], deviation: [1 / 255] };
+
 type Facts = Pick<ImportManifest, 'name' | 'labels' | 'reading' | 'remarks' | 'blackBox' | 'endpoint'> &
   Pick<ImportManifest['model'], 'input' | 'classes'>;
 
-function artefactOf(files: CheckpointFiles, { input, classes, ...facts }: Facts): CheckpointFiles {
+function artefactOf(files: CheckpointFiles, { input, classes, reading, ...facts }: Facts): CheckpointFiles {
   const manifest: ImportManifest = {
     version: IMPORT_VERSION,
     kind: 'imported',
     ...facts,
-    model: { architecture: facts.reading.format, input, classes },
+    reading: { ...reading, producer: shortened(reading.producer, LIMITS.producer) },
+    remarks: facts.remarks.map((remark) => shortened(remark, LIMITS.text)),
+    ...(facts.blackBox !== undefined && { blackBox: shortened(facts.blackBox, LIMITS.text) }),
+    model: { architecture: reading.format, input, classes },
     files: Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, sha256(bytes)])),
   };
   const bytes = new TextEncoder().encode(`${JSON.stringify(importManifestSchema.parse(manifest), undefined, 2)}\n`);
   return { [MANIFEST]: bytes, ...files };
+}
+
+/** The names in a file may be of any length. */
+function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text;
 }
 
 function parseOptions(options: ImportOptions): ParsedOptions {
@@ -204,13 +247,15 @@ function sha256(bytes: Uint8Array): string {
 }
 
 /** The class axis of [N, classes], perhaps with axes of 1 behind it, as fully convolutional networks have it. One number tells two classes apart. */
-function classesOf({ shape }: NdArray, labels: readonly string[]): number {
+function classesOf({ shape }: NdArray, labels: readonly string[], { outputs }: Pick<Source, 'outputs'>): number {
   const [, columns = 1, ...rest] = shape;
   if (shape.length < 1 || columns < 1 || rest.some((size) => size !== 1))
     throw unsupported(
-      `its output has the shape [${shape}] for ${TRIALS} images; a classifier gives [${TRIALS}, classes], or one number each for two classes`,
+      `its output has the shape [${shape}] for ${TRIALS} images; a classifier gives [${TRIALS}, classes], or one number each for two classes; outputs that can be asked for: ${outputs.join(', ')}`,
     );
   const classes = Math.max(columns, 2);
+  if (classes > LIMITS.classes)
+    throw unsupported(`the model tells ${classes} classes apart; at most ${LIMITS.classes} are allowed`);
   if (labels.length > 0 && labels.length !== classes)
     throw new ModelError(
       'INVALID_SETTING',

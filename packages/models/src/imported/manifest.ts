@@ -3,8 +3,8 @@ import * as z from 'zod';
 export const IMPORT_VERSION = 1;
 export const MANIFEST = 'manifest.json';
 
-/** Sides and channels of images, number of classes: wider than for networks that are trained here. */
-const LIMITS = { side: 1024, channels: 4, classes: 10_000 } as const;
+/** Images of a fixed batch, their sides and channels, number of classes (wider than for networks that are trained here), characters of what is said. */
+export const LIMITS = { batch: 1024, side: 1024, channels: 4, classes: 10_000, producer: 200, text: 1000 } as const;
 const side = z.int().min(1).max(LIMITS.side);
 
 export const imageShapeSchema = z
@@ -32,7 +32,7 @@ export type ScoreKind = (typeof scoreKinds)[number];
 /** How a foreign file is used as a classifier. */
 export const readingSchema = z.strictObject({
   format: z.enum(['onnx', 'layers-model', 'endpoint']),
-  producer: z.string().max(200),
+  producer: z.string().max(LIMITS.producer),
   inputName: z.string(),
   /** The value that is read: an output, or the input of the softmax that gives it. */
   outputName: z.string(),
@@ -69,9 +69,9 @@ export const importManifestSchema = z.strictObject({
   }),
   labels: z.array(z.string().max(200)).readonly(),
   reading: readingSchema,
-  remarks: z.array(z.string().max(1000)).readonly().describe('what a reader of results should know'),
+  remarks: z.array(z.string().max(LIMITS.text)).readonly().describe('what a reader of results should know'),
   /** Why it can only be asked; absent for a model that is traced. */
-  blackBox: z.string().max(1000).optional(),
+  blackBox: z.string().max(LIMITS.text).optional(),
   /** Where it lives, if it is no file. */
   endpoint: endpointSchema.optional(),
   files: z.record(z.string(), z.string()).describe('sha256 of the other files'),

@@ -1,7 +1,7 @@
 import type { ImportedInput } from '@jsigr/engine';
 import type { ImageShape } from '../classifier.ts';
 import { ModelError } from '../errors.ts';
-import type { Layout } from './manifest.ts';
+import { type Layout, LIMITS } from './manifest.ts';
 
 export interface InputReading {
   readonly input: ImageShape;
@@ -14,8 +14,6 @@ interface Given {
   readonly layout?: Layout | undefined;
 }
 
-const LARGEST_CHANNELS = 4;
-
 /**
  * Which images a model takes, from the shape of its input and what the user says of it. [N, C, H, W] and [N, H, W, C] are told apart by
  * their number of channels, 1..4; what the file leaves open or flat must be given.
@@ -26,6 +24,8 @@ export function readInput({ name, shape, dtype }: ImportedInput, { input, layout
   const described = `its input '${name}' has the shape [${shape.map((size) => (size === '' ? '?' : size)).join(', ')}]`;
   if (dtype !== 'float32')
     throw problem('files', `${described} and takes ${dtype}; only floating-point images are supported`);
+  if (Number(shape[0]) > LIMITS.batch)
+    throw problem('files', `${described}: a fixed batch of 1 to ${LIMITS.batch} images is allowed`);
   if (sizes.length === 3) return readImages(sizes, layout, input, described);
   if (!input) throw problem('input', `${described}: give the height, width and channels of its images`);
   const order: Layout = layout ?? 'NHWC';
@@ -53,16 +53,18 @@ function readImages(
     throw problem('input', `${described} (${layout}); images of ${input.join('x')} do not fit it`);
   const [a = 0, b = 0, c = 0] = imageShape;
   const found: ImageShape = layout === 'NCHW' ? [b, c, a] : [a, b, c];
-  if (found[2] > LARGEST_CHANNELS)
+  if (found[0] > LIMITS.side || found[1] > LIMITS.side)
+    throw problem('files', `${described}: sides of 1 to ${LIMITS.side} pixels are allowed`);
+  if (found[2] > LIMITS.channels)
     throw problem(
       'layout',
-      `${described}: as ${layout} it has ${found[2]} channels; 1 to ${LARGEST_CHANNELS} are allowed`,
+      `${described}: as ${layout} it has ${found[2]} channels; 1 to ${LIMITS.channels} are allowed`,
     );
   return { input: found, layout, imageShape };
 }
 
 function guessLayout([first, , last]: readonly (number | string)[]): Layout | undefined {
-  const isChannels = (size: number | string | undefined) => typeof size === 'number' && size <= LARGEST_CHANNELS;
+  const isChannels = (size: number | string | undefined) => typeof size === 'number' && size <= LIMITS.channels;
   if (isChannels(first) === isChannels(last)) return undefined;
   return isChannels(first) ? 'NCHW' : 'NHWC';
 }

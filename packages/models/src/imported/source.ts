@@ -16,6 +16,8 @@ export interface Source extends ImportedModel {
   /** Value whose softmax, or sigmoid, the first output is. */
   readonly softmaxInput?: string;
   readonly sigmoidInput?: string;
+  /** Whether the first output may be any number, as far as the format tells. */
+  readonly isAffine?: boolean;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Engine, float32, type NdArray, runOnnxFile, spec, specsOf } from '@jsigr/engine';
+import { type Engine, EngineError, float32, type NdArray, runOnnxFile, spec, specsOf } from '@jsigr/engine';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from '../errors.ts';
@@ -16,19 +16,34 @@ export interface Trial {
   readonly scores: NdArray;
 }
 
-/** Scores of the images, which must be finite and must not depend on the others in their batch. */
+/**
+ * Scores of the images, which must be finite and must not depend on the others in their batch.
+ * @throws EngineError UNSUPPORTED_OPERATION for a file that can only be used for the batch it was exported for
+ */
 export async function tryOut(engine: Engine, source: Source, reading: Reading, images: NdArray): Promise<NdArray> {
-  const together = await run(engine, source, reading, images);
+  const together = await run(engine, source, reading, images).catch((error) => {
+    if (error instanceof EngineError && error.reason === 'SHAPE_MISMATCH')
+      throw fixedBatch(source, error.message) ?? error;
+    throw error;
+  });
   const [first, size] = [await run(engine, source, reading, rowsOf(images, 0, 1)), images.shape[0] ?? 1];
   if (!together.data.every(Number.isFinite))
     throw unsupported(
       'the model gives scores that are not finite for random images in [0,1]: does it need a normalization?',
     );
+  const why = 'the model gives an image other scores in a batch than alone';
   if (together.data.length !== first.data.length * size || difference(rowsOf(together, 0, 1), first) > TOLERANCE)
-    throw unsupported(
-      'the model gives an image other scores in a batch than alone: it was exported for a fixed batch size; export it with a dynamic one',
-    );
+    throw fixedBatch(source, why) ?? unsupported(why);
   return together;
+}
+
+function fixedBatch({ inputs }: Source, why: string): EngineError | undefined {
+  const declared = inputs[0]?.shape[0];
+  if (typeof declared !== 'number') return undefined;
+  return new EngineError(
+    'UNSUPPORTED_OPERATION',
+    `it was exported for a fixed batch of ${declared} (export it with a dynamic one) and cannot be used for another: ${why}`,
+  );
 }
 
 async function run(engine: Engine, source: Source, reading: Reading, images: NdArray): Promise<NdArray> {
@@ -119,13 +134,16 @@ function sigmoidOf({ data, shape }: NdArray): NdArray {
   );
 }
 
-/** What the scores are: their values say so, whatever the file is made of, unless they were taken before a sigmoid. */
+/** What the scores are: their values say so, unless they were taken before a sigmoid, or are one number that may be any. */
 export function kindOf(
   { data, shape: [count = 1] }: NdArray,
-  { sigmoidInput }: Pick<Source, 'sigmoidInput'>,
+  { sigmoidInput, isAffine = false }: Pick<Source, 'sigmoidInput' | 'isAffine'>,
 ): ScoreKind {
   const size = data.length / count;
-  if (size === 1) return sigmoidInput === undefined && data.every((p) => p >= 0 && p <= 1) ? 'probability' : 'logit';
+  if (size === 1) {
+    const isScore = sigmoidInput !== undefined || isAffine;
+    return !isScore && data.every((p) => p >= 0 && p <= 1) ? 'probability' : 'logit';
+  }
   if (sigmoidInput !== undefined) return 'logits';
   const rows = Array.from({ length: count }, (_, i) => Array.from(data.slice(i * size, (i + 1) * size)));
   const sumsToOne = (row: readonly number[]) => Math.abs(row.reduce((sum, value) => sum + value, 0) - 1) < 1e-3;

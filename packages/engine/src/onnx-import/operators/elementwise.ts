@@ -46,15 +46,22 @@ function variadic(
 
 const isInteger = (x: tf.Tensor) => x.dtype === 'int32';
 
+const [LOWEST, HIGHEST] = [-3.4e38, 3.4e38];
+
+/** min(x, 0), with the slope 1 at 0, where a ReLU has 0: PyTorch and TensorFlow count 0 among the negative numbers. */
+function negativePart(x: tf.Tensor): tf.Tensor {
+  return tf.clipByValue(x, LOWEST, 0);
+}
+
 /** exp(min(x, 0)) - 1: does not overflow where it is not used. */
 function expm1OfNegative(x: tf.Tensor): tf.Tensor {
-  return tf.sub(tf.exp(tf.neg(tf.relu(tf.neg(x)))), 1);
+  return tf.sub(tf.exp(negativePart(x)), 1);
 }
 
 function clip(x: tf.Tensor, call: Call): tf.Tensor {
   const limit = (name: string, index: number, fallback: number) =>
     call.has(index) ? (call.numbers(index)[0] ?? fallback) : call.float(name, fallback);
-  const [low, high] = [limit('min', 1, -3.4e38), limit('max', 2, 3.4e38)];
+  const [low, high] = [limit('min', 1, LOWEST), limit('max', 2, HIGHEST)];
   return tf.clipByValue(x, low, high);
 }
 
@@ -137,7 +144,7 @@ export const elementwiseOperators = {
   PRelu: {
     evaluate: (call) =>
       broadcasting([call.value(0), call.value(1)], (...[x, slope]) =>
-        tf.sub(tf.relu(x as tf.Tensor), tf.mul(slope as tf.Tensor, tf.relu(tf.neg(x as tf.Tensor)))),
+        tf.add(tf.relu(x as tf.Tensor), tf.mul(slope as tf.Tensor, negativePart(x as tf.Tensor))),
       ),
   },
   Pow: {

@@ -16,8 +16,9 @@ function asImages(call: Call): Value {
 }
 
 function batchNormalization(call: Call): Value {
-  if (call.integer('training_mode', 0) === 1)
-    throw call.error('UNSUPPORTED_OPERATION', 'training mode: export the model after model.eval()');
+  // before operator set 14 further outputs mean training
+  const isTraining = call.opset < 14 ? call.node.outputs.length > 1 : call.integer('training_mode', 0) === 1;
+  if (isTraining) throw call.error('UNSUPPORTED_OPERATION', 'training mode: export the model after model.eval()');
   const value = asImages(call);
   const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => call.plain(i)) as [
     tf.Tensor,

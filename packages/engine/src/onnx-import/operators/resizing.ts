@@ -5,11 +5,18 @@ import type { OperatorTable } from '../operator.ts';
 import { imagesValue, type Value } from '../value.ts';
 
 /** Where a pixel of the result lies in the image: coordinates of ONNX' Resize. `scale` is to / from as the file states it. */
-const COORDINATES: Readonly<Record<string, (i: number, from: number, to: number, scale: number) => number>> = {
-  align_corners: (i, from, to) => (to > 1 ? (i * (from - 1)) / (to - 1) : 0),
-  asymmetric: (i, _, __, scale) => i / scale,
-  half_pixel: (i, _, __, scale) => (i + 0.5) / scale - 0.5,
-  pytorch_half_pixel: (i, _, to, scale) => (to > 1 ? (i + 0.5) / scale - 0.5 : 0),
+type Coordinate = (i: number, from: number, to: number, scale: number) => number;
+
+/** In single precision, as runtimes compute them: which pixel is the nearest hangs on the last bit. */
+const single = Math.fround;
+const halfPixel: Coordinate = (i, _, __, scale) => single(single((i + 0.5) / scale) - 0.5);
+
+const COORDINATES: Readonly<Record<string, Coordinate>> = {
+  align_corners: (i, from, to) => (to > 1 ? single((i * (from - 1)) / (to - 1)) : 0),
+  asymmetric: (i, _, __, scale) => single(i / scale),
+  half_pixel: halfPixel,
+  pytorch_half_pixel: (i, from, to, scale) => (to > 1 ? halfPixel(i, from, to, scale) : 0),
+  tf_half_pixel_for_nn: (i, _, __, scale) => single((i + 0.5) / scale),
 };
 
 /** The pixel that is nearest to a place. */
@@ -82,7 +89,7 @@ function axesOf(call: Call, x: tf.Tensor4D): [Axis, Axis] {
     );
   const resized = (axis: number, from: number): Axis => {
     const i = axes.findIndex((given) => (given + 4) % 4 === axis);
-    const scale = i < 0 ? 1 : sizes.length > 0 ? (sizes[i] ?? from) / from : (scales[i] ?? 1);
+    const scale = i < 0 ? 1 : single(sizes.length > 0 ? (sizes[i] ?? from) / from : (scales[i] ?? 1));
     const to = Math.floor(from * scale + 1e-6);
     if (!(to >= 1 && to <= 4096)) throw call.error('MALFORMED_FILE', `axis ${axis} would have ${to} pixels`);
     return { from, places: Array.from({ length: to }, (_, pixel) => coordinate(pixel, from, to, scale)) };

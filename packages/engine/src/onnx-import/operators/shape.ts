@@ -293,8 +293,8 @@ export const shapeOperators = {
   Dropout: {
     reads: [1, 2],
     evaluate: (call) => {
-      if (call.node.outputs[1])
-        throw call.error('UNSUPPORTED_OPERATION', 'its mask is used: export the model after model.eval()');
+      if (call.has(2) && call.numbers(2)[0])
+        throw call.error('UNSUPPORTED_OPERATION', 'training mode: export the model after model.eval()');
       return call.value(0);
     },
   },

@@ -1,0 +1,131 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEngine, type Engine } from '../engine.ts';
+import { float32, type NdArray, spec } from '../ndarray.ts';
+import { encodeModel } from '../onnx/encode.ts';
+import { OnnxGraph, type OnnxNode } from '../onnx/graph.ts';
+import { uniform } from '../random.ts';
+import { relativeError } from '../testing.ts';
+import { importOnnx } from './import.ts';
+import { runOnnxFile } from './run-file.ts';
+
+// Single operators, written here, beside ONNX Runtime: what no exporter of the golden files writes.
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ threads: 1 });
+});
+afterAll(() => engine.dispose());
+
+/** A file of operator set 20 that computes y of x. */
+function fileOf(shape: readonly number[], write: (graph: OnnxGraph, x: OnnxNode) => OnnxNode): Uint8Array {
+  const graph = new OnnxGraph(1);
+  const x = graph.input('x', shape, 'float32');
+  const y = write(graph, x);
+  return encodeModel({
+    nodes: graph.nodes,
+    inputs: [{ name: 'x', node: x, dtype: 'float32' }],
+    outputs: [{ name: 'y', node: y, dtype: 'float32' }],
+  });
+}
+
+/** The same file for an older operator set: its number is the last byte of the file's first entry. */
+function ofOpset(file: Uint8Array, opset: number): Uint8Array {
+  const changed = Buffer.from(file);
+  const at = changed.lastIndexOf(Buffer.from([0x10, 20]));
+  changed[at + 1] = opset;
+  return new Uint8Array(changed);
+}
+
+async function ours(file: Uint8Array, x: NdArray): Promise<NdArray> {
+  const { parameters, forward } = await importOnnx(file);
+  const constants = Object.fromEntries(
+    Object.entries(parameters).map(([name, { data, shape }]) => [name, { data, shape }]),
+  );
+  const f = (images: tf.Tensor) => {
+    const weights = Object.fromEntries(
+      Object.entries(constants).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
+    );
+    return forward(weights, { x: images }).y as tf.Tensor;
+  };
+  const compiled = await engine.compile(f as never, spec(...x.shape) as never);
+  return (await compiled.run(x as never)) as unknown as NdArray;
+}
+
+const imagesOf = (shape: readonly number[]) =>
+  float32(
+    uniform(
+      { seed: 3, stream: 'images' },
+      shape.reduce((a, b) => a * b),
+    ),
+    shape,
+  );
+
+describe('Resize to the nearest pixel', () => {
+  // 0.7 and 1.6 are no float32: which of two pixels is nearer hangs on the last bit
+  it.each(['half_pixel', 'pytorch_half_pixel', 'asymmetric', 'align_corners'])('%s', async (mode) => {
+    for (const nearest of ['round_prefer_floor', 'floor', 'ceil']) {
+      const file = fileOf([1, 1, 32, 32], (graph, x) =>
+        graph.node('Resize', [x, graph.constant([], [0]), graph.constant([1, 1, 0.7, 1.6], [4])], [1, 1, 22, 51], {
+          attributes: { mode: 'nearest', coordinate_transformation_mode: mode, nearest_mode: nearest },
+        }),
+      );
+      const x = imagesOf([1, 1, 32, 32]);
+      const { y } = await runOnnxFile(file, { x }, ['y']);
+      expect(relativeError(await ours(file, x), y as NdArray), nearest).toBe(0);
+    }
+  });
+});
+
+describe('further outputs', () => {
+  const pooled = (uses: boolean) =>
+    fileOf([1, 1, 4, 4], (graph, x) => {
+      const attributes = { kernel_shape: [2, 2] };
+      const pool = graph.node('MaxPool', [x], [1, 1, 3, 3], { attributes });
+      const places = graph.node('MaxPool', [x], [1, 1, 3, 3], { attributes, slot: 1 });
+      return uses
+        ? graph.node('Add', [pool, graph.node('Cast', [places], [1, 1, 3, 3], { attributes: { to: 1 } })], [1, 1, 3, 3])
+        : pool;
+    });
+
+  it('that no row gives are an error naming the operator where they are used', async () => {
+    const x = imagesOf([1, 1, 4, 4]);
+    await expect(ours(pooled(true), x)).rejects.toMatchObject({
+      reason: 'UNSUPPORTED_OPERATION',
+      message: expect.stringMatching(/^MaxPool \(node .*\): its output 1, which is used, is not supported$/),
+    });
+    expect((await ours(pooled(false), x)).shape).toEqual([1, 1, 3, 3]);
+  });
+});
+
+describe('training mode is refused', () => {
+  const shape = [2, 3, 2, 2];
+  const normalized = (slot: number) =>
+    fileOf(shape, (graph, x) =>
+      graph.node('BatchNormalization', [x, ...[1, 2, 3, 4].map((v) => graph.constant([v, v, v], [3]))], shape, {
+        slot,
+      }),
+    );
+  const dropped = (isTraining: number) =>
+    fileOf(shape, (graph, x) =>
+      graph.node('Dropout', [x, graph.scalar(0.5), graph.constant([isTraining], [], 'bool')], shape),
+    );
+
+  it.each<[string, Uint8Array]>([
+    ['Dropout', dropped(1)],
+    ['BatchNormalization', ofOpset(normalized(1), 9)], // before operator set 14 a second output says so
+  ])('of %s', async (operator, file) => {
+    await expect(ours(file, imagesOf(shape))).rejects.toMatchObject({
+      reason: 'UNSUPPORTED_OPERATION',
+      message: expect.stringMatching(new RegExp(`^${operator} .*: training mode: export the model after model.eval`)),
+    });
+  });
+
+  it('and inference is not', async () => {
+    const x = imagesOf(shape);
+    expect([...(await ours(dropped(0), x)).data]).toEqual([...x.data]);
+    const file = ofOpset(normalized(0), 9);
+    expect((await importOnnx(file)).opset).toBe(9);
+    expect(relativeError(await ours(file, x), (await runOnnxFile(file, { x }, ['y'])).y as NdArray)).toBeLessThan(1e-6);
+  });
+});
