@@ -142,7 +142,8 @@ async function takeOver(path: string, stale: Found | undefined, lock: Lock): Pro
 
 async function removeAbandoned(mutex: string): Promise<void> {
   const found = await stat(mutex).catch(() => undefined);
-  if (found && found.mtimeMs < Date.now() - TAKEOVER_MS) await rmdir(mutex).catch(() => undefined);
+  // One from the future was left before the clock was put back.
+  if (found && Math.abs(Date.now() - found.mtimeMs) > TAKEOVER_MS) await rmdir(mutex).catch(() => undefined);
 }
 
 /** @returns false when there is a lock file already. */
