@@ -1,3 +1,5 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
 import { failedPrecondition, JsigrError, unavailable } from '@jsigr/service';
@@ -42,8 +44,17 @@ const RETRY_MS: readonly number[] = [100, 200, 400, 800, 1600, 3200];
 
 /** The embedded PostgreSQL. @param directory absent: in memory */
 export async function openPglite(directory?: string): Promise<Database> {
-  if (directory !== undefined) await seed(directory);
+  if (directory !== undefined) {
+    await seed(directory);
+    checkWhole(directory);
+  }
   return pgliteDatabase(await PGlite.create(directory ?? 'memory://'));
+}
+
+/** PGlite takes a folder without this file for an empty one, and writes a new database over what is there. @throws Error */
+function checkWhole(directory: string): void {
+  const found = existsSync(directory) ? readdirSync(directory) : [];
+  if (found.length > 0 && !found.includes('PG_VERSION')) throw new Error(`${join(directory, 'PG_VERSION')} is missing`);
 }
 
 export function pgliteDatabase(pglite: PGlite): Database {
