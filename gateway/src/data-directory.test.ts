@@ -145,6 +145,15 @@ describe('the data directory', () => {
     await taken.release();
   });
 
+  for (const name of ['gateway.json', 'secret'])
+    test(`a folder in place of ${name} is one clear error`, async () => {
+      const path = await mkdtemp(join(root, 'folder-'));
+      await mkdir(join(path, name));
+      const error = await failure(takeDataDirectory(path).then((taken) => taken.secret().finally(taken.release)));
+      expect(error).toMatchObject({ reason: 'DATA_DIRECTORY_UNUSABLE' });
+      expect(error.message).toContain(join(path, name));
+    });
+
   test('a file in the way is one clear error', async () => {
     await writeFile(join(root, 'file'), '');
     const error = await failure(takeDataDirectory(join(root, 'file')));

@@ -63,7 +63,7 @@ const SECRET_BYTES = 32;
 async function readSecret(path: string): Promise<Buffer> {
   const found = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw error;
+    throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (found?.length === SECRET_BYTES) return found;
   if (found)

@@ -102,6 +102,15 @@ describe('a gateway', () => {
     expect(await readdir(directory)).toEqual(['audit.jsonl', 'db', 'secret']);
   });
 
+  test('whose audit log cannot be written says which file that is', async () => {
+    const directory = join(root, 'unheard');
+    await mkdir(join(directory, 'audit.jsonl'), { recursive: true });
+    expect(await failure(startGateway(options(directory)))).toMatchObject({
+      reason: 'AUDIT_UNUSABLE',
+      message: expect.stringContaining(join(directory, 'audit.jsonl')),
+    });
+  });
+
   test('whose database has lost the file that it is known by writes no new one over it', async () => {
     const directory = join(root, 'unknown');
     await mkdir(join(directory, 'db', 'base'), { recursive: true });

@@ -2,7 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
-import { failedPrecondition, JsigrError, unavailable } from '@jsigr/service';
+import { status } from '@grpc/grpc-js';
+import { failedPrecondition, JsigrError, recogniseErrors, unavailable } from '@jsigr/service';
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, type PostgresPool, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Tell } from './run-statements.ts';
@@ -188,6 +189,21 @@ function fail(error: unknown): never {
 function isTimeout(error: unknown): error is Error {
   return error instanceof Error && error.message === TIMEOUT;
 }
+
+/** Classes of SQLSTATE that say that what lies on the disk is not what was written there, or cannot be read. */
+const DAMAGED = /^(XX00[12]|58...)$/;
+
+recogniseErrors(
+  (error): error is Error => error instanceof Error && DAMAGED.test(String((error as { code?: unknown }).code)),
+  (error) =>
+    new JsigrError({
+      code: status.DATA_LOSS,
+      reason: 'DATABASE_DAMAGED',
+      message: `the database is damaged, or its disk fails: ${error.message}`,
+      hint: 'restore it from a backup, or choose another data directory',
+      cause: error,
+    }),
+);
 
 /** A connection of its own that listens, and is made again when it breaks. */
 class Listener {
