@@ -32,3 +32,8 @@ test(
   },
   3 * OPENING_MS,
 );
+
+test('a disk without room is one that is waited for', () => {
+  const error = Object.assign(new Error('could not extend file "base/5/1"'), { code: '53100' });
+  expect(JsigrError.from(error)).toMatchObject({ reason: 'DATABASE_UNAVAILABLE', hint: 'free space there' });
+});

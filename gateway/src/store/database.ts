@@ -190,11 +190,21 @@ function isTimeout(error: unknown): error is Error {
   return error instanceof Error && error.message === TIMEOUT;
 }
 
+/** SQLSTATE of a disk without room: as with a server that is away, there is nothing to do but to wait for it. */
+const FULL = /^53100$/;
 /** Classes of SQLSTATE that say that what lies on the disk is not what was written there, or cannot be read. */
 const DAMAGED = /^(XX00[12]|58...)$/;
 
+const saying =
+  (codes: RegExp) =>
+  (error: unknown): error is Error =>
+    error instanceof Error && codes.test(String((error as { code?: unknown }).code));
+
+recogniseErrors(saying(FULL), (error) =>
+  unavailable(DATABASE_UNAVAILABLE, `the database finds no room on its disk: ${error.message}`, 'free space there'),
+);
 recogniseErrors(
-  (error): error is Error => error instanceof Error && DAMAGED.test(String((error as { code?: unknown }).code)),
+  saying(DAMAGED),
   (error) =>
     new JsigrError({
       code: status.DATA_LOSS,
