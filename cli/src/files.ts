@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { access, constants, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { ArtefactFile } from '@jsigr/proto';
@@ -48,10 +48,13 @@ async function save(
   check: (size: number) => void,
   hash?: Hash,
 ): Promise<number> {
-  const temporary = `${target}.part`;
+  let temporary: string | undefined;
   try {
     await mkdir(dirname(target), { recursive: true });
-    const file = await open(temporary, 'w');
+    const place = await placeOf(target);
+    // Of this process alone: two that write the same file must not write into each other's.
+    if (place !== undefined) temporary = `${place}.${process.pid}.part`;
+    const file = await open(temporary ?? target, 'w');
     let size = 0;
     try {
       for await (const { data } of chunks) {
@@ -63,11 +66,42 @@ async function save(
       await file.close();
     }
     check(size);
-    await rename(temporary, target);
+    if (temporary !== undefined && place !== undefined) await rename(temporary, place);
     return size;
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {}); // it may not even be possible that it is there
+    if (temporary !== undefined) await rm(temporary, { force: true }).catch(() => {}); // it may not even be possible that it is there
     throw fromFileError(error, target);
+  }
+}
+
+/** The file that is replaced: what a link leads to. Undefined for a device or a pipe, which is written to and never replaced. */
+async function placeOf(target: string): Promise<string | undefined> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return target;
+  return found.isFile() || found.isDirectory() ? realpath(target) : undefined;
+}
+
+/**
+ * Says before hours of work what would keep their result from being written.
+ * @param target a file; with `isFolder` a folder. What is not there yet is made
+ * @throws JsigrError FILE_NOT_USABLE naming the path
+ */
+export async function checkTarget(target: string, isFolder = false): Promise<void> {
+  for (let place = target; ; place = dirname(place)) {
+    const found = await stat(place).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw fromFileError(error, target);
+      return undefined;
+    });
+    if (!found) continue;
+    const isTarget = place === target;
+    if (found.isDirectory() !== (isFolder || !isTarget))
+      throw notUsable(target, isTarget ? `is ${isFolder ? 'no' : 'a'} folder` : `${place} is no folder`);
+    // A file is replaced: what must be writable is its folder.
+    const writable = isTarget && found.isFile() ? dirname(await realpath(place)) : place;
+    await access(writable, constants.W_OK).catch((error) => {
+      throw fromFileError(error, target);
+    });
+    return;
   }
 }
 
@@ -75,12 +109,21 @@ async function save(
 export function fromFileError(error: unknown, path: string): JsigrError {
   const { code, message } = error as { code?: unknown; message?: unknown };
   if (typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) return JsigrError.from(error);
-  const missing = code === 'ENOENT';
+  if (code !== 'ENOENT') return notUsable(path, String(message), error);
   return new JsigrError({
-    code: missing ? status.NOT_FOUND : status.FAILED_PRECONDITION,
-    reason: missing ? 'FILE_NOT_FOUND' : 'FILE_NOT_USABLE',
-    message: missing ? `there is no file ${path}` : `${path}: ${message}`,
+    code: status.NOT_FOUND,
+    reason: 'FILE_NOT_FOUND',
+    message: `there is no file ${path}`,
     cause: error,
+  });
+}
+
+function notUsable(path: string, why: string, cause?: unknown): JsigrError {
+  return new JsigrError({
+    code: status.FAILED_PRECONDITION,
+    reason: 'FILE_NOT_USABLE',
+    message: `${path}: ${why}`,
+    cause,
   });
 }
 

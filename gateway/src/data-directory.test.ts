@@ -121,6 +121,39 @@ describe('the data directory', () => {
     await (await takeDataDirectory(path)).release();
   });
 
+  test('nor does one from before the clock was put back', async () => {
+    const path = await mkdtemp(join(root, 'future-'));
+    await writeFile(join(path, 'gateway.json'), '');
+    await mkdir(join(path, '.gateway-takeover'));
+    const tomorrow = Date.now() / 1000 + 86_400;
+    await utimes(join(path, '.gateway-takeover'), tomorrow, tomorrow);
+    await (await takeDataDirectory(path)).release();
+  });
+
+  test('has a secret that stays, also when a gateway was killed while it wrote it down', async () => {
+    const path = await mkdtemp(join(root, 'secret-'));
+    await writeFile(join(path, 'secret.partial'), 'half');
+    const taken = await takeDataDirectory(path);
+    const secret = await taken.secret();
+    expect(secret).toHaveLength(32);
+    expect(await taken.secret()).toEqual(secret);
+    expect(await readdir(path)).toEqual(['gateway.json', 'secret']);
+    await writeFile(join(path, 'secret'), 'short');
+    const error = await failure(taken.secret());
+    expect(error).toMatchObject({ reason: 'DATA_DIRECTORY_UNUSABLE' });
+    expect(error.message).toContain(`${join(path, 'secret')} has 5 bytes, not 32`);
+    await taken.release();
+  });
+
+  for (const name of ['gateway.json', 'secret'])
+    test(`a folder in place of ${name} is one clear error`, async () => {
+      const path = await mkdtemp(join(root, 'folder-'));
+      await mkdir(join(path, name));
+      const error = await failure(takeDataDirectory(path).then((taken) => taken.secret().finally(taken.release)));
+      expect(error).toMatchObject({ reason: 'DATA_DIRECTORY_UNUSABLE' });
+      expect(error.message).toContain(join(path, name));
+    });
+
   test('a file in the way is one clear error', async () => {
     await writeFile(join(root, 'file'), '');
     const error = await failure(takeDataDirectory(join(root, 'file')));

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { JsigrError } from '@jsigr/service';
@@ -63,12 +63,15 @@ const SECRET_BYTES = 32;
 async function readSecret(path: string): Promise<Buffer> {
   const found = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
-    throw error;
+    throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (found?.length === SECRET_BYTES) return found;
-  if (found) throw new Error(`${path} has ${found.length} bytes, not ${SECRET_BYTES}`);
+  if (found)
+    throw new Error(`${path} has ${found.length} bytes, not ${SECRET_BYTES}: restore it, or remove it for a new one`);
   const secret = randomBytes(SECRET_BYTES);
-  await writeFile(path, secret, { mode: 0o600, flag: 'wx', flush: true });
+  // Under another name first: a gateway that is killed in between would leave half a secret, with which none starts.
+  await writeFile(`${path}.partial`, secret, { mode: 0o600, flush: true });
+  await rename(`${path}.partial`, path);
   return secret;
 }
 

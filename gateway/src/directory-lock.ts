@@ -142,7 +142,9 @@ async function takeOver(path: string, stale: Found | undefined, lock: Lock): Pro
 
 async function removeAbandoned(mutex: string): Promise<void> {
   const found = await stat(mutex).catch(() => undefined);
-  if (found && found.mtimeMs < Date.now() - TAKEOVER_MS) await rmdir(mutex).catch(() => undefined);
+  // One from the future was left before the clock was put back.
+  if (found && Math.abs(Date.now() - found.mtimeMs) > TAKEOVER_MS)
+    await rm(mutex, { recursive: true, force: true }).catch(() => undefined);
 }
 
 /** @returns false when there is a lock file already. */
@@ -188,9 +190,10 @@ async function readLock(path: string): Promise<Found | undefined> {
   });
   if (!file) return undefined;
   try {
-    const [{ mtimeMs: touched }, text] = [await file.stat(), await file.readFile('utf8')];
-    const lock = parsed(text);
-    return lock && { lock, touched };
+    const found = await file.stat();
+    if (!found.isFile()) throw new Error(`${join(path, LOCK)} is no file`);
+    const lock = parsed(await file.readFile('utf8'));
+    return lock && { lock, touched: found.mtimeMs };
   } finally {
     await file.close();
   }

@@ -102,6 +102,26 @@ describe('a gateway', () => {
     expect(await readdir(directory)).toEqual(['audit.jsonl', 'db', 'secret']);
   });
 
+  test('whose audit log cannot be written says which file that is', async () => {
+    const directory = join(root, 'unheard');
+    await mkdir(join(directory, 'audit.jsonl'), { recursive: true });
+    expect(await failure(startGateway(options(directory)))).toMatchObject({
+      reason: 'AUDIT_UNUSABLE',
+      message: expect.stringContaining(join(directory, 'audit.jsonl')),
+    });
+  });
+
+  test('whose database has lost the file that it is known by writes no new one over it', async () => {
+    const directory = join(root, 'unknown');
+    await mkdir(join(directory, 'db', 'base'), { recursive: true });
+    await writeFile(join(directory, 'db', 'base', '1'), 'what there was');
+    expect(await failure(startGateway(options(directory)))).toMatchObject({
+      reason: 'DATABASE_UNUSABLE',
+      message: expect.stringContaining(`${join(directory, 'db', 'PG_VERSION')} is missing`),
+    });
+    expect(await readdir(join(directory, 'db'))).toEqual(['base']);
+  });
+
   for (const host of ['0.0.0.0', '192.168.1.2', '::', 'example.com'])
     test(`refuses to listen on ${host} while nobody has to sign in`, async () => {
       const error = await failure(startGateway({ ...options(join(root, 'never')), host }));

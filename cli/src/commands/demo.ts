@@ -4,7 +4,7 @@ import { type CommandGroup, type Context, dataDirectory, examples, type GlobalOp
 import { runDemo } from '../demo/demo.ts';
 import { demoPlan, EPSILON, quickPlan } from '../demo/plan.ts';
 import { summaryText } from '../demo/summary.ts';
-import { once, saveStream } from '../files.ts';
+import { checkTarget, once, saveStream } from '../files.ts';
 import { integer } from '../options.ts';
 import { fleeting, outputOf } from '../output.ts';
 import { renderReport } from '../report/render.ts';
@@ -35,6 +35,7 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
     ? pathOf(options.report, terminal)
     : join(dataDirectory(options, terminal), 'report.html');
   const output = outputOf(options, context);
+  await checkTarget(report);
   await withSession(options, context, async (session) => {
     if (session.httpAddress) output.say(`watch    ${urlOf(session.httpAddress)}`);
     output.say(`gateway  ${session.address}`);

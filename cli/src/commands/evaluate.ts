@@ -13,7 +13,7 @@ import { invalidArgument, notFound, serverStream, unary } from '@jsigr/service/c
 import { Command, Option } from 'commander';
 import { exportAdversarial, nearestMisses, readAdversarial } from '../adversarial.ts';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
-import { once, saveStream } from '../files.ts';
+import { checkTarget, once, saveStream } from '../files.ts';
 import { checkEnd, follow } from '../follow.ts';
 import { certification, integer, resource } from '../options.ts';
 import { fleeting, type Output, outputOf } from '../output.ts';
@@ -111,6 +111,8 @@ export const evaluateCommand: CommandGroup = (context) =>
     );
 
 async function evaluate(name: string, options: EvaluateOptions, context: Context): Promise<void> {
+  if (options.report) await checkTarget(pathOf(options.report, context.terminal));
+  if (options.export) await checkTarget(pathOf(options.export, context.terminal), true);
   await withSession(options, context, async (session) => {
     const output = outputOf(options, context);
     const model = await findModel(session, name);

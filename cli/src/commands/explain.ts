@@ -3,7 +3,7 @@ import { type DatasetSample, ExplainedOutput, ExplainResponse, type FloatTensor,
 import { invalidArgument, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
-import { fromFileError, once, saveStream } from '../files.ts';
+import { checkTarget, fromFileError, once, saveStream } from '../files.ts';
 import { integer, rawFile, sample, setting } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { findModel } from '../resolve.ts';
@@ -84,6 +84,8 @@ export const explainCommand: CommandGroup = (context) =>
     );
 
 async function explain(name: string, options: ExplainOptions, context: Context): Promise<void> {
+  for (const file of [options.out, options.raw])
+    if (file !== undefined) await checkTarget(pathOf(file, context.terminal));
   const image = await imageOf(options, context);
   await withSession(options, context, async (session) => {
     const model = await findModel(session, name);

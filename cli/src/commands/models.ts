@@ -2,7 +2,7 @@ import { GetModelResponse, ListModelsResponse, ModelFormat } from '@jsigr/proto'
 import { invalidArgument, serverStream, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
-import { saveArtefact, saveStream } from '../files.ts';
+import { checkTarget, saveArtefact, saveStream } from '../files.ts';
 import { integer, modelFormats, resource } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { findModel } from '../resolve.ts';
@@ -85,6 +85,7 @@ async function show(name: string, options: GlobalOptions, context: Context): Pro
 
 async function exportModel(name: string, options: ExportOptions, context: Context): Promise<void> {
   const target = pathOf(options.out, context.terminal);
+  await checkTarget(target, options.format === undefined);
   await withSession(options, context, async (session) => {
     const model = await findModel(session, name);
     const output = outputOf(options, context);

@@ -1,3 +1,8 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { takeLock } from '@jsigr/gateway/lock';
+import { Dataset } from '@jsigr/proto';
 import { notFound } from '@jsigr/service/client';
 import { profiles } from '@jsigr/study/profiles';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -28,5 +33,22 @@ describe('reproduce', () => {
     const { code, err } = await jsigr(['reproduce', 'mnist'], { gateway });
     expect(code).toBe(3);
     expect(err).toContain('hint: import it first: jsigr datasets import mnist --format mnist FOLDER');
+  });
+
+  it('does not work on a study that another command is at', async () => {
+    gateway = await startFakeGateway({
+      datasets: {
+        getDataset: answers(() => ({ dataset: Dataset.fromPartial({ name: 'datasets/glyphs', digest: 'd' }) })),
+      },
+    });
+    const folder = await mkdtemp(join(tmpdir(), 'jsigr-reproduce-'));
+    const studies = join(folder, 'studies', 'glyphs-quick');
+    await mkdir(studies, { recursive: true });
+    const lock = await takeLock(studies);
+    const line = ['reproduce', 'glyphs', '--quick', '--data-dir', folder, '--out', join(folder, 'out')];
+    const { code, err } = await jsigr(line, { gateway });
+    expect([code, err]).toEqual([4, expect.stringContaining(`another \`jsigr reproduce\` is at work in ${studies}`)]);
+    await lock.release();
+    await rm(folder, { recursive: true });
   });
 });

@@ -1,6 +1,7 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Dataset } from '@jsigr/proto';
-import { cancelled, JsigrError, serverStream } from '@jsigr/service/client';
+import { cancelled, failedPrecondition, JsigrError, serverStream } from '@jsigr/service/client';
 import { type Profile, profiles } from '@jsigr/study/profiles';
 import { Argument, Command } from 'commander';
 import {
@@ -12,6 +13,7 @@ import {
   type GlobalOptions,
   pathOf,
 } from '../context.ts';
+import { checkTarget, fromFileError } from '../files.ts';
 import { integer } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { findDataset } from '../resolve.ts';
@@ -68,9 +70,12 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
   const profile = { ...whole, seeds: whole.seeds.slice(0, options.seeds) };
   // What computes here is this command itself: a gateway only hands out the dataset.
   const { files, digest } = await withSession(others, context, (session) => datasetOf(profile, session));
+  await checkTarget(pathOf(options.out, terminal), true);
   const output = outputOf(options, context);
   const began = terminal.now();
   const stopping = new AbortController();
+  const work = join(dataDirectory(options, terminal), 'studies');
+  const lock = await hold(join(work, profile.name), output.say, (error) => stopping.abort(error));
   const release = terminal.onInterrupt(() => stopping.abort(cancelled('interrupted; started again it goes on')));
   try {
     const { reproduce } = await import('@jsigr/study');
@@ -80,7 +85,7 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
       files,
       digest,
       out: pathOf(options.out, terminal),
-      work: join(dataDirectory(options, terminal), 'studies'),
+      work,
       command: `jsigr reproduce ${name}${quick ? ' --quick' : ''}${options.seeds === undefined ? '' : ` --seeds ${options.seeds}`}`,
       compute: computeOf(options, terminal),
       jobs: options.jobs,
@@ -91,6 +96,23 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
     output.say(`\n${written.join('\n')}`);
   } finally {
     release();
+    await lock.release();
+  }
+}
+
+/** Takes the folder of a study's weights: two commands at once would write over each other's. @throws JsigrError STUDY_IN_USE */
+async function hold(folder: string, onWaiting: (why: string) => void, onLost: (error: JsigrError) => void) {
+  const { takeLock } = await import('@jsigr/gateway/lock');
+  try {
+    await mkdir(folder, { recursive: true });
+    return await takeLock(folder, { onWaiting, onLost });
+  } catch (error) {
+    if (JsigrError.from(error).reason !== 'DATA_DIRECTORY_IN_USE') throw fromFileError(error, folder);
+    throw failedPrecondition(
+      'STUDY_IN_USE',
+      `another \`jsigr reproduce\` is at work in ${folder}`,
+      'wait until it is done, or choose another data directory and another --out',
+    );
   }
 }
 

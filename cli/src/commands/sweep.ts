@@ -15,7 +15,7 @@ import { invalidArgument, JsigrError, notFound, unary } from '@jsigr/service/cli
 import { Command } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
 import { secondsPerEpoch } from '../demo/train-models.ts';
-import { fromFileError, once, saveStream } from '../files.ts';
+import { checkTarget, fromFileError, once, saveStream } from '../files.ts';
 import { checkEnd } from '../follow.ts';
 import { fleeting, type Output, outputOf } from '../output.ts';
 import { type Session, withSession } from '../session.ts';
@@ -81,6 +81,7 @@ async function sweep(options: SweepOptions, context: Context): Promise<void> {
     );
     return;
   }
+  if (options.plot) await checkTarget(pathOf(options.plot, context.terminal));
   await withSession(options, context, async (session) => {
     const output = outputOf(options, context);
     const results = await perform(file, session, output, context);

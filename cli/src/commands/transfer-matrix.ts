@@ -3,7 +3,7 @@ import { type Dataset, EvaluationPlan, GetEvaluationResponse, type Model, ModelD
 import { failedPrecondition, invalidArgument } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions, pathOf } from '../context.ts';
-import { once, saveStream } from '../files.ts';
+import { checkTarget, once, saveStream } from '../files.ts';
 import { checkEnd } from '../follow.ts';
 import { attack, integer, numbers, repeated, resource } from '../options.ts';
 import { fleeting, outputOf } from '../output.ts';
@@ -66,6 +66,7 @@ export const transferMatrixCommand: CommandGroup = (context) =>
 
 async function transferMatrix(names: readonly string[], options: MatrixOptions, context: Context): Promise<void> {
   const { terminal } = context;
+  if (options.report) await checkTarget(pathOf(options.report, terminal));
   await withSession(options, context, async (session) => {
     const output = outputOf(options, context);
     const models: Model[] = [];

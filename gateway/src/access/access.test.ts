@@ -1,10 +1,15 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createLogger, unauthenticated } from '@jsigr/service';
 import { expect, test } from 'vitest';
 import { WorkerCredentials } from '../workers/credentials.ts';
-import { Access } from './access.ts';
+import { Access, type Authenticator } from './access.ts';
 import type { Caller } from './caller.ts';
 import { TenantLimits } from './limits.ts';
+import { ownerToken } from './sign-in.ts';
 import { Strangers } from './strangers.ts';
+import { TokenFile } from './tokens.ts';
 
 const ADDRESS = '192.0.2.1';
 const PER_MINUTE = 6;
@@ -31,9 +36,9 @@ function slowIssuer() {
   };
 }
 
-function accessBy(authenticator: ReturnType<typeof slowIssuer>['authenticator']): Access {
+function accessBy(...authenticators: readonly Authenticator[]): Access {
   return new Access({
-    authenticators: [authenticator],
+    authenticators,
     workers: new WorkerCredentials(Buffer.alloc(32)),
     limits: new TenantLimits({}),
     strangers: new Strangers(PER_MINUTE, () => 0),
@@ -76,4 +81,14 @@ test('a token that many calls show at once is looked up once, and lets all of th
   expect(asked).toHaveLength(3);
   answer();
   await Promise.all(known);
+});
+
+test('a file of tokens that makes no sense keeps everybody out but the owner of the data directory', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'jsigr-access-'));
+  await writeFile(join(folder, 'tokens.json'), '{');
+  const access = accessBy(ownerToken('owner.secret'), new TokenFile(join(folder, 'tokens.json')));
+  expect(await access.authenticate('Bearer owner.secret', ADDRESS)).toMatchObject({ subject: 'owner' });
+  for (const authorization of [undefined, 'Bearer jsigr_01234567_other'])
+    await expect(access.authenticate(authorization, ADDRESS)).rejects.toMatchObject({ reason: 'TOKENS_UNUSABLE' });
+  await rm(folder, { recursive: true });
 });

@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Logger } from '@jsigr/service';
+import { failedPrecondition } from '@jsigr/service/client';
 import type { Caller } from './caller.ts';
 import type { Method } from './table.ts';
 
@@ -12,9 +13,22 @@ export interface Audit {
   close(): void;
 }
 
+/** @throws JsigrError AUDIT_UNUSABLE */
+function openLog(path: string): number {
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (error) {
+    throw failedPrecondition(
+      'AUDIT_UNUSABLE',
+      `the audit log ${path} cannot be written: ${error instanceof Error ? error.message : error}`,
+      'every change is written down there: check the file and its owner',
+    );
+  }
+}
+
 /** Lines of JSON at the end of a file that only its owner reads (0600); with the logs too, so that a cluster collects them. */
 export function openAudit(path: string, logger?: Logger, now: () => Date = () => new Date()): Audit {
-  const file = openSync(path, 'a', 0o600);
+  const file = openLog(path);
   return {
     record({ subject, role, tenant }, method, resource) {
       const entry = { subject, role, tenant, method, resource };

@@ -141,7 +141,11 @@ export class TokenFile implements Authenticator {
   }
 
   #unusable(why: string) {
-    return failedPrecondition('TOKENS_UNUSABLE', `the file of tokens ${this.#path} cannot be read: ${why}`);
+    return failedPrecondition(
+      'TOKENS_UNUSABLE',
+      `the file of tokens ${this.#path} cannot be read: ${why}`,
+      'restore it from a backup; until then it lets nobody in',
+    );
   }
 
   async #write(tokens: readonly TokenEntry[]): Promise<void> {

@@ -1,14 +1,14 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ImportDatasetRequest } from '@jsigr/proto';
-import { JsigrError } from '@jsigr/service';
+import { directoryArtefactStore, JsigrError } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { type TestGateway, testGateway } from '../testing/gateway.ts';
-import type { Datasets } from './datasets.ts';
+import { Datasets } from './datasets.ts';
 
 let store: Store;
 let gateway: TestGateway;
@@ -98,4 +98,15 @@ describe('datasets', () => {
       hint: expect.stringContaining('glyphs, glyphs-color'),
     });
   });
+
+  test('that are embedded are made again when their bytes are damaged', async () => {
+    const artefacts = join(folder, 'artefacts');
+    const embedded = new Datasets(store.datasets, directoryArtefactStore(artefacts), gateway.audit);
+    const made = await embedded.byId('glyphs');
+    const file = join(artefacts, 'datasets', made.digest, made.files.at(-1)?.path ?? '');
+    await truncate(file, 1000);
+    expect(await embedded.byId('glyphs')).toEqual(made);
+    expect((await stat(file)).size).toBe(made.files.at(-1)?.sizeBytes);
+    await embedded.close();
+  }, 60_000);
 });

@@ -1,6 +1,9 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { PGlite } from '@electric-sql/pglite';
-import { failedPrecondition, JsigrError, unavailable } from '@jsigr/service';
+import { status } from '@grpc/grpc-js';
+import { failedPrecondition, JsigrError, recogniseErrors, unavailable } from '@jsigr/service';
 import { type Dialect, Kysely, PGliteDialect, PostgresDialect, type PostgresPool, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Tell } from './run-statements.ts';
@@ -42,8 +45,17 @@ const RETRY_MS: readonly number[] = [100, 200, 400, 800, 1600, 3200];
 
 /** The embedded PostgreSQL. @param directory absent: in memory */
 export async function openPglite(directory?: string): Promise<Database> {
-  if (directory !== undefined) await seed(directory);
+  if (directory !== undefined) {
+    await seed(directory);
+    checkWhole(directory);
+  }
   return pgliteDatabase(await PGlite.create(directory ?? 'memory://'));
+}
+
+/** PGlite takes a folder without this file for an empty one, and writes a new database over what is there. @throws Error */
+function checkWhole(directory: string): void {
+  const found = existsSync(directory) ? readdirSync(directory) : [];
+  if (found.length > 0 && !found.includes('PG_VERSION')) throw new Error(`${join(directory, 'PG_VERSION')} is missing`);
 }
 
 export function pgliteDatabase(pglite: PGlite): Database {
@@ -177,6 +189,31 @@ function fail(error: unknown): never {
 function isTimeout(error: unknown): error is Error {
   return error instanceof Error && error.message === TIMEOUT;
 }
+
+/** SQLSTATE of a disk without room: as with a server that is away, there is nothing to do but to wait for it. */
+const FULL = /^53100$/;
+/** Classes of SQLSTATE that say that what lies on the disk is not what was written there, or cannot be read. */
+const DAMAGED = /^(XX00[12]|58...)$/;
+
+const saying =
+  (codes: RegExp) =>
+  (error: unknown): error is Error =>
+    error instanceof Error && codes.test(String((error as { code?: unknown }).code));
+
+recogniseErrors(saying(FULL), (error) =>
+  unavailable(DATABASE_UNAVAILABLE, `the database finds no room on its disk: ${error.message}`, 'free space there'),
+);
+recogniseErrors(
+  saying(DAMAGED),
+  (error) =>
+    new JsigrError({
+      code: status.DATA_LOSS,
+      reason: 'DATABASE_DAMAGED',
+      message: `the database is damaged, or its disk fails: ${error.message}`,
+      hint: 'restore it from a backup, or choose another data directory',
+      cause: error,
+    }),
+);
 
 /** A connection of its own that listens, and is made again when it breaks. */
 class Listener {

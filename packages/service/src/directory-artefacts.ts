@@ -28,6 +28,8 @@ import { corrupt, storageError } from './storage-errors.ts';
 const INDEX = '.index.json';
 const PARTIAL = '.partial';
 const ABANDONED_MS = 24 * 3600 * 1000;
+/** What the system says where there is no file to read: none at all, or a folder or a link to nowhere in its place. */
+const NO_FILE: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 
 /**
  * Artefacts as folders: `ROOT/models/DIGEST/...`, each with an index of its files. A put writes to `ROOT/.partial`, syncs, and renames: a reader
@@ -44,21 +46,31 @@ export function directoryArtefactStore(root: string): ArtefactStore {
       const files = decodeIndex(await readFile(index, 'utf8'), kind, digest, INDEX);
       return { kind, digest, files, createTime: (await stat(index)).mtime };
     } catch (error) {
-      if (error instanceof JsigrError) throw error;
-      throw isMissing(error) ? artefactNotFound(kind, digest) : storageError(error, root);
+      const isThere = await stat(folder(kind, digest)).catch(() => undefined);
+      throw isMissing(error) && !isThere ? artefactNotFound(kind, digest) : unread(error, kind, digest, INDEX);
     }
+  }
+
+  /** Of a file that is not there, or is none, the artefact is damaged; anything else (no permission, no handles left, a failing disk) is no fault of its bytes. */
+  function unread(error: unknown, kind: ArtefactKind, digest: string, path: string): JsigrError {
+    if (error instanceof JsigrError) return error;
+    return NO_FILE.includes(codeOf(error)) ? corrupt(`${kind}/${digest}`, path) : storageError(error, root);
   }
 
   async function verify(kind: ArtefactKind, digest: string, file: ArtefactFileInfo): Promise<string> {
     const place = join(folder(kind, digest), checkPath(file.path));
-    const { size, mtimeMs } = await stat(place).catch(() => ({ size: -1, mtimeMs: 0 }));
-    const key = `${place} ${size} ${mtimeMs}`;
-    if (verified.has(key)) return place;
-    if (size !== file.sizeBytes || (await hashFile(place)) !== file.sha256)
-      throw corrupt(`${kind}/${digest}`, file.path);
-    if (verified.size > 10_000) verified.clear();
-    verified.add(key);
-    return place;
+    try {
+      const { size, mtimeMs } = await stat(place);
+      const key = `${place} ${size} ${mtimeMs}`;
+      if (verified.has(key)) return place;
+      if (size !== file.sizeBytes || (await hashFile(place)) !== file.sha256)
+        throw corrupt(`${kind}/${digest}`, file.path);
+      if (verified.size > 10_000) verified.clear();
+      verified.add(key);
+      return place;
+    } catch (error) {
+      throw unread(error, kind, digest, file.path);
+    }
   }
 
   async function put(kind: ArtefactKind, files: Files): Promise<ArtefactInfo> {
@@ -113,8 +125,10 @@ export function directoryArtefactStore(root: string): ArtefactStore {
     async get(kind, digest) {
       const { files } = await info(kind, digest);
       const contents = files.map(async (file) => {
-        const bytes = await readFile(join(folder(kind, digest), checkPath(file.path))).catch(() => undefined);
-        if (bytes === undefined || sha256(bytes) !== file.sha256) throw corrupt(`${kind}/${digest}`, file.path);
+        const bytes = await readFile(join(folder(kind, digest), checkPath(file.path))).catch((error) => {
+          throw unread(error, kind, digest, file.path);
+        });
+        if (sha256(bytes) !== file.sha256) throw corrupt(`${kind}/${digest}`, file.path);
         return [file.path, bytes] as const;
       });
       return Object.fromEntries(await Promise.all(contents));
@@ -138,7 +152,12 @@ export function directoryArtefactStore(root: string): ArtefactStore {
     async *read(kind, digest, path, offset = 0, chunkBytes = CHUNK_BYTES) {
       const file = fileOf(kind, digest, (await info(kind, digest)).files, path);
       checkOffset(offset, file);
-      yield* chunksOf(await verify(kind, digest, file), offset, chunkBytes);
+      const place = await verify(kind, digest, file);
+      try {
+        yield* chunksOf(place, offset, chunkBytes);
+      } catch (error) {
+        throw unread(error, kind, digest, path);
+      }
     },
     sweep: (options) => sweep(join(root, PARTIAL), options),
     async remove(kind, digest, { putBefore } = {}) {
@@ -203,7 +222,7 @@ async function moveInto(from: string, to: string, isSound: () => Promise<boolean
   try {
     await rename(from, to);
   } catch (error) {
-    if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error))) throw error;
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(codeOf(error))) throw error;
     if (await isSound()) return;
     await rename(to, `${from}-damaged`);
     await rename(from, to);

@@ -37,7 +37,7 @@ export {
 export { Condition } from './condition.ts';
 export { directoryArtefactStore } from './directory-artefacts.ts';
 export { tlsEnvironment, tlsFrom, tlsVariables, type WorkerConfig, workerConfig } from './environment.ts';
-export { ERROR_DOMAIN } from './errors.ts';
+export { ERROR_DOMAIN, recogniseErrors } from './errors.ts';
 export { type GrpcServer, type GrpcServerOptions, startGrpcServer } from './grpc-server.ts';
 export { GrpcStrategy, type GrpcStrategyOptions } from './grpc-strategy.ts';
 export { type HttpErrorBody, toHttpError } from './http-errors.ts';

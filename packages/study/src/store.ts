@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '@jsigr/models';
 import type { RunRecord, RunSpec } from './record.ts';
@@ -20,7 +20,7 @@ export class StudyStore {
     const path = join(this.#records, `${spec.id}.json`);
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
-      throw error;
+      throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
     });
     if (text === undefined) return { spec, measures: {} };
     try {
@@ -35,15 +35,28 @@ export class StudyStore {
     await writeWhole(join(this.#records, `${record.spec.id}.json`), `${JSON.stringify(record, undefined, 1)}\n`);
   }
 
-  /** The newest whole checkpoint of a run. */
-  async checkpoint(id: string): Promise<Checkpoint | undefined> {
+  /**
+   * The newest checkpoint of a run.
+   * @param onDamaged told why one that is there is worth nothing: then the run has none
+   */
+  async checkpoint(id: string, onDamaged: (why: string) => void): Promise<Checkpoint | undefined> {
     const folder = join(this.#checkpoints, id);
     const [newest] = await stepsIn(folder);
     if (newest === undefined) return undefined;
-    const files = await Promise.all(
-      FILES.map(async (name) => [name, new Uint8Array(await readFile(join(folder, String(newest), name)))] as const),
-    );
-    return decodeCheckpoint(Object.fromEntries(files));
+    const place = join(folder, String(newest));
+    try {
+      const files = await Promise.all(
+        FILES.map(async (name) => [name, new Uint8Array(await readFile(join(place, name)))] as const),
+      );
+      return decodeCheckpoint(Object.fromEntries(files));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      // No permission, no handles left: that says nothing about the checkpoint.
+      if (code !== undefined && !NO_FILE.includes(code)) throw error;
+      onDamaged(`the checkpoint ${place} is damaged: ${message}`);
+      await this.forget(id);
+      return undefined;
+    }
   }
 
   /** Keeps a checkpoint in place of the run's earlier ones. */
@@ -58,20 +71,20 @@ export class StudyStore {
     for (const step of older) await rm(join(folder, String(step)), { recursive: true, force: true });
   }
 
-  /** Adversarial examples as they were kept. */
+  /** Adversarial examples as they were kept; undefined where there are none, or not the same bytes any more. */
   async examples(key: string): Promise<Uint8Array | undefined> {
-    return readFile(this.#examplesFile(key)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    const found = await readFile(this.#examplesFile(key)).catch(() => Buffer.alloc(0));
+    const [digest, bytes] = [found.subarray(0, DIGEST_BYTES), found.subarray(DIGEST_BYTES)];
+    return digest.equals(sha256(bytes)) ? bytes : undefined;
   }
 
   async keepExamples(key: string, bytes: Uint8Array): Promise<void> {
-    await writeWhole(this.#examplesFile(key), bytes);
+    await writeWhole(this.#examplesFile(key), Buffer.concat([sha256(bytes), bytes]));
   }
 
+  /** The digest of what follows, and a safetensors file. */
   #examplesFile(key: string): string {
-    return join(this.#checkpoints, 'examples', `${key}.safetensors`);
+    return join(this.#checkpoints, 'examples', `${key}.examples`);
   }
 
   async forget(id: string): Promise<void> {
@@ -79,6 +92,9 @@ export class StudyStore {
   }
 }
 
+const DIGEST_BYTES = 32;
+/** What the system says where there is no file to read. */
+const NO_FILE: readonly string[] = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 const FILES = ['manifest.json', 'weights.safetensors', 'optimizer.safetensors'] as const;
 
 /** Steps of the whole checkpoints, the newest first; what broke off has another name. */
@@ -90,17 +106,21 @@ async function stepsIn(folder: string): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
-/** Under another name first: what is there is always whole. */
+/** Under another name first: what is there is always whole. Several processes of a study may make the same examples at once. */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const partial = `${path}.${process.pid}.part`;
   await mkdir(dirname(path), { recursive: true });
-  const file = await open(`${path}.part`, 'w');
   try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
+    await writeFile(partial, content, { flush: true });
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
   }
-  await rename(`${path}.part`, path);
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
 }
 
 /** What a value depends on, in short. */

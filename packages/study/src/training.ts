@@ -84,12 +84,12 @@ async function opened(
   config: TrainingConfig,
 ): Promise<TrainedModel> {
   const { store, log } = context;
-  let checkpoint = await store.checkpoint(spec.id);
+  let checkpoint = await store.checkpoint(spec.id, log);
   if (!checkpoint || digestOf(checkpoint) !== weights) {
     log(`${spec.id}: its weights are not here, they are trained again`);
     await store.forget(spec.id);
     const again = await trained(context, spec, config, async () => {});
-    checkpoint = await store.checkpoint(spec.id);
+    checkpoint = await store.checkpoint(spec.id, log);
     if (!checkpoint) throw new Error(`${spec.id} has no checkpoint: ${again.ended}`);
     if (again.weights !== weights) {
       await store.write({ spec, training: { key, value: again }, measures: {} });
@@ -107,9 +107,9 @@ async function trained(
   config: TrainingConfig,
   note: (training: TrainingRecord) => Promise<void>,
 ): Promise<TrainingRecord> {
-  const { engine, dataset, digest, machine, store } = context;
+  const { engine, dataset, digest, machine, store, log } = context;
   const whole = stepsPerEpoch(context);
-  const resume = await store.checkpoint(spec.id);
+  const resume = await store.checkpoint(spec.id, log);
   const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
   let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= Math.ceil((resume?.step ?? 0) / whole));
   let weights = resume ? digestOf(resume) : '';
@@ -128,9 +128,10 @@ async function trained(
         const made = { epoch, ...(share < 1 ? { share } : {}), seconds, maskSeconds, trainLoss, heldOutAccuracy };
         epochs = [...epochs, made];
       } else if (event.type === 'checkpoint') {
-        await store.keep(spec.id, event.checkpoint);
         weights = digestOf(event.checkpoint);
+        // Before the checkpoint: of epochs that it does not have yet nothing is gone on with, of those that the record has not nothing is known.
         await note(record(''));
+        await store.keep(spec.id, event.checkpoint);
       }
     }
   } catch (error) {
