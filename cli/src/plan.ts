@@ -25,7 +25,7 @@ export function withPlanOptions(command: Command, samples: number): Command {
         'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (`jsigr attacks list` has them all)',
       ).argParser(repeated(attack)),
     )
-    .option('--cascade', 'each attack meets only what the ones before it left standing')
+    .option('--cascade', 'each attack meets only what the ones before it left standing (a profile decides this itself)')
     .addOption(
       new Option(
         '--epsilon <list>',

@@ -5,6 +5,7 @@ import { type CommandGroup, type Context, examples, type GlobalOptions } from '.
 import { number } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { withSession } from '../session.ts';
+import { bytes, count } from '../terminal/format.ts';
 import { table } from '../terminal/table.ts';
 
 interface GcOptions extends GlobalOptions {
@@ -31,12 +32,12 @@ async function collect({ dryRun, minAge, keepProgress, ...options }: GcOptions, 
     const request = { dryRun, minAge: duration(minAge * 3600), keepProgress: duration(keepProgress * 24 * 3600) };
     const response = await unary(maintenance, 'collectGarbage', request);
     outputOf(options, context).show(CollectGarbageResponse, response, ({ garbage }) => {
-      const rows = garbage.map(({ kind, count, bytes }) => [kind, String(count), `${(bytes / 1e6).toFixed(1)} MB`]);
-      const removed = dryRun ? 'would be removed' : 'removed';
+      const rows = garbage.map(({ kind, count: items, bytes: size }) => [kind, count(items), bytes(size)]);
+      const removed = dryRun ? 'WOULD BE REMOVED' : 'REMOVED';
       const columns = [
         { title: removed },
-        { title: 'count', align: 'right' },
-        { title: 'size', align: 'right' },
+        { title: 'COUNT', align: 'right' },
+        { title: 'SIZE', align: 'right' },
       ] as const;
       return table(columns, rows, context.terminal.bold);
     });
