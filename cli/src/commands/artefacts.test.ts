@@ -339,10 +339,10 @@ describe('attacks', () => {
   });
 
   it('shows the settings of one, as text and as JSON', async () => {
-    expect((await jsigr(['attacks', 'list', 'pgd'])).out).toMatch(
+    expect((await jsigr(['attacks', 'show', 'pgd'])).out).toMatch(
       /^steps +20 +Gradient steps of each restart, 1\.\.1000$/m,
     );
-    const [pgd] = JSON.parse((await jsigr(['attacks', 'list', 'pgd', '-o', 'json'])).out);
+    const pgd = JSON.parse((await jsigr(['attacks', 'show', 'pgd', '-o', 'json'])).out);
     expect(pgd).toMatchObject({
       name: 'pgd',
       access: 'white-box',
@@ -351,9 +351,9 @@ describe('attacks', () => {
   });
 
   it('names the known ones where there is none of that name', async () => {
-    const { code, err } = await jsigr(['attacks', 'list', 'shout']);
-    expect(code).toBe(2);
-    expect(err).toMatch(/"shout" is none of noise, gaussian-noise, fgsm/);
+    const { code, err } = await jsigr(['attacks', 'show', 'shout']);
+    expect(code).toBe(3);
+    expect(err).toMatch(/no attack "shout"\nhint: known: noise, gaussian-noise, fgsm/);
   });
 });
 

@@ -36,7 +36,7 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
     : join(dataDirectory(options, terminal), 'report.html');
   const output = outputOf(options, context);
   await withSession(options, context, async (session) => {
-    if (session.httpAddress) output.say(`watch    ${urlOf(session.httpAddress)}`);
+    if (session.httpAddress) output.say(`HTTP     ${urlOf(session.httpAddress)}/v1/trainingRuns`);
     output.say(`gateway  ${session.address}`);
     output.say(`report   ${report} (when done)\n`);
     const { seed, quick } = options;
