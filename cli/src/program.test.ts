@@ -36,6 +36,8 @@ describe('wrong usage ends with 2 and names what is wrong', () => {
     ['--engine torch runs list', '--engine'],
     ['--device cuda --server localhost:1 runs list', '--device: the gateway at localhost:1 runs already'],
     ['--context here --server localhost:1 runs list', '--context: --server names a gateway too'],
+    ['gc --keep-progress 1e99', '--keep-progress: 1e+99 given'],
+    ['attacks lst', "unknown command 'lst'"],
     ['nonsense', "unknown command 'nonsense'"],
     ['trian', 'train'],
     ['train --epoch 3', '--epochs'],

@@ -7,7 +7,7 @@ import { properties, table } from '../terminal/table.ts';
 export const attacksCommand: CommandGroup = ({ terminal }) => {
   const group = new Command('attacks').description('what `evaluate` and `train` can attack with');
   group
-    .command('list', { isDefault: true })
+    .command('list')
     .description('every attack: what it needs, its norms, what it costs')
     .addHelpText('after', examples('jsigr attacks list', 'jsigr attacks list -o json'))
     .action(async (_: unknown, command: Command) => {
