@@ -124,7 +124,7 @@ describe('a live endpoint', { timeout: 180_000 }, () => {
       whole.report?.attacks.reduce((sum, one) => sum + one.forwards, 200) ?? 0,
     );
     await expect(evaluated(`${digest} ${ATTACKS} --seed 9 --resume ${ledger}`)).rejects.toThrow(
-      /another model, data set, plan, loss, seed/,
+      /another model, dataset, plan, loss, seed/,
     );
   });
 

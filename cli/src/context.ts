@@ -51,7 +51,7 @@ export function computeOf(
 export function refuseCompute({ engine, device }: GlobalOptions, address: string): void {
   if (engine ?? device)
     throw invalidArgument(
-      engine ? 'engine' : 'device',
+      engine ? '--engine' : '--device',
       `the gateway at ${address} runs already, and its workers compute with what it was started with; start it anew with \`jsigr up\` and this option`,
     );
 }

@@ -18,8 +18,8 @@ const plain = { output: 'table' } as const;
 
 describe('the token for a gateway', () => {
   it('is that of --token, else of JSIGR_TOKEN, else the one that login kept', async () => {
-    const { code } = await jsigr(['login', 'host:1'], { terminal: terminalWith({}, 'kept\n') });
-    expect(code).toBe(0);
+    const login = await jsigr(['login', 'host:1', '-o', 'json'], { terminal: terminalWith({}, 'kept\n') });
+    expect([login.code, JSON.parse(login.out)]).toEqual([0, { file: credentialsFile(terminalWith()) }]);
     const terminal = terminalWith({ JSIGR_TOKEN: 'variable' });
     expect(await tokenFor('host:1', { ...plain, token: 'option' }, terminal)).toBe('option');
     expect(await tokenFor('host:1', plain, terminal)).toBe('variable');
@@ -57,7 +57,8 @@ describe('jsigr tokens', () => {
     const listed = JSON.parse((await line('list')).out);
     expect(listed).toMatchObject([{ id: made.id, name: 'ci' }]);
     expect(listed[0]).not.toHaveProperty('sha256');
-    expect((await line('revoke', made.id)).code).toBe(0);
+    const revoked = await line('revoke', made.id);
+    expect([revoked.code, JSON.parse(revoked.out)]).toEqual([0, { id: made.id }]);
     expect(JSON.parse((await line('list')).out)).toEqual([]);
     expect((await line('revoke', made.id)).code).toBe(3);
   });

@@ -16,48 +16,46 @@ export interface PlanOptions {
   readonly maxSeconds?: number;
 }
 
-/** Adds --attack, --cascade, --epsilon, --samples, --surrogate and the limits of what the attacks spend. */
+/**
+ * Adds --attack, --cascade, --epsilon, --samples, --surrogate and the limits of what the attacks spend. Where the command has --no-loop too, they say nothing
+ * beside it.
+ */
 export function withPlanOptions(command: Command, samples: number): Command {
-  return command
-    .addOption(
-      new Option(
-        '--attack <plan>',
-        'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (`jsigr attacks list` has them all)',
-      ).argParser(repeated(attack)),
-    )
-    .option('--cascade', 'each attack meets only what the ones before it left standing')
-    .addOption(
-      new Option(
-        '--epsilon <list>',
-        'radii for attacks that name none, in units of the [0,1] pixel range, e.g. 0.1,0.2 or 8/255 (default: by the number of channels)',
-      ).argParser(numbers),
-    )
-    .addOption(
-      new Option('--samples <count>', 'samples to attack, from the start of the part; 0: all')
-        .argParser(integer(0))
-        .default(samples),
-    )
-    .addOption(
-      new Option(
-        '--surrogate <model>',
-        'model that transferred examples are crafted on; repeat for more (default: two standard models of other architectures)',
-      ).argParser(repeated((name) => resource('models', name))),
-    )
-    .addOption(
-      new Option(
-        '--max-forwards <count>',
-        'forward passes (images) that the attacks spend together; what is left then counts as robust, and is said',
-      ).argParser(integer(1)),
-    )
-    .addOption(
-      new Option('--max-backwards <count>', 'the same of backward passes: gradients of images').argParser(integer(1)),
-    )
-    .addOption(
-      new Option(
-        '--max-seconds <number>',
-        'the same of seconds; unlike a limit of passes it makes results depend on the machine',
-      ).argParser(number),
-    );
+  for (const option of planOptions(samples)) command.addOption(option.conflicts('loop'));
+  return command;
+}
+
+function planOptions(samples: number): readonly Option[] {
+  return [
+    new Option(
+      '--attack <plan>',
+      'NAME[@NORM][:EPSILONS][:key=value,...], e.g. pgd:0.1,0.2 or pgd@l2:0.5:steps=40; repeat for more (`jsigr attacks list` has them all)',
+    ).argParser(repeated(attack)),
+    new Option(
+      '--cascade',
+      'each attack meets only what the ones before it left standing (a profile decides this itself)',
+    ),
+    new Option(
+      '--epsilon <list>',
+      'radii for attacks that name none, in units of the [0,1] pixel range, e.g. 0.1,0.2 or 8/255 (default: by the number of channels)',
+    ).argParser(numbers),
+    new Option('--samples <count>', 'samples to attack, from the start of the part; 0: all')
+      .argParser(integer(0))
+      .default(samples),
+    new Option(
+      '--surrogate <model>',
+      'model that transferred examples are crafted on; repeat for more (default: two standard models of other architectures)',
+    ).argParser(repeated((name) => resource('models', name))),
+    new Option(
+      '--max-forwards <count>',
+      'forward passes (images) that the attacks spend together; what is left then counts as robust, and is said',
+    ).argParser(integer(1)),
+    new Option('--max-backwards <count>', 'the same of backward passes: gradients of images').argParser(integer(1)),
+    new Option(
+      '--max-seconds <number>',
+      'the same of seconds; unlike a limit of passes it makes results depend on the machine',
+    ).argParser(number),
+  ];
 }
 
 /** Radii that are usual for grey images and for colour images (linf, [0,1] pixels). */

@@ -113,7 +113,7 @@ async function reach(options: GlobalOptions, { terminal, gateways }: Context): P
 
 /** The gateway in the cluster of a kubeconfig's context. */
 async function inCluster(context: string, options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
-  if (options.server) throw invalidArgument('context', '--server names a gateway too: give one of them');
+  if (options.server) throw invalidArgument('--context', '--server names a gateway too: give one of them');
   refuseCompute(options, `the context ${context}`);
   const token = tokenOf(await tokenFor(`context/${context}`, options, terminal));
   const { grpcAddress: address, serverName, close } = await gateways.forward({ context, namespace: options.namespace });

@@ -17,7 +17,7 @@ import {
   type ReadModelFileRequest,
   RunState,
 } from '@jsigr/proto';
-import { notFound } from '@jsigr/service/client';
+import { invalidArgument, notFound } from '@jsigr/service/client';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { tensorOf } from '../tensor.ts';
 import { adversarialFile } from '../testing/adversarial.ts';
@@ -70,6 +70,20 @@ describe('models export', () => {
     expect(code).toBe(0);
     expect(readFileSync(join(folder, 'checkpoint/weights.safetensors'))).toEqual(WEIGHTS);
     expect(out).toContain(join(folder, 'checkpoint/weights.safetensors'));
+  });
+
+  it.each([
+    [invalidArgument('name', 'is not of the form models/{digest}'), 2, 'or trainingRuns/ID'],
+    [notFound('model', 'models/abababab', 'ListModels shows what there is'), 3, '`jsigr models list`'],
+  ])('says what a model may be called, or what shows them: %s', async (error, code, hint) => {
+    const getModel = answers(() => {
+      throw error;
+    });
+    const ended = await run('models export abababab --out checkpoint', { models: { ...models, getModel } });
+    expect(ended.code).toBe(code);
+    expect(ended.err).toContain(error.message);
+    expect(ended.err).toContain(hint);
+    expect(ended.err).not.toContain('ListModels');
   });
 
   it('leaves nothing behind when the bytes are not those that were announced', async () => {
@@ -339,10 +353,10 @@ describe('attacks', () => {
   });
 
   it('shows the settings of one, as text and as JSON', async () => {
-    expect((await jsigr(['attacks', 'list', 'pgd'])).out).toMatch(
+    expect((await jsigr(['attacks', 'show', 'pgd'])).out).toMatch(
       /^steps +20 +Gradient steps of each restart, 1\.\.1000$/m,
     );
-    const [pgd] = JSON.parse((await jsigr(['attacks', 'list', 'pgd', '-o', 'json'])).out);
+    const pgd = JSON.parse((await jsigr(['attacks', 'show', 'pgd', '-o', 'json'])).out);
     expect(pgd).toMatchObject({
       name: 'pgd',
       access: 'white-box',
@@ -351,9 +365,9 @@ describe('attacks', () => {
   });
 
   it('names the known ones where there is none of that name', async () => {
-    const { code, err } = await jsigr(['attacks', 'list', 'shout']);
-    expect(code).toBe(2);
-    expect(err).toMatch(/"shout" is none of noise, gaussian-noise, fgsm/);
+    const { code, err } = await jsigr(['attacks', 'show', 'shout']);
+    expect(code).toBe(3);
+    expect(err).toMatch(/no attack "shout"\nhint: known: noise, gaussian-noise, fgsm/);
   });
 });
 

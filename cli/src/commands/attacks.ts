@@ -1,4 +1,5 @@
 import type { Capability } from '@jsigr/attacks';
+import { notFound } from '@jsigr/service/client';
 import { Command } from 'commander';
 import { type CommandGroup, examples, type GlobalOptions } from '../context.ts';
 import { properties, table } from '../terminal/table.ts';
@@ -6,22 +7,36 @@ import { properties, table } from '../terminal/table.ts';
 export const attacksCommand: CommandGroup = ({ terminal }) => {
   const group = new Command('attacks').description('what `evaluate` and `train` can attack with');
   group
-    .command('list', { isDefault: true })
+    .command('list')
     .description('every attack: what it needs, its norms, what it costs')
-    .argument('[name]', 'one attack, with its settings')
-    .addHelpText('after', examples('jsigr attacks list', 'jsigr attacks list apgd-t', 'jsigr attacks list -o json'))
-    .action(async (name: string | undefined, _: unknown, command: Command) => {
-      const { output } = command.optsWithGlobals<GlobalOptions>();
-      // Loaded when it is needed: with the engine behind it, it takes longer than most commands.
-      const { attackNamed, capabilities } = await import('@jsigr/attacks');
-      const all = capabilities();
-      const chosen = name === undefined ? all : all.filter((each) => each.name === attackNamed(name, 'name').name);
-      if (output === 'json') terminal.out(`${JSON.stringify(chosen)}\n`);
-      else if (name === undefined) terminal.out(capabilitiesText(chosen, terminal.bold));
-      else for (const each of chosen) terminal.out(capabilityText(each, terminal.bold));
+    .addHelpText('after', examples('jsigr attacks list', 'jsigr attacks list -o json'))
+    .action(async (_: unknown, command: Command) => {
+      const all = await known();
+      if (isJson(command)) terminal.out(`${JSON.stringify(all)}\n`);
+      else terminal.out(capabilitiesText(all, terminal.bold));
+    });
+  group
+    .command('show')
+    .description('the settings of an attack: defaults, what is allowed, what they mean')
+    .argument('<name>', 'e.g. pgd')
+    .addHelpText('after', examples('jsigr attacks show apgd-t', 'jsigr attacks show pgd -o json'))
+    .action(async (name: string, _: unknown, command: Command) => {
+      const all = await known();
+      const found = all.find((each) => each.name === name);
+      if (!found) throw notFound('attack', name, `known: ${all.map((each) => each.name).join(', ')}`);
+      terminal.out(isJson(command) ? `${JSON.stringify(found)}\n` : capabilityText(found, terminal.bold));
     });
   return group;
 };
+
+/** Loaded when it is needed: with the engine behind it, it takes longer than most commands. */
+async function known(): Promise<readonly Capability[]> {
+  return (await import('@jsigr/attacks')).capabilities();
+}
+
+function isJson(command: Command): boolean {
+  return command.optsWithGlobals<GlobalOptions>().output === 'json';
+}
 
 /** A line for each attack. */
 export function capabilitiesText(all: readonly Capability[], paint?: (text: string) => string): string {

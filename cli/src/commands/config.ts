@@ -15,7 +15,7 @@ export const configCommand: CommandGroup = (context) => {
       'what is wrong with the settings of a file, the environment and the command; what a gateway would take from them',
     )
     .option('--config <file>', 'file of settings; docs/configuration.md has all (JSIGR_CONFIG)')
-    .option('--set <name=value>', 'a setting of the command (may be repeated)', setting)
+    .option('--set <name=value>', 'a setting of the command; repeat for more', setting)
     .addHelpText('after', examples('jsigr config check --config jsigr.yaml'))
     .action(async (_: unknown, command: Command) => check(command.optsWithGlobals<ConfigOptions>(), context));
   return config;

@@ -55,7 +55,7 @@ async function list(options: GlobalOptions, context: Context): Promise<void> {
 async function show(name: string, options: GlobalOptions, context: Context): Promise<void> {
   await withSession(options, context, async (session) => {
     const dataset = await findDataset(session, name);
-    outputOf(options, context).show(GetDatasetResponse, { dataset }, () => datasetText(dataset));
+    outputOf(options, context).show(GetDatasetResponse, { dataset }, () => datasetText(dataset, context.terminal.bold));
   });
 }
 
@@ -66,7 +66,7 @@ async function importDataset(name: string, folder: string, options: ImportOption
   await withSession(options, context, async (session) => {
     const response = await unary(session.datasets, 'importDataset', request);
     outputOf(options, context).show(ImportDatasetResponse, response, ({ dataset }) =>
-      dataset ? datasetText(dataset) : '',
+      dataset ? datasetText(dataset, context.terminal.bold) : '',
     );
   });
 }

@@ -136,7 +136,7 @@ it('the demonstration trains, attacks and explains three models, and writes the 
   expect(explanations).toBe(3 * 8 + 3 * 2 + 3 * 4);
 
   const report = join(folder, '.jsigr/report.html');
-  expect(out.indexOf('watch    http://127.0.0.1:1')).toBe(0);
+  expect(out.indexOf('HTTP     http://127.0.0.1:1/v1/trainingRuns')).toBe(0);
   expect(out).toMatch(
     /^standard +98\.2 % \[97\.0, 99\.4\] +20\.4 % \[.*\] +61\.2 % \[.*\] +2\.5 +25\.0 % +not assessed$/m,
   );

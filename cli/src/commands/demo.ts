@@ -37,7 +37,7 @@ async function demo(options: DemoOptions, context: Context): Promise<void> {
   const output = outputOf(options, context);
   await checkTarget(report);
   await withSession(options, context, async (session) => {
-    if (session.httpAddress) output.say(`watch    ${urlOf(session.httpAddress)}`);
+    if (session.httpAddress) output.say(`HTTP     ${urlOf(session.httpAddress)}/v1/trainingRuns`);
     output.say(`gateway  ${session.address}`);
     output.say(`report   ${report} (when done)\n`);
     const { seed, quick } = options;

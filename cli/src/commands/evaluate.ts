@@ -67,7 +67,7 @@ export const evaluateCommand: CommandGroup = (context) =>
             .default(1),
         )
         .addOption(
-          new Option('--max-queries <count>', 'images that a live endpoint is asked about at most (default: 100000)')
+          new Option('--max-queries <count>', 'images that a live endpoint is asked about at most')
             .argParser(integer(1))
             .default(0, '100000'),
         )

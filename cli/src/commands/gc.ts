@@ -1,10 +1,11 @@
 import { CollectGarbageResponse } from '@jsigr/proto';
-import { unary } from '@jsigr/service/client';
+import { invalidArgument, unary } from '@jsigr/service/client';
 import { Command, Option } from 'commander';
 import { type CommandGroup, type Context, examples, type GlobalOptions } from '../context.ts';
 import { number } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { withSession } from '../session.ts';
+import { bytes, count } from '../terminal/format.ts';
 import { table } from '../terminal/table.ts';
 
 interface GcOptions extends GlobalOptions {
@@ -27,22 +28,30 @@ export const gcCommand: CommandGroup = (context) =>
     .action(async (_: unknown, command: Command) => collect(command.optsWithGlobals<GcOptions>(), context));
 
 async function collect({ dryRun, minAge, keepProgress, ...options }: GcOptions, context: Context): Promise<void> {
+  const request = {
+    dryRun,
+    minAge: duration('--min-age', minAge, 3600),
+    keepProgress: duration('--keep-progress', keepProgress, 24 * 3600),
+  };
   await withSession(options, context, async ({ maintenance }) => {
-    const request = { dryRun, minAge: duration(minAge * 3600), keepProgress: duration(keepProgress * 24 * 3600) };
     const response = await unary(maintenance, 'collectGarbage', request);
     outputOf(options, context).show(CollectGarbageResponse, response, ({ garbage }) => {
-      const rows = garbage.map(({ kind, count, bytes }) => [kind, String(count), `${(bytes / 1e6).toFixed(1)} MB`]);
-      const removed = dryRun ? 'would be removed' : 'removed';
+      const rows = garbage.map(({ kind, count: items, bytes: size }) => [kind, count(items), bytes(size)]);
+      const removed = dryRun ? 'WOULD BE REMOVED' : 'REMOVED';
       const columns = [
         { title: removed },
-        { title: 'count', align: 'right' },
-        { title: 'size', align: 'right' },
+        { title: 'COUNT', align: 'right' },
+        { title: 'SIZE', align: 'right' },
       ] as const;
       return table(columns, rows, context.terminal.bold);
     });
   });
 }
 
-function duration(seconds: number): { seconds: number; nanos: number } {
+/** @throws JsigrError INVALID_ARGUMENT for what a message cannot hold; ranges are the gateway's business */
+function duration(option: string, given: number, unit: number): { seconds: number; nanos: number } {
+  const seconds = given * unit;
+  if (!Number.isSafeInteger(Math.floor(seconds)))
+    throw invalidArgument(option, `${given} given, which is longer than 2^53 seconds`);
   return { seconds: Math.floor(seconds), nanos: Math.round((seconds % 1) * 1e9) };
 }

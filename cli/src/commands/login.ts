@@ -14,7 +14,8 @@ export const loginCommand: CommandGroup = (context) =>
       login(server, command.optsWithGlobals<GlobalOptions>(), context),
     );
 
-async function login(server: string, { token }: GlobalOptions, { terminal }: Context): Promise<void> {
+async function login(server: string, { token, output }: GlobalOptions, { terminal }: Context): Promise<void> {
   const given = token ?? (terminal.env.JSIGR_TOKEN || (await terminal.input()).trim());
-  terminal.out(`kept in ${await keepToken(server, given, terminal)}\n`);
+  const file = await keepToken(server, given, terminal);
+  terminal.out(output === 'json' ? `${JSON.stringify({ file })}\n` : `kept in ${file}\n`);
 }

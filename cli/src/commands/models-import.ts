@@ -112,7 +112,9 @@ async function importModel(path: string, options: ImportOptions, context: Contex
     const response = isEndpoint
       ? await upload(session.models, 'importModel', messages(description, []))
       : await uploadModel(source, description, session);
-    outputOf(options, context).show(ImportModelResponse, response, ({ model }) => (model ? modelText(model) : ''));
+    outputOf(options, context).show(ImportModelResponse, response, ({ model }) =>
+      model ? modelText(model, context.terminal.bold) : '',
+    );
   });
 }
 

@@ -79,7 +79,7 @@ async function list({ run, limit, page, ...options }: ListOptions, context: Cont
 async function show(name: string, options: GlobalOptions, context: Context): Promise<void> {
   await withSession(options, context, async (session) => {
     const model = await findModel(session, name);
-    outputOf(options, context).show(GetModelResponse, { model }, () => modelText(model));
+    outputOf(options, context).show(GetModelResponse, { model }, () => modelText(model, context.terminal.bold));
   });
 }
 

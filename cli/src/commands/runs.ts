@@ -74,10 +74,13 @@ async function list({ evaluations, limit, page, ...options }: ListOptions, conte
 
 async function show(name: string, options: GlobalOptions, context: Context): Promise<void> {
   const output = outputOf(options, context);
+  const { bold } = context.terminal;
   await withSession(options, context, async (session) => {
     if (isEvaluation(name)) {
       const response = await unary(session.evaluations, 'getEvaluation', { name });
-      output.show(GetEvaluationResponse, response, ({ evaluation }) => (evaluation ? evaluationText(evaluation) : ''));
+      output.show(GetEvaluationResponse, response, ({ evaluation }) =>
+        evaluation ? evaluationText(evaluation, bold) : '',
+      );
     } else {
       const response = await unary(session.training, 'getTrainingRun', { name });
       output.show(GetTrainingRunResponse, response, ({ trainingRun }) => (trainingRun ? runText(trainingRun) : ''));
@@ -96,11 +99,12 @@ async function watch(name: string, options: GlobalOptions, context: Context): Pr
 
 async function cancel(name: string, options: GlobalOptions, context: Context): Promise<void> {
   const output = outputOf(options, context);
+  const { bold } = context.terminal;
   await withSession(options, context, async (session) => {
     if (isEvaluation(name)) {
       const response = await unary(session.evaluations, 'cancelEvaluation', { name, etag: '' });
       output.show(CancelEvaluationResponse, response, ({ evaluation }) =>
-        evaluation ? evaluationText(evaluation) : '',
+        evaluation ? evaluationText(evaluation, bold) : '',
       );
     } else {
       const response = await unary(session.training, 'cancelTrainingRun', { name, etag: '' });

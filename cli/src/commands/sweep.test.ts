@@ -151,7 +151,7 @@ describe('sweep', () => {
     expect(await readFile(join(directory, 'all.svg'), 'utf8')).toMatch(/^<svg /);
     const nothing = await sweep(FILE, '--plot', 'none.svg');
     expect(nothing.code).toBe(2);
-    expect(nothing.err).toContain('needs attacks');
+    expect(nothing.err).toContain('--plot: needs attacks');
   });
 
   it('only lists its runs with --dry-run', async () => {
@@ -160,6 +160,13 @@ describe('sweep', () => {
       code: 0,
       out: 'OBJECTIVE  SEED\nstandard   1\nstandard   2\njsigr      1\njsigr      2\n4 runs\n',
     });
+  });
+
+  it('lists them as JSON, with what each would train', async () => {
+    const planned = JSON.parse((await sweep(FILE, '--dry-run', '-o', 'json')).out);
+    expect(planned.axes).toEqual(['objective', 'seed']);
+    expect(planned.runs).toHaveLength(4);
+    expect(planned.runs[3]).toMatchObject({ values: ['jsigr', '2'], spec: { objective: 'jsigr', seed: 2 } });
   });
 
   it('leaves no run behind where one of them is refused', async () => {

@@ -10,6 +10,7 @@ import {
   type RunEvent,
   RunState,
   type TrainingRun,
+  TrainingSpec,
 } from '@jsigr/proto';
 import { invalidArgument, JsigrError, notFound, unary } from '@jsigr/service/client';
 import { Command } from 'commander';
@@ -25,7 +26,7 @@ import { paretoPlot } from '../sweep/pareto-plot.ts';
 import { type SweepResult, summaryText } from '../sweep/summary.ts';
 import { readSweep, type SweepFile } from '../sweep/sweep-file.ts';
 import { isFinal, stateName } from '../terminal/format.ts';
-import { table } from '../terminal/table.ts';
+import { type Paint, table } from '../terminal/table.ts';
 import { followEvaluation } from './evaluate.ts';
 import { followRun } from './train.ts';
 
@@ -67,28 +68,34 @@ export const sweepCommand: CommandGroup = (context) =>
 async function sweep(options: SweepOptions, context: Context): Promise<void> {
   const path = pathOf(options.file, context.terminal);
   const file = readSweep(await readFile(path, 'utf8').catch((error) => Promise.reject(fromFileError(error, path))));
-  const { axes, runs } = file;
   if (options.plot && !file.plan)
-    throw invalidArgument('plot', 'needs attacks: the file has no `evaluation`, so that there is nothing to draw');
+    throw invalidArgument('--plot', 'needs attacks: the file has no `evaluation`, so that there is nothing to draw');
   if (options.dryRun) {
-    const titles = axes.map((axis) => ({ title: axis.toUpperCase() }));
-    context.terminal.out(
-      `${table(
-        titles,
-        runs.map(({ values }) => values),
-        context.terminal.bold,
-      )}${runs.length} runs\n`,
-    );
+    outputOf(options, context).show(PLANNED, file, () => plannedText(file, context.terminal.bold));
     return;
   }
   if (options.plot) await checkTarget(pathOf(options.plot, context.terminal));
   await withSession(options, context, async (session) => {
     const output = outputOf(options, context);
     const results = await perform(file, session, output, context);
-    output.say(`\n${summaryText(axes, results, context.terminal.bold).trimEnd()}`);
-    if (options.plot) await savePlot(pathOf(options.plot, context.terminal), axes, results, output);
+    output.say(`\n${summaryText(file.axes, results, context.terminal.bold).trimEnd()}`);
+    if (options.plot) await savePlot(pathOf(options.plot, context.terminal), file.axes, results, output);
     checkAll(results);
   });
+}
+
+/** What --dry-run says. */
+const PLANNED = {
+  toJSON: ({ axes, runs }: SweepFile) => ({
+    axes,
+    runs: runs.map(({ values, spec }) => ({ values, spec: TrainingSpec.toJSON(spec) })),
+  }),
+};
+
+function plannedText({ axes, runs }: SweepFile, paint?: Paint): string {
+  const titles = axes.map((axis) => ({ title: axis.toUpperCase() }));
+  const rows = runs.map(({ values }) => values);
+  return `${table(titles, rows, paint)}${runs.length} runs\n`;
 }
 
 /** @throws JsigrError if a training or an evaluation did not succeed */

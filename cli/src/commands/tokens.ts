@@ -44,7 +44,7 @@ export const tokensCommand: CommandGroup = (context) => {
     .addOption(file())
     .addHelpText('after', examples('jsigr tokens revoke 1f3a9c2e'))
     .action(async (id: string, _: unknown, command: Command) =>
-      (await tokenFile(command.optsWithGlobals<TokensOptions>(), context)).revoke(id),
+      revoke(id, command.optsWithGlobals<TokensOptions>(), context),
     );
   return tokens;
 };
@@ -95,4 +95,9 @@ async function list(options: TokensOptions, context: Context): Promise<void> {
     entry.expireTime?.slice(0, 10) ?? 'never',
   ]);
   out(table(columns, rows, bold));
+}
+
+async function revoke(id: string, options: TokensOptions, context: Context): Promise<void> {
+  await (await tokenFile(options, context)).revoke(id);
+  context.terminal.out(options.output === 'json' ? `${JSON.stringify({ id })}\n` : `revoked ${id}\n`);
 }

@@ -137,6 +137,7 @@ describe('train', () => {
 
   it.each([
     [['--no-loop', '--feedback', 'adapt'], /'--feedback <kind>' cannot be used with option '--no-loop'/],
+    [['--no-loop', '--attack', 'pgd'], /'--attack <plan>' cannot be used with option '--no-loop'/],
     [['--no-loop', '--patience', '3'], /'--patience <reports>' cannot be used with option '--no-loop'/],
     [['--feedback', 'early-stop', '--patience', '0'], /"0" is not a whole number in 1/],
     [['--feedback', 'augment', '--training-examples', '0'], /"0" is not a whole number in 1/],

@@ -36,7 +36,7 @@ export const upCommand: CommandGroup = (context) =>
       'private networks in which live endpoints may be attacked, e.g. 127.0.0.0/8,10.1.0.0/16 (JSIGR_ENDPOINT_NETWORKS)',
     )
     .option('--config <file>', 'file of settings; docs/configuration.md has all (JSIGR_CONFIG)')
-    .option('--set <name=value>', 'any other setting, e.g. leaseSeconds=10 (may be repeated)', setting)
+    .option('--set <name=value>', 'any other setting, e.g. leaseSeconds=10; repeat for more', setting)
     .option('--tls-client-ca <file>', 'authorities of clients, who must show a certificate then (JSIGR_TLS_CLIENT_CA)')
     .addHelpText(
       'after',

@@ -31,6 +31,9 @@ describe('line charts', () => {
       series: [{ name: 'a', slot: 0, points: [point(1, 0.5)] }],
     });
     expect(single.text).not.toContain('NaN');
+    // Beside its name, with its interval.
+    expect(single.text).toContain('class="line" d="M338 119"');
+    expect(single.text).toContain('d="M334 97.6L342 97.6L342 140.4L334 140.4Z"');
   });
 });
 

@@ -50,10 +50,11 @@ interface Scale {
 
 function scaleOf(xs: readonly number[]): Scale {
   const first = xs[0] ?? 0;
-  const extent = (xs.at(-1) ?? 1) - first || 1;
+  const extent = (xs.at(-1) ?? 1) - first;
   const { left, right, top, bottom } = PLOT;
   return {
-    x: (value) => left + ((value - first) / extent) * (right - left),
+    // A single one stands beside its name: the leader between them would pass for a line.
+    x: (value) => (extent > 0 ? left + ((value - first) / extent) * (right - left) : right),
     y: (value) => bottom - value * (bottom - top),
   };
 }
@@ -81,9 +82,13 @@ function line({ name, slot, points }: ChartSeries, scale: Scale, labelY: number)
   return html`<g class="s${look}"><path class="line" d="${path}"/>${points.map(({ x, y }) => html`<path class="mark" d="${marker(look, scale.x(x), scale.y(y))}"/>`)}<path class="leader" d="${from}"/><text class="name" x="${PLOT.right + 15}" y="${round(labelY + 4)}">${name}</text></g>`;
 }
 
+/** A single point has a narrow bar. */
 function bandPath(points: readonly ChartPoint[], { x, y }: Scale): string {
-  const upper = points.map((point) => `${round(x(point.x))} ${round(y(point.upper))}`);
-  const lower = points.map((point) => `${round(x(point.x))} ${round(y(point.lower))}`).reverse();
+  const ends = points.flatMap((point) =>
+    points.length > 1 ? [{ point, at: 0 }] : [-4, 4].map((at) => ({ point, at })),
+  );
+  const upper = ends.map(({ point, at }) => `${round(x(point.x) + at)} ${round(y(point.upper))}`);
+  const lower = ends.map(({ point, at }) => `${round(x(point.x) + at)} ${round(y(point.lower))}`).reverse();
   return `M${[...upper, ...lower].join('L')}Z`;
 }
 

@@ -112,7 +112,7 @@ function pointAt(x: number, share: Proportion | undefined): ChartPoint[] {
 function grids({ samples, methods, method }: ReportData): Markup | undefined {
   if (samples.length === 0) return undefined;
   return html`<section><h2>What the answers rest on</h2>
-<p>Saliency maps (${method}) of the same image before and after an attack. Red pixels speak for the predicted class, blue ones against it; the line is the outline of what truly makes the class. Ticks and crosses say whether the prediction is right.</p>
+<p>Saliency maps (${method}) of the same image before and after an attack. Red pixels speak for the predicted class, blue ones against it, each map by its own largest value; the line is the outline of what truly makes the class. Ticks and crosses say whether the prediction is right.</p>
 <div class="pair">${samples.map(tileGrid)}</div>
 ${methods.length > 0 && html`<h3 style="margin-top:1.5rem">One image, several methods</h3><div class="pair">${methods.map(tileGrid)}</div>`}
 </section>`;

@@ -36,5 +36,6 @@ details { margin: .75rem 0 } summary { cursor: pointer; color: var(--soft); font
 .tile { margin: 0; min-width: 0 } .tile svg { width: 100%; height: auto; display: block; background: #fff; border-radius: .25rem; border: 1px solid var(--rule) } .tile image { image-rendering: pixelated } .tile figcaption { font-size: .78rem; line-height: 1.25; margin-top: .2rem; overflow-wrap: anywhere }
 .halo, .outline { fill: none; vector-effect: non-scaling-stroke } .halo { stroke: #fff; stroke-width: 2.4 } .outline { stroke: #111; stroke-width: 1 }
 .right { color: var(--good) } .wrong { color: var(--bad) } footer { margin-top: 3rem; color: var(--soft); font-size: .85rem }
-@media print { details { display: block } .card { break-inside: avoid } }
+@media print { .card { break-inside: avoid } details::details-content { content-visibility: visible; block-size: auto } .scroll { overflow: visible }
+  table { font-size: .7rem } th, td, tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 0; padding-right: .4rem; position: static } }
 `);

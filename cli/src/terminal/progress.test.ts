@@ -80,6 +80,12 @@ describe('the live line', () => {
     expect(line([at(1, 0, 0.1), at(2, 60, 0.4), again, at(4, 500, 0.4)])).toMatch(/40.0 % done$/);
   });
 
+  it('says nothing of the time that is left before it knows the speed', () => {
+    const value = { step: 1, totalSteps: 1200, metrics: [], imagesPerSecond: 0, secondsLeft: 0 };
+    const progress = advance(atStart, event(1, { $case: 'trainingProgress', value }));
+    expect(statusLine(progress, 12)).toBe('waiting · epoch 1/12 · step 1/1,200');
+  });
+
   it('a last step has no time left, and the epoch stays within the run', () => {
     const value = { step: 1200, totalSteps: 1200, metrics: [], imagesPerSecond: 0, secondsLeft: 0 };
     const progress = advance(atStart, event(1, { $case: 'trainingProgress', value }));

@@ -83,7 +83,8 @@ export function statusLine(progress: Progress, epochs = 0): string {
   if (totalSteps > 0) {
     if (epochs > 0) parts.push(`epoch ${Math.min(epochs, Math.floor((step * epochs) / totalSteps) + 1)}/${epochs}`);
     parts.push(`step ${count(step)}/${count(totalSteps)}`);
-    if (step < totalSteps) parts.push(`${duration(secondsLeft)} left`);
+    // Nothing is known of the speed until the second step: the first one compiles.
+    if (imagesPerSecond > 0 && step < totalSteps) parts.push(`${duration(secondsLeft)} left`);
     if (imagesPerSecond > 0) parts.push(`${count(imagesPerSecond)} images/s`);
     parts.push(...lossOf(metrics));
   }

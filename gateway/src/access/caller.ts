@@ -29,10 +29,6 @@ export function visibleTenants({ role, tenant }: Caller): readonly string[] | un
   return role === 'admin' ? undefined : [tenant, SHARED_TENANT];
 }
 
-export function maySee(caller: Caller, tenant: string): boolean {
-  return visibleTenants(caller)?.includes(tenant) ?? true;
-}
-
 /** What is shared belongs to nobody: only admins change it. @throws JsigrError PERMISSION_DENIED */
 export function demandOwner({ role, tenant: own }: Caller, tenant: string): void {
   if (role !== 'admin' && tenant !== own)

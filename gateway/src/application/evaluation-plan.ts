@@ -8,6 +8,7 @@ import {
   profilePlan,
   profiles,
 } from '@jsigr/attacks';
+import { MAX_SEED } from '@jsigr/models';
 import { type AttackPlan, type Certification, type Dataset, EvaluationPlan, type Model } from '@jsigr/proto';
 import { idOf } from './names.ts';
 import { checkSettings } from './settings.ts';
@@ -17,7 +18,6 @@ const MOST_ATTACKS = 32;
 const MOST_EPSILONS = 32;
 const MOST_SURROGATES = 8;
 const MOST_EXAMPLES = 16;
-const MAX_SEED = 2 ** 32 - 1;
 /** More than there are means all of them. */
 const MAX_SAMPLES = 2 ** 32 - 1;
 const PARTS = ['test', 'held-out'];

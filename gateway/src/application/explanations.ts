@@ -1,4 +1,5 @@
 import { status } from '@grpc/grpc-js';
+import { MAX_SEED } from '@jsigr/models';
 import { ExplainerServiceClient, ExplainRequest, type ExplainResponse, ImageInput } from '@jsigr/proto';
 import { methodNamed } from '@jsigr/saliency';
 import {
@@ -23,7 +24,6 @@ import { Violations } from './violations.ts';
 
 const MOST_IMAGE_BYTES = 8 * 1024 * 1024;
 const MOST_SCALE = 32;
-const MAX_SEED = 2 ** 32 - 1;
 /** Requests that wait for the explainer, or are with it. */
 const MOST_AT_ONCE = 64;
 /** For a call that has no deadline of its own. */

@@ -45,7 +45,7 @@ export async function evaluate(
     throw new AttackError(
       'LEDGER_MISMATCH',
       'resume',
-      'the ledger is that of another model, data set, plan, loss, seed or engine',
+      'the ledger is that of another model, dataset, plan, loss, seed or engine',
     );
   const blocks = piecesOf(options.indices, batchSize);
   const clean = await classifyAll(engine, options, batchSize, blocks);

@@ -16,8 +16,6 @@ interface Geometry {
   readonly between: (image: Float32Array, adversarial: Float32Array, share: number) => Float32Array;
   /** Precision of the search for the boundary, as a share, for images of `size` numbers. */
   readonly tolerance: (size: number) => number;
-  /** Radius of the probes at a distance from the image. */
-  readonly probe: (size: number, distance: number) => number;
   readonly direction: (gradient: Float32Array) => Float32Array;
 }
 
@@ -25,7 +23,6 @@ const geometries: Readonly<Record<JumpNorm, Geometry>> = {
   l2: {
     between: (image, adversarial, share) => image.map((value, i) => value + share * ((adversarial[i] ?? 0) - value)),
     tolerance: (size) => 1 / (Math.sqrt(size) * size),
-    probe: (size, distance) => distance / size,
     direction: (gradient) => gradient,
   },
   linf: {
@@ -34,7 +31,6 @@ const geometries: Readonly<Record<JumpNorm, Geometry>> = {
       return image.map((value, i) => value + Math.min(Math.max((adversarial[i] ?? 0) - value, -reach), reach));
     },
     tolerance: (size) => 1 / (size * size),
-    probe: (size, distance) => distance / size,
     direction: (gradient) => gradient.map(Math.sign),
   },
 };
@@ -164,7 +160,8 @@ function* searchOf(
   tell(point);
   for (let j = 1; distanceOf(point) > (epsilons[index] ?? 0); j++) {
     const distance = distanceOf(point);
-    const radius = j === 1 ? 0.1 : geometry.probe(size, distance);
+    // sqrt(d) theta in l2 and d theta in linf are the same: 1 / d.
+    const radius = j === 1 ? 0.1 : distance / size;
     const count = Math.floor(PROBES * Math.sqrt(j));
     const noise = (i: number) =>
       norm.name === 'linf'
@@ -172,8 +169,7 @@ function* searchOf(
         : normal(address(`probe/${j}`, i), size);
     const direction = geometry.direction(yield* gradientAt(point, radius, count, noise));
     const jumped = yield* jump(point, direction, distance / Math.sqrt(j));
-    const next = yield* toBoundary(geometry, image, jumped);
-    point = next;
+    point = yield* toBoundary(geometry, image, jumped);
     tell(point);
   }
 }

@@ -152,7 +152,7 @@ export function mergeLedgers(ledgers: readonly Ledger[]): Ledger {
     throw new AttackError(
       'LEDGER_MISMATCH',
       'ledgers',
-      'they are those of different models, data sets, plans, losses, seeds or engines',
+      'they are those of different models, datasets, plans, losses, seeds or engines',
     );
   const units = ledgers.flatMap((ledger) => ledger.units).sort((a, b) => a.cell - b.cell || a.block - b.block);
   return { ...first, units };

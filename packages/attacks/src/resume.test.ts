@@ -54,7 +54,7 @@ describe('an evaluation in shards', () => {
     const one = await evaluate(engine, { ...base, shard: { index: 0, count: 2 } });
     const other = await evaluate(engine, { ...base, seed: 5, shard: { index: 1, count: 2 } });
     expect(() => mergeLedgers([one.ledger, other.ledger])).toThrow(
-      /different models, data sets, plans, losses, seeds or engines/,
+      /different models, datasets, plans, losses, seeds or engines/,
     );
   });
 });

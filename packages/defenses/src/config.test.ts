@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planTraining, settingsFromText, type TrainingConfig } from './config.ts';
+import { planTraining, type TrainingConfig } from './config.ts';
 import { listObjectives } from './objectives/registry.ts';
 import { listOptimizers } from './optimizers/registry.ts';
 
@@ -153,17 +153,5 @@ describe('a training configuration', () => {
     { config: { optimizer: { settings: { learningRate: 0 } } }, message: /^optimizer.settings.learningRate: .*0/ },
   ])('$config is refused', ({ config, message }) => {
     expect(() => planTraining(config as TrainingConfig)).toThrow(message);
-  });
-});
-
-describe('settings from text', () => {
-  it('are booleans, numbers or text', () => {
-    expect(settingsFromText({ a: 'true', b: '0.5', c: 'hard', d: '', e: '-1' })).toEqual({
-      a: true,
-      b: 0.5,
-      c: 'hard',
-      d: '',
-      e: -1,
-    });
   });
 });

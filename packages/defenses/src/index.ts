@@ -1,7 +1,6 @@
 export {
   planTraining,
   type ResolvedTrainingConfig,
-  settingsFromText,
   type TrainingConfig,
   type TrainingPlan,
   trainingConfigSchema,

@@ -1,5 +1,5 @@
 export { grad, jvp, stopGradient, valueAndGrad, vjp } from './autodiff.ts';
-export { bucketOf, type RowInputs, type RowOptions, runRows } from './batching.ts';
+export { bucketOf } from './batching.ts';
 export { DEVICES, type DeviceName, ENGINES, type EngineName } from './choice.ts';
 export type { Compiled, RunOptions } from './compiled.ts';
 export { constantArrays } from './constant-arrays.ts';

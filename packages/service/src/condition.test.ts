@@ -1,7 +1,5 @@
 import { expect, test, vi } from 'vitest';
 import { Condition } from './condition.ts';
-import { Lru } from './lru.ts';
-import { settingsFromText } from './settings.ts';
 
 test('a condition that holds is not waited for', async () => {
   expect(await new Condition().until(() => true)).toBe(true);
@@ -31,24 +29,4 @@ test('waiting ends with the reason of an aborted signal', async () => {
   const waiting = new Condition().until(() => false, { signal: controller.signal });
   controller.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
-});
-
-test('an LRU keeps what was used last', () => {
-  const evicted: number[] = [];
-  const lru = new Lru<number>(2, (value) => evicted.push(value));
-  lru.set('a', 1);
-  lru.set('b', 2);
-  lru.get('a');
-  lru.set('c', 3);
-  expect([lru.get('a'), lru.get('b'), lru.get('c'), evicted]).toEqual([1, undefined, 3, [2]]);
-});
-
-test('settings that came as text get their types', () => {
-  expect(settingsFromText({ steps: '10', loss: 'margin', randomStart: 'false', stepSize: '1e-2', empty: '' })).toEqual({
-    steps: 10,
-    loss: 'margin',
-    randomStart: false,
-    stepSize: 0.01,
-    empty: '',
-  });
 });

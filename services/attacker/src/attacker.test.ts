@@ -195,7 +195,7 @@ describe('an evaluation that is interrupted', () => {
     for await (const { message } of serverStream(attacker, 'evaluate', request()))
       if (message?.$case === 'resumePoint') point = message.value;
     const error = await failureOf(evaluate({ resume: point, plan: { ...plan, seed: 6 } }));
-    expect(error.message).toContain('another model, data set, plan, loss, seed or engine');
+    expect(error.message).toContain('another model, dataset, plan, loss, seed or engine');
   });
 });
 
