@@ -50,7 +50,8 @@ function studyIn(name: string, moment?: 'before' | 'after') {
   store.moment = moment;
   const lines: string[] = [];
   const tiny = { ...profile, batchSize: 16, learningRate: 1e-3 };
-  return { profile: tiny, engine, dataset, digest: 'd', store, lines, log: (line: string) => void lines.push(line) };
+  const log = (line: string) => void lines.push(line);
+  return { profile: tiny, engine, dataset, digest: 'd', machine: 'm', store, lines, log };
 }
 
 describe('a training of a study', () => {
