@@ -11,14 +11,20 @@ export function smallestSection({ smallestEpsilons }: RobustnessReport): Markup 
     attackName(one),
     accessName(one.access),
     decimal(one.largestEpsilon),
-    proportion(one.turned),
-    ...one.quantiles.map((each) => quantile(each, one.largestEpsilon)),
+    below(proportion(one.turned)),
+    ...one.quantiles.map((each) => below(quantile(each, one.largestEpsilon))),
   ]);
   const titles = ['Attack', 'Access', 'Searched up to', 'Turned', '25 %', 'Median', '75 %'];
   return html`<section><h2>How little it takes</h2>
 <p>The smallest radius at which each attack turns an image that the model has right, found by halving. An example proves each: the distance to the boundary is that or less.</p>
 ${htmlTable('A quarter, half and three quarters of the images are turned within so much; 95 % intervals cover the choice of images', titles, rows)}
 </section>`;
+}
+
+/** A figure with its interval on a line of its own: seven columns are to fit beside each other. */
+function below(figure: string): Markup {
+  const [value = '', interval] = figure.split(/ (?=\[)/);
+  return html`${value}${interval !== undefined && html`<small>${interval}</small>`}`;
 }
 
 /** What randomised smoothing certifies; nothing where it was not asked for. */

@@ -22,7 +22,7 @@ export function renderMatrix({ evaluation, matrix, labels, createTime, version }
     heading: 'Whose adversarial examples fool whom?',
     createTime,
     content: html`<section>
-<p class="lead">${labels.length} models, ${count(samples)} images, ${count(commonSamples)} of which all models classify correctly. A row is the model that adversarial examples were made on, a column the model that they were shown to; the darker, the more it gets wrong.</p>
+<p class="lead">${labels.length} models, ${count(samples)} images, ${count(commonSamples)} of which all models classify correctly. A row is the model that adversarial examples were made on, a column the model that they were shown to; the redder, the more it gets wrong.</p>
 <p class="warn"><b>masking: not assessed.</b> A row that fools nobody, its own model included, may have been made on useless gradients.</p>
 ${flags.length > 0 && html`<ul>${flags.map((flag) => html`<li>${flag}</li>`)}</ul>`}
 </section>

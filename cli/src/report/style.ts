@@ -5,7 +5,7 @@ export const style = new Markup(`
 :root { color-scheme: light dark;
   --page: #fbfaf8; --card: #fff; --ink: #1c1f24; --soft: #5b6470; --rule: #e3e0da; --warn: #8a4b00; --warn-back: #fff4e0; --good: #1b6b3a; --bad: #b3261e;
   --s0: #69707d; --s1: #1f66c9; --s2: #c9540a; --s3: #6f3fb5; }
-@media (prefers-color-scheme: dark) { :root {
+@media screen and (prefers-color-scheme: dark) { :root {
   --page: #14161a; --card: #1c1f25; --ink: #e8eaee; --soft: #a0a8b4; --rule: #333842; --warn: #ffc46b; --warn-back: #33270f; --good: #7fd19b; --bad: #ff8a80;
   --s0: #9aa3b0; --s1: #6ea8ff; --s2: #ff9a4d; --s3: #b794ff; } }
 * { box-sizing: border-box }
@@ -36,6 +36,6 @@ details { margin: .75rem 0 } summary { cursor: pointer; color: var(--soft); font
 .tile { margin: 0; min-width: 0 } .tile svg { width: 100%; height: auto; display: block; background: #fff; border-radius: .25rem; border: 1px solid var(--rule) } .tile image { image-rendering: pixelated } .tile figcaption { font-size: .78rem; line-height: 1.25; margin-top: .2rem; overflow-wrap: anywhere }
 .halo, .outline { fill: none; vector-effect: non-scaling-stroke } .halo { stroke: #fff; stroke-width: 2.4 } .outline { stroke: #111; stroke-width: 1 }
 .right { color: var(--good) } .wrong { color: var(--bad) } footer { margin-top: 3rem; color: var(--soft); font-size: .85rem }
-@media print { .card { break-inside: avoid } details::details-content { content-visibility: visible; block-size: auto } .scroll { overflow: visible }
-  table { font-size: .7rem } th, td, tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 0; padding-right: .4rem; position: static } }
+@media print { .pair { grid-template-columns: 1fr 1fr } .card { break-inside: avoid } details::details-content { content-visibility: visible; block-size: auto } .scroll { overflow: visible }
+  :root { color-scheme: light } table, th small, td small { font-size: .7rem } td { overflow-wrap: anywhere } th, td, tbody th { white-space: normal; min-width: 0; padding-right: .4rem; position: static } }
 `);
