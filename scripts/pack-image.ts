@@ -15,7 +15,7 @@ interface Manifest {
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Besides `dist`, which tests are no part of. */
-const FILES = ['package.json', 'bin', 'seed', '**/*.proto'];
+const FILES = ['package.json', 'bin', 'seed', '**/*.proto', 'src/generated/*.binpb'];
 /** Folders of binaries for several platforms, and which of them is for this one. */
 const binaries: readonly (readonly [folder: string, own: string])[] = [
   ['node_modules/onnxruntime-node/bin/napi-v6', process.platform],

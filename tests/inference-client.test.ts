@@ -126,6 +126,41 @@ describe.each(Object.entries(starts))('a model over %s', (_, start) => {
   });
 });
 
+describe('a model over HTTP', () => {
+  const open = async (change: Partial<InferenceModel> = {}) => {
+    server = await startHttpInference({ ...model, ...change });
+    const { url } = server;
+    const patience = { requestsPerSecond: 1000, timeoutMs: 5000, retryMs: [1, 1, 1, 1] };
+    return { client: openInference({ url, ...patience, networks: ['127.0.0.0/8'] }), far: server };
+  };
+
+  it('whose connection breaks in the middle of an answer is asked again', async () => {
+    const { client, far } = await open();
+    far.cut = 2;
+    expect((await client.infer(images)).shape).toEqual([2, 2]);
+    far.cut = 99;
+    expect(await failureOf(client.infer(images))).toMatchObject({
+      reason: 'ENDPOINT_UNAVAILABLE',
+      message: expect.stringMatching(/at last: the connection broke in the middle of its answer$/),
+    });
+  });
+
+  it('that nests its numbers without end is told so', async () => {
+    const text = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const distort: InferenceModel['distort'] = (answer) => ({ ...answer, text });
+    const { client } = await open({ distort });
+    expect(await failureOf(client.infer(images))).toMatchObject({ reason: 'ENDPOINT_WRONG_ANSWER' });
+  });
+
+  it('is quoted in one line, of characters that can be shown and kept', async () => {
+    const name = `a\0b\u001b[31m\u202e\n${'x'.repeat(1000)}`;
+    const { client } = await open({ distort: (answer) => ({ ...answer, datatype: name }) });
+    const { message } = await failureOf(client.infer(images));
+    expect(message).toMatch(/its 'scores' is a b \[31m x+$/);
+    expect(message.length).toBeLessThan(600);
+  });
+});
+
 describe('addresses', () => {
   it.each([
     ['http://a.example/v2/models/m', { protocol: 'http', port: 80, prefix: '', model: 'm', version: '' }],
@@ -144,6 +179,8 @@ describe('addresses', () => {
     'http://a.example/models/m',
     'grpc://a.example/m',
     'http://u:p@a.example/v2/models/m',
+    'http://a.example/v2/models/%zz',
+    'grpc://a.example:8001/m/%ff',
   ])('%s is refused', (text) => expect(() => parseEndpoint(text)).toThrow(/^endpoint\.url: /));
 });
 

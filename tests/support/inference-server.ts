@@ -10,6 +10,8 @@ interface Answer {
   readonly shape: readonly number[];
   readonly data: readonly number[];
   readonly datatype?: string;
+  /** Over HTTP: the numbers as they are written, in place of `data`. */
+  readonly text?: string;
 }
 
 export interface InferenceModel {
@@ -30,6 +32,8 @@ export interface InferenceServer {
   busy: number;
   /** After so many requests all fail as if the server were busy. */
   busyAfter: number;
+  /** So many of the next answers break off in the middle; over HTTP. */
+  cut: number;
   /** Requests are taken and never answered. */
   silent: boolean;
   readonly close: () => Promise<void>;
@@ -56,7 +60,14 @@ function metadataOf({ inputShape, classes }: InferenceModel) {
 }
 
 function stateOf() {
-  return { url: '', seen: { images: 0, requests: 0 }, busy: 0, busyAfter: Number.POSITIVE_INFINITY, silent: false };
+  return {
+    url: '',
+    seen: { images: 0, requests: 0 },
+    busy: 0,
+    cut: 0,
+    busyAfter: Number.POSITIVE_INFINITY,
+    silent: false,
+  };
 }
 
 /** @param port of another one before it, whose place it takes */
@@ -70,7 +81,7 @@ export async function startHttpInference(model: InferenceModel, port = 0): Promi
     if (state.silent) return;
     const send = (code: number, body: unknown) => {
       response.writeHead(code, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(body));
+      response.end(typeof body === 'string' ? body : JSON.stringify(body));
     };
     if (request.method === 'GET' && request.url === `/v2/models/${NAME}`) return send(200, metadataOf(model));
     if (request.url !== `/v2/models/${NAME}/infer`) return send(404, { error: `unknown model at ${request.url}` });
@@ -83,8 +94,14 @@ export async function startHttpInference(model: InferenceModel, port = 0): Promi
       inputs: { data: number[]; shape: number[] }[];
     };
     state.seen.images += inputs[0]?.shape[0] ?? 0;
-    const { shape, data, datatype } = answerTo(model, Float32Array.from(inputs[0]?.data ?? []));
-    send(200, { model_name: NAME, outputs: [{ name: 'scores', datatype, shape, data }] });
+    if (state.cut > 0) {
+      state.cut--;
+      response.writeHead(200, { 'content-length': 1000 });
+      return void response.write('{"outputs": [', () => request.socket.destroy());
+    }
+    const { shape, data, datatype, text } = answerTo(model, Float32Array.from(inputs[0]?.data ?? []));
+    const output = JSON.stringify({ name: 'scores', datatype, shape, data: text === undefined ? data : [] });
+    send(200, `{"outputs": [${text === undefined ? output : output.replace('"data":[]', `"data":${text}`)}]}`);
   }
 
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));

@@ -24,6 +24,7 @@ import { Violations } from './violations.ts';
 
 const MOST_IMAGE_BYTES = 8 * 1024 * 1024;
 const MOST_SCALE = 32;
+const MOST_UINT32 = 2 ** 32 - 1;
 /** Requests that wait for the explainer, or are with it. */
 const MOST_AT_ONCE = 64;
 /** For a call that has no deadline of its own. */
@@ -148,12 +149,16 @@ async function explainBy(
   }
 }
 
-function check({ image, method, settings, overlayScale, seed }: ExplainRequest): void {
+function check({ image, method, settings, overlayScale, seed, target }: ExplainRequest): void {
   const violations = new Violations();
   const found = violations.try('method', () => methodNamed(method || 'gradient', 'method'));
   if (found) checkSettings(found.settings, settings, 'settings', violations);
   violations.integer('overlayScale', overlayScale, 0, MOST_SCALE);
   violations.integer('seed', seed, 0, MAX_SEED);
+  if (target !== undefined) violations.integer('target', target, 0, MOST_UINT32);
+  // What JSON may hold and the explainer cannot be sent.
+  const shape = image?.source?.$case === 'tensor' ? image.source.value.shape : [];
+  for (const [i, extent] of shape.entries()) violations.integer(`image.tensor.shape[${i}]`, extent, 0, MOST_UINT32);
   if (!image?.source) violations.add('image', 'is missing: give an encoded image, a tensor or a sample of a dataset');
   violations.throwIfAny();
   if (image?.source?.$case === 'encoded' && image.source.value.length > MOST_IMAGE_BYTES)

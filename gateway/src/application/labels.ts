@@ -17,6 +17,8 @@ export function checkLabels(
   for (const [name, value] of entries) {
     if (RESERVED_LABELS.includes(name) || (name.startsWith(OPERATORS_LABELS) && from !== OPERATOR))
       violations.add(`labels.${name}`, 'is set by the gateway itself');
+    violations.printable('labels', name);
+    violations.printable(`labels.${name}`, value);
     if (name === '' || name.length > MOST_LABEL_CHARACTERS || value.length > MOST_LABEL_CHARACTERS)
       violations.add('labels', `a label's name and value have at most ${MOST_LABEL_CHARACTERS} characters each`);
   }

@@ -33,3 +33,11 @@ test('files that are too large together are refused before any memory is taken f
   const error = JsigrError.from(await readUpload(sent(description(files), [])).catch((cause: unknown) => cause));
   expect(error).toMatchObject({ reason: 'MODEL_TOO_LARGE' });
 });
+
+test('an endpoint is not asked so seldom that no timer waits as long', async () => {
+  const url = 'http://models.example/v2/models/m';
+  const endpoint = { url, requestsPerSecond: Number.MIN_VALUE, timeoutMs: 0, batch: 0 };
+  const first = ImportModelRequest.fromPartial({ message: { $case: 'description', value: { endpoint } } });
+  const error = JsigrError.from(await readUpload(sent(first, [])).catch((cause: unknown) => cause));
+  expect(error.violations).toMatchObject([{ field: 'description.endpoint.requestsPerSecond' }]);
+});

@@ -139,7 +139,7 @@ function checkOptimizer(optimizer: OptimizerSpec, violations: Violations): void 
   violations.number(`${field}.learningRate`, learningRate, 'above 0, up to 10', (rate) => rate > 0 && rate <= 10);
   violations.number(`${field}.momentum`, momentum, '0 or more, below 1', (value) => value >= 0 && value < 1);
   if (name !== 'sgd' && momentum !== 0) violations.add(`${field}.momentum`, `${momentum} given, but only sgd has one`);
-  violations.number(`${field}.weightDecay`, weightDecay, '0 or more', (value) => value >= 0);
+  violations.number(`${field}.weightDecay`, weightDecay, '0 to 10', (value) => value >= 0 && value <= 10);
 }
 
 function checkLoop(loop: LoopSpec, dataset: Dataset | undefined, violations: Violations): void {

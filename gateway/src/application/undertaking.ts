@@ -51,7 +51,9 @@ export async function checkUndertaking(
     initial,
     heldOut: initial && (await models.heldOutBy(initial)),
     teacher: await find(spec.teacher, 'spec.teacher'),
-    surrogates: await Promise.all(spec.surrogates.map((name, i) => find(name, `spec.surrogates[${i}]`))),
+    surrogates: await Promise.all(
+      spec.surrogates.map((name, i) => found(models.find, name, `spec.surrogates[${i}]`, violations)),
+    ),
   };
   const plan = planOf(spec, dataset);
   // Where a model or a setting is unknown that has been said, and what follows from it would only confuse.
@@ -118,12 +120,12 @@ async function found(
   }
 }
 
-function allFound({ initialModel, teacher, surrogates }: TrainingSpec, named: Named): boolean {
+function allFound({ initialModel, teacher }: TrainingSpec, named: Named): boolean {
   const missing = (name: string, model: Model | undefined) => name !== '' && model === undefined;
   return !(
     missing(initialModel, named.initial) ||
     missing(teacher, named.teacher) ||
-    surrogates.some((name, i) => missing(name, named.surrogates[i]))
+    named.surrogates.includes(undefined)
   );
 }
 

@@ -3,6 +3,9 @@ import { invalidArgument, JsigrError, type Violation } from '@jsigr/service';
 
 const OF_THE_REQUEST: readonly status[] = [status.INVALID_ARGUMENT, status.NOT_FOUND, status.FAILED_PRECONDITION];
 
+/** What no database keeps, or what a terminal obeys. */
+const UNPRINTABLE = /[^\P{Cc}\t\n\r]|\p{Cs}/u;
+
 /** What is wrong with a request, gathered field by field, so that a client learns all of it at once. */
 export class Violations {
   readonly #found: Violation[] = [];
@@ -42,7 +45,12 @@ export class Violations {
   }
 
   text(field: string, value: string, most: number): void {
+    this.printable(field, value);
     if (value.length > most) this.add(field, `has ${value.length} characters, at most ${most} are allowed`);
+  }
+
+  printable(field: string, value: string): void {
+    if (UNPRINTABLE.test(value)) this.add(field, 'holds control characters, or half of a surrogate pair');
   }
 
   /** @throws JsigrError INVALID_ARGUMENT with every violation. */

@@ -75,7 +75,10 @@ onEachDatabase((database) => {
       const watching = all(watchRun(store.runs, run, 1, controller.signal));
       controller.abort(new DOMException('gone', 'AbortError'));
       await expect(watching).rejects.toThrow('gone');
-      await expect(all(watchRun(store.runs, run, 2, never))).rejects.toThrow('2 given, the newest event is 1');
+      for (const sequence of [2, -1, 0.5, Number.NaN])
+        await expect(all(watchRun(store.runs, run, sequence, never))).rejects.toThrow(
+          `${sequence} given, 0 to 1, the newest event, allowed`,
+        );
     });
   });
 });

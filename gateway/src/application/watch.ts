@@ -19,8 +19,7 @@ export async function* watchRun(
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent> {
   const { lastSequence } = await runs.get(kind, id, tenants);
-  if (afterSequence > lastSequence)
-    throw outOfRange('afterSequence', `${afterSequence} given, the newest event is ${lastSequence}`);
+  checkSequence(afterSequence, lastSequence);
   let last = afterSequence;
   for (;;) {
     for (const event of await runs.events(id, last)) {
@@ -36,4 +35,10 @@ export async function* watchRun(
       last = event.sequence;
     }
   }
+}
+
+/** @throws JsigrError OUT_OF_RANGE for what is not the number of an event that there was, or 0 */
+export function checkSequence(afterSequence: number, lastSequence: number): void {
+  if (!Number.isInteger(afterSequence) || afterSequence < 0 || afterSequence > lastSequence)
+    throw outOfRange('afterSequence', `${afterSequence} given, 0 to ${lastSequence}, the newest event, allowed`);
 }

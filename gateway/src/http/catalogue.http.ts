@@ -11,12 +11,14 @@ import {
   ListModelsRequest,
   ListModelsResponse,
   ListObjectivesResponse,
+  ReadDatasetFileRequest,
+  ReadModelFileRequest,
 } from '@jsigr/proto';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import type { Caller } from '../access/caller.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
 import { From, Serves } from './admission.ts';
-import { offsetOf, sendBytes } from './file-bytes.ts';
+import { sendBytes } from './file-bytes.ts';
 import { messageFromJson } from './message-json.ts';
 
 @Controller('v1')
@@ -52,11 +54,11 @@ export class CatalogueHttp {
   async modelFile(
     @Param('digest') digest: string,
     @Param('path') path: string,
-    @Query('read_offset') offset: string | undefined,
+    @Query() query: object,
     @From() caller: Caller,
     @Res() response: ServerResponse,
   ) {
-    const request = { name: `models/${digest}`, path, readOffset: offsetOf(offset) };
+    const request = messageFromJson(ReadModelFileRequest, { ...query, name: `models/${digest}`, path });
     await sendBytes(this.#application.models.readFile(request, caller), response);
   }
 
@@ -78,10 +80,10 @@ export class CatalogueHttp {
   async datasetFile(
     @Param('id') id: string,
     @Param('path') path: string,
-    @Query('read_offset') offset: string | undefined,
+    @Query() query: object,
     @Res() response: ServerResponse,
   ) {
-    const request = { name: `datasets/${id}`, path, readOffset: offsetOf(offset) };
+    const request = messageFromJson(ReadDatasetFileRequest, { ...query, name: `datasets/${id}`, path });
     await sendBytes(this.#application.datasets.readFile(request), response);
   }
 

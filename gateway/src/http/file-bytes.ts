@@ -1,13 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { invalidArgument, STALLED_MS } from '@jsigr/service';
-
-/** The `read_offset` of a request. @throws JsigrError INVALID_ARGUMENT */
-export function offsetOf(text: string | undefined): number {
-  if (text === undefined) return 0;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw invalidArgument('readOffset', `${JSON.stringify(text.slice(0, 40))} is not a number of bytes`);
-}
+import { STALLED_MS } from '@jsigr/service';
 
 /** The first chunk is fetched before anything is sent: until then an error is an answer. */
 export async function sendBytes(chunks: AsyncGenerator<{ data: Buffer }>, response: ServerResponse): Promise<void> {

@@ -55,6 +55,10 @@ describe('the HTTP face', () => {
     expect(await get(name)).toMatchObject({ status: 200, body: { trainingRun: { name, spec: { batchSize: 64 } } } });
     const { body } = await get('trainingRuns?page_size=1');
     expect(body).toMatchObject({ trainingRuns: [{ name }] });
+    // Where the etag stands, in the body or in the address, must not matter.
+    expect((await post(`${name}:cancel`, { etag: 'of another state' })).status).toBe(409);
+    expect((await post(`${name}:cancel?etag=of-another-state`)).status).toBe(409);
+    expect((await post(`${name}:cancel`, { tag: 'x' })).status).toBe(400);
     expect(await post(`${name}:cancel`)).toMatchObject({
       status: 200,
       body: { trainingRun: { state: 'RUN_STATE_CANCELLED' } },
@@ -69,8 +73,10 @@ describe('the HTTP face', () => {
     expect(await get(model)).toMatchObject({ body: { model: { name: model, architecture: 'lenet', step: 1 } } });
     expect(await get('models')).toMatchObject({ body: { models: [{ name: model }] } });
     expect(await get(TINY)).toMatchObject({ body: { dataset: { input: [28, 28, 1] } } });
-    const response = await fetch(url(`${model}/files/weights.safetensors?read_offset=990`));
-    expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.alloc(10, 1));
+    for (const parameter of ['read_offset', 'readOffset']) {
+      const response = await fetch(url(`${model}/files/weights.safetensors?${parameter}=990`));
+      expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.alloc(10, 1));
+    }
     expect(await get(`${model}/files/weights.safetensors?read_offset=1001`)).toMatchObject({
       status: 400,
       body: { error: { status: 'OUT_OF_RANGE' } },
@@ -98,7 +104,21 @@ describe('the HTTP face', () => {
     ['an unknown parameter', () => get('models?page=3'), 400, 'INVALID_ARGUMENT'],
     ['a body of 13 MiB', () => post('explain', { model: 'x'.repeat(13 * 2 ** 20) }), 413, 'BODY_TOO_LARGE'],
     ['an event that is no number', () => get(`trainingRuns/abc/events?after_sequence=x`), 400, 'INVALID_ARGUMENT'],
-    ['an offset that is no number', () => get(`${model}/files/manifest.json?read_offset=-1`), 400, 'INVALID_ARGUMENT'],
+    ['an offset that is no number', () => get(`${model}/files/manifest.json?read_offset=x`), 400, 'INVALID_ARGUMENT'],
+    ['an offset below 0', () => get(`${model}/files/manifest.json?read_offset=-1`), 400, 'OUT_OF_RANGE'],
+    ['an offset by another name', () => get(`${model}/files/manifest.json?offset=5`), 400, 'INVALID_ARGUMENT'],
+    [
+      'a class below 0',
+      () => post('explain', { model, target: -1, image: { sample: { dataset: TINY } } }),
+      400,
+      'INVALID_ARGUMENT',
+    ],
+    [
+      'a shape below 0',
+      () => post('explain', { model, image: { tensor: { shape: [-28, 28, 1], data: 'AAAA' } } }),
+      400,
+      'INVALID_ARGUMENT',
+    ],
     ['an unknown file', () => get(`${model}/files/other`), 404, 'FILE_NOT_FOUND'],
   ];
   for (const [what, ask, code, reason] of refused)
@@ -195,6 +215,8 @@ describe('live events over HTTP', () => {
     expect(seen.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(seen.at(-1)).toMatchObject({ event: { stateChanged: { state: RunState.RUN_STATE_SUCCEEDED } } });
     expect(await events(`${name}/events?after_sequence=4`)).toMatchObject({ events: [{ id: 5 }, { id: 6 }] });
+    expect(await events(`${name}/events?afterSequence=5`)).toMatchObject({ events: [{ id: 6 }] });
+    expect((await get(`${name}/events?after_sequence=-1`)).body.error.status).toBe('OUT_OF_RANGE');
     const resumed = await events(`${name}/events`, undefined, { 'last-event-id': '5' });
     expect(resumed.events).toMatchObject([{ id: 6 }]);
     // A browser comes again after the end; 204 tells it not to.

@@ -39,11 +39,10 @@ function compare(given: unknown, understood: unknown, path: string): Violation[]
       ? given.flatMap((each, i) => compare(each, understood[i], `${path}[${i}]`))
       : wrong('no list');
   if (isRecord(understood)) return isRecord(given) ? compareFields(given, understood, path) : wrong('no object');
-  if (typeof understood === 'number')
-    return Number.isFinite(understood) || isSpelledOut(given) ? [] : wrong('no number');
+  if (typeof understood === 'number') return isNumber(given, understood) ? [] : wrong('no number of its type');
   if (typeof understood === 'boolean') return typeof given === 'boolean' ? [] : wrong('neither true nor false');
   if (understood === 'UNRECOGNIZED') return wrong('not among the known values');
-  return isRecord(given) || Array.isArray(given) ? wrong('no text') : [];
+  return typeof given === 'object' ? wrong('no text') : [];
 }
 
 function compareFields(given: JsonRecord, understood: JsonRecord, path: string): Violation[] {
@@ -64,8 +63,11 @@ function isDefault(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-function isSpelledOut(given: unknown): boolean {
-  return given === 'NaN' || given === 'Infinity' || given === '-Infinity';
+/** A number, or its text; of fields of whole numbers the fraction was rounded away. */
+function isNumber(given: unknown, understood: number): boolean {
+  if (!Number.isFinite(understood)) return given === String(understood);
+  const isText = typeof given === 'string' && given.trim() !== '';
+  return (isText || typeof given === 'number') && Number(given) === understood;
 }
 
 function lowerCamel(name: string): string {

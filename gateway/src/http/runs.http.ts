@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
+  CancelEvaluationRequest,
+  CancelTrainingRunRequest,
   CreateEvaluationRequest,
   CreateTrainingRunRequest,
   type Evaluation,
@@ -9,20 +11,23 @@ import {
   ListEvaluationsResponse,
   ListTrainingRunsRequest,
   ListTrainingRunsResponse,
+  ReadEvaluationFileRequest,
   type RunEvent,
   type TrainingRun,
+  WatchEvaluationRequest,
+  WatchTrainingRunRequest,
   WatchTrainingRunResponse,
 } from '@jsigr/proto';
-import { outOfRange } from '@jsigr/service';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Req, Res, type Type } from '@nestjs/common';
 import type { Caller } from '../access/caller.ts';
 import type { Method } from '../access/table.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
-import type { RunMethods } from '../application/runs.ts';
+import type { CancelRequest, RunMethods, WatchRequest } from '../application/runs.ts';
+import { checkSequence } from '../application/watch.ts';
 import type { PageRequest } from '../store/paging.ts';
 import { isFinal } from '../store/state-machine.ts';
 import { From, Serves } from './admission.ts';
-import { offsetOf, sendBytes } from './file-bytes.ts';
+import { sendBytes } from './file-bytes.ts';
 import { type MessageJson, messageFromJson } from './message-json.ts';
 import { resumeAfter, sendEvents } from './server-sent-events.ts';
 
@@ -34,6 +39,8 @@ interface RunsFace<Create, Run, List> {
   readonly createRequest: MessageJson<Create>;
   readonly listRequest: MessageJson<PageRequest>;
   readonly listResponse: Pick<MessageJson<List>, 'toJSON'>;
+  readonly cancelRequest: MessageJson<CancelRequest>;
+  readonly watchRequest: MessageJson<WatchRequest>;
   /** The answer that holds one run; it is the same for all methods. */
   readonly response: (run: Run) => unknown;
 }
@@ -45,6 +52,8 @@ function runsHttp<Create, Run extends TrainingRun | Evaluation, List>({
   createRequest,
   listRequest,
   listResponse,
+  cancelRequest,
+  watchRequest,
   response: one,
 }: RunsFace<Create, Run, List>): Type<unknown> {
   @Controller(`v1/${collection}`)
@@ -77,24 +86,24 @@ function runsHttp<Create, Run extends TrainingRun | Evaluation, List>({
     @Serves(rule('Cancel'))
     @Post(':id\\:cancel')
     @HttpCode(200)
-    async cancel(@Param('id') id: string, @From() caller: Caller, @Query('etag') etag = '') {
-      return one(await this.runs.cancel({ name: `${collection}/${id}`, etag }, caller));
+    async cancel(@Param('id') id: string, @From() caller: Caller, @Query() query: object, @Body() body?: object) {
+      const request = messageFromJson(cancelRequest, { ...query, ...body, name: `${collection}/${id}` });
+      return one(await this.runs.cancel(request, caller));
     }
 
     @Serves(rule('Watch'))
     @Get(':id/events')
     async events(
       @Param('id') id: string,
-      @Query('after_sequence') parameter: string | undefined,
+      @Query() query: object,
       @From() caller: Caller,
       @Req() request: IncomingMessage,
       @Res() response: ServerResponse,
     ) {
       const name = `${collection}/${id}`;
-      const afterSequence = resumeAfter(request, parameter);
+      const afterSequence = resumeAfter(request) ?? messageFromJson(watchRequest, { ...query, name }).afterSequence;
       const { state, lastSequence } = await this.runs.get({ name }, caller);
-      if (afterSequence > lastSequence)
-        throw outOfRange('afterSequence', `${afterSequence} given, the newest event is ${lastSequence}`);
+      checkSequence(afterSequence, lastSequence);
       // A browser comes again after every end: 204 tells it that there is nothing more to come.
       if (isFinal(state) && afterSequence === lastSequence) return void response.writeHead(204).end();
       await sendEvents(response, (signal) => sentEvents(this.runs.watch({ name, afterSequence }, caller, signal)));
@@ -110,6 +119,8 @@ export const TrainingRunsHttp = runsHttp({
   createRequest: CreateTrainingRunRequest,
   listRequest: ListTrainingRunsRequest,
   listResponse: ListTrainingRunsResponse,
+  cancelRequest: CancelTrainingRunRequest,
+  watchRequest: WatchTrainingRunRequest,
   response: (trainingRun: TrainingRun) => GetTrainingRunResponse.toJSON({ trainingRun }),
 });
 
@@ -120,6 +131,8 @@ export const EvaluationsHttp = runsHttp({
   createRequest: CreateEvaluationRequest,
   listRequest: ListEvaluationsRequest,
   listResponse: ListEvaluationsResponse,
+  cancelRequest: CancelEvaluationRequest,
+  watchRequest: WatchEvaluationRequest,
   response: (evaluation: Evaluation) => GetEvaluationResponse.toJSON({ evaluation }),
 });
 
@@ -136,11 +149,11 @@ export class EvaluationFilesHttp {
   async file(
     @Param('id') id: string,
     @Param('path') path: string,
-    @Query('read_offset') offset: string | undefined,
+    @Query() query: object,
     @From() caller: Caller,
     @Res() response: ServerResponse,
   ) {
-    const request = { name: `evaluations/${id}`, path, readOffset: offsetOf(offset) };
+    const request = messageFromJson(ReadEvaluationFileRequest, { ...query, name: `evaluations/${id}`, path });
     await sendBytes(this.#application.evaluations.readFile(request, caller), response);
   }
 }

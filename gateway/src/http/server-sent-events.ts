@@ -11,10 +11,11 @@ export interface SentEvent {
   readonly data: unknown;
 }
 
-/** Where to go on: a browser that reconnects says so by a header, others by a parameter. @throws JsigrError INVALID_ARGUMENT */
-export function resumeAfter(request: IncomingMessage, parameter: string | undefined): number {
+/** Where a browser that reconnects goes on, whatever the address said at first; undefined: it did not say. @throws JsigrError INVALID_ARGUMENT */
+export function resumeAfter(request: IncomingMessage): number | undefined {
   const header = request.headers['last-event-id'];
-  const text = (Array.isArray(header) ? header[0] : header) ?? parameter ?? '0';
+  const text = Array.isArray(header) ? header[0] : header;
+  if (text === undefined) return undefined;
   if (/^\d{1,15}$/.test(text)) return Number(text);
   throw invalidArgument('afterSequence', `${JSON.stringify(text.slice(0, 40))} is not a sequence number`);
 }

@@ -53,6 +53,14 @@ onEachDatabase((database) => {
       ]);
     });
 
+    test('ends with any reason: what PostgreSQL does not keep of it is replaced', async () => {
+      const { id } = await store.runs.create({ kind: 'evaluation', spec: {} });
+      await store.runs.transition(id, RunState.RUN_STATE_FAILED, 'it answered: a\0b \ud83d');
+      const reason = 'it answered: a\ufffdb \ufffd';
+      expect(await store.runs.get('evaluation', id)).toMatchObject({ state: RunState.RUN_STATE_FAILED, reason });
+      expect(await store.runs.events(id, 1)).toMatchObject([{ payload: { value: { reason } } }]);
+    });
+
     test('a life: every transition is an event, times are set when it starts to run and when it ends', async () => {
       const { id, createTime } = await store.runs.create({ kind: 'training', spec: {} });
       await store.runs.transition(id, RUN_STATE_STARTING, 'waiting for a trainer');

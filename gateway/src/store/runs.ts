@@ -4,7 +4,7 @@ import { RunEvent, RunState } from '@jsigr/proto';
 import { failedPrecondition, JsigrError, notFound } from '@jsigr/service';
 import type { Transaction, Updateable } from 'kysely';
 import { type Database, persistently } from './database.ts';
-import { jsonText } from './json.ts';
+import { jsonText, storableText } from './json.ts';
 import { findRequest, keepRequest, type RequestId } from './request-ids.ts';
 import { messageOf, RunChanges, readMessage } from './run-changes.ts';
 import { RunFeeds } from './run-feed.ts';
@@ -162,7 +162,7 @@ export class RunStore extends RunReader {
       if (isFinal(to)) await transaction.deleteFrom('run_parts').where('run', '=', id).execute();
       return updateRun(transaction, id, {
         state: to,
-        reason,
+        reason: storableText(reason),
         last_sequence: sequence,
         state_sequence: sequence,
         ...(to === RunState.RUN_STATE_RUNNING && !run.startTime ? { start_time: time } : {}),

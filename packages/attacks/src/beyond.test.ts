@@ -103,6 +103,13 @@ function isOut({ epsilon }: { readonly epsilon: number | undefined }): boolean {
 describe('certificates', () => {
   const certification = { sigma: 0.25, samples: 12, estimation: 1000 };
 
+  test('of noise that is hardly a number are those of no noise', async () => {
+    const least = { sigma: Number.MIN_VALUE, samples: 1, estimation: 100 };
+    const { certified } = (await evaluate(engine, { ...base, certification: least })).report;
+    expect(certified?.curve[0]?.radius).toBe(0);
+    expect(certified?.curve.every(({ radius }) => radius < Number.EPSILON)).toBe(true);
+  });
+
   test('give a curve that cannot rise, below the closed form of a linear model, which smoothing leaves as it is', async () => {
     const { report, beyond } = await evaluate(engine, { ...base, certification });
     const { certified } = report;

@@ -80,7 +80,7 @@ export async function certifySamples(
 
 /** If all draws agree, the probability of the class is at least alpha^(1 / draws): no radius beyond that can be certified. */
 function radiiOf({ sigma, estimation, alpha }: Required<Omit<Smoothing, 'selection'>>): number[] {
-  const largest = sigma * normalQuantile(alpha ** (1 / estimation));
-  const step = sigma / 2;
-  return Array.from({ length: Math.max(Math.floor(largest / step), 0) + 1 }, (_, i) => i * step);
+  const largest = normalQuantile(alpha ** (1 / estimation));
+  // In halves of sigma, which may be so small that half of it is 0.
+  return Array.from({ length: Math.max(Math.floor(2 * largest), 0) + 1 }, (_, i) => (i * sigma) / 2);
 }

@@ -166,3 +166,10 @@ test('however long an error is, what is sent of it is short, and says that there
   expect(read.violations[0]?.description).toMatch(/^ä+…$/);
   expect(JSON.stringify(toHttpError(error).body).length).toBeLessThan(8192);
 });
+
+test('texts that are no Unicode are sent all the same: half of a pair at the cut of a foreign message, for one', () => {
+  const half = '😀'.slice(0, 1);
+  const { details } = toServiceError(failedPrecondition('SAID', `it said ${half}`));
+  // What grpc-js writes into the trailers.
+  expect(encodeURI(details)).toBe(encodeURI('it said \ufffd'));
+});

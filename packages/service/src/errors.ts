@@ -96,9 +96,10 @@ export function sendable(
   };
 }
 
+/** What gRPC cannot write, half of a surrogate pair, is replaced: grpc-js would throw where it sends it. */
 function cut(text: string, mostBytes: number): string {
   const bytes = Buffer.from(text);
-  if (bytes.length <= mostBytes) return text;
+  if (bytes.length <= mostBytes) return text.toWellFormed();
   // Half a character at the end is dropped.
   return `${bytes
     .subarray(0, mostBytes - 3)

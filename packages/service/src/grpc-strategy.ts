@@ -1,5 +1,3 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   type handleUnaryCall,
   Server,
@@ -7,9 +5,6 @@ import {
   type ServerInterceptor,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
-import { protoDirectory } from '@jsigr/proto';
 import { type CustomTransportStrategy, ServerGrpc } from '@nestjs/microservices';
 import { HealthImplementation } from 'grpc-health-check';
 import { type Admit, admission } from './admission.ts';
@@ -17,6 +12,7 @@ import { withBulkAnswers } from './bulk.ts';
 import { unavailable } from './errors.ts';
 import { MAX_MESSAGE_BYTES } from './grpc-client.ts';
 import { refuseMalformed, tolerant } from './malformed.ts';
+import { addReflection } from './reflection.ts';
 import type { Tls } from './tls.ts';
 import { tracedServer } from './traced-calls.ts';
 import { isTracing } from './tracing.ts';
@@ -185,41 +181,4 @@ function bindError(target: string, error: Error) {
     `cannot listen on ${target}: ${error.message}`,
     'choose another port (0 takes any free one), or stop the program that uses it',
   );
-}
-
-type Implementation = Record<string, (call: unknown) => void>;
-
-/** Answers reflection. What it says is made when somebody first asks: reading the contract takes a good part of a server's start. */
-function addReflection(server: Server, services: readonly string[]): void {
-  let made: readonly { readonly implementation: Implementation }[] | undefined;
-  versionsOf(new ReflectionService({})).forEach(({ definition, implementation }, version) => {
-    const asked = Object.keys(implementation).map((name) => {
-      const answer = (call: unknown) => {
-        made ??= versionsOf(reflection(services));
-        made[version]?.implementation[name]?.(call);
-      };
-      return [name, answer] as const;
-    });
-    server.addService(definition, Object.fromEntries(asked));
-  });
-}
-
-/** The versions of the reflection service, as they are added to a server. */
-function versionsOf(service: ReflectionService) {
-  const versions: { readonly definition: ServiceDefinition; readonly implementation: Implementation }[] = [];
-  const addService = (definition: ServiceDefinition, implementation: Implementation) =>
-    void versions.push({ definition, implementation });
-  service.addToServer({ addService } as unknown as Server);
-  return versions;
-}
-
-/** Reflection describes what the .proto files say of those services that are really served; services of other files are not described. */
-function reflection(services: readonly string[]): ReflectionService {
-  const folder = 'jsigr/v1';
-  const files = readdirSync(join(protoDirectory, folder)).filter((name) => name.endsWith('.proto'));
-  const definition = loadSync(
-    files.map((name) => `${folder}/${name}`),
-    { includeDirs: [protoDirectory], keepCase: true },
-  );
-  return new ReflectionService(definition, { services: services.filter((name) => name in definition) });
 }

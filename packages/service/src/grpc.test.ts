@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { PassThrough } from 'node:stream';
 import {
   Client,
   type ClientDuplexStream,
   credentials,
   makeGenericClientConstructor,
+  type Server,
   type ServerReadableStream,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -29,11 +31,13 @@ import {
 import { Controller, Module } from '@nestjs/common';
 import { GrpcMethod, GrpcStreamCall } from '@nestjs/microservices';
 import { service as healthService } from 'grpc-health-check';
+import descriptor from 'protobufjs/ext/descriptor/index.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { failedPrecondition, invalidArgument, JsigrError } from './errors.ts';
 import { connect, serverStream, unary, upload } from './grpc-client.ts';
 import { type GrpcServer, startGrpcServer } from './grpc-server.ts';
 import { handle, pump, receive } from './pump.ts';
+import { addReflection } from './reflection.ts';
 
 /** What the server saw of a stream. */
 interface Seen {
@@ -299,20 +303,93 @@ describe('client streams', () => {
   });
 });
 
-test('reflection lists what is served, and no more', async () => {
-  const path = '@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto';
-  const definition = loadSync(createRequire(import.meta.url).resolve(path));
-  const service = definition['grpc.reflection.v1.ServerReflection'] as ServiceDefinition;
-  const Reflection = makeGenericClientConstructor(service, 'grpc.reflection.v1.ServerReflection');
-  const client = new Reflection(server.address, credentials.createInsecure());
-  const call = client.serverReflectionInfo?.() as ClientDuplexStream<unknown, unknown>;
-  call.write({ listServices: '*' });
-  const [response] = await once(call, 'data');
-  call.end();
-  await once(call.resume(), 'end');
-  client.close();
-  const names = response.listServicesResponse.service.map(({ name }: { name: string }) => name);
-  expect(names.sort()).toEqual(['jsigr.v1.ExplainerService', 'jsigr.v1.ModelService', 'jsigr.v1.TrainerService']);
+describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
+  type Answer = {
+    listServicesResponse?: { service: { name: string }[] };
+    fileDescriptorResponse?: { fileDescriptorProto: Buffer[] };
+    errorResponse?: { errorCode: number };
+  };
+
+  async function asked(question: Record<string, unknown>): Promise<Answer> {
+    const path = `@grpc/reflection/build/proto/grpc/reflection/${version}/reflection.proto`;
+    const definition = loadSync(createRequire(import.meta.url).resolve(path));
+    const name = `grpc.reflection.${version}.ServerReflection`;
+    const Reflection = makeGenericClientConstructor(definition[name] as ServiceDefinition, name);
+    const client = new Reflection(server.address, credentials.createInsecure());
+    const call = client.serverReflectionInfo?.() as ClientDuplexStream<unknown, unknown>;
+    call.write(question);
+    const [answer] = await once(call, 'data');
+    call.end();
+    await once(call.resume(), 'end');
+    client.close();
+    return answer;
+  }
+
+  test('lists what is served, and no more', async () => {
+    const { listServicesResponse } = await asked({ listServices: '*' });
+    expect(listServicesResponse?.service.map(({ name }) => name).sort()).toEqual([
+      'grpc.health.v1.Health',
+      'jsigr.v1.ExplainerService',
+      'jsigr.v1.ModelService',
+      'jsigr.v1.TrainerService',
+    ]);
+  });
+
+  const wholes: [string, Record<string, string>, string][] = [
+    ['a service', { fileContainingSymbol: 'jsigr.v1.ModelService' }, 'jsigr/v1/model.proto'],
+    ['a method', { fileContainingSymbol: 'jsigr.v1.ModelService.GetModel' }, 'jsigr/v1/model.proto'],
+    ['a message', { fileContainingSymbol: 'jsigr.v1.TrainingSpec' }, 'jsigr/v1/training.proto'],
+    ['a file', { fileByFilename: 'google/protobuf/timestamp.proto' }, 'google/protobuf/timestamp.proto'],
+    ['the health service', { fileContainingSymbol: 'grpc.health.v1.Health' }, 'grpc/health/v1/health.proto'],
+  ];
+  test.each(wholes)('describes %s with all that its file rests on, as compilers do', async (_, question, file) => {
+    const { fileDescriptorResponse } = await asked(question);
+    const files = (fileDescriptorResponse?.fileDescriptorProto ?? []).map(
+      (bytes) => descriptor.FileDescriptorProto.decode(bytes) as unknown as DescribedFile,
+    );
+    const names = files.map(({ name }) => name);
+    expect(names[0]).toBe(file);
+    for (const { dependency } of files) expect(names).toEqual(expect.arrayContaining(dependency));
+    // Clients resolve types by full names in the files that are imported, and nowhere else.
+    const types = files.flatMap(({ messageType }) => messageType.flatMap(({ field }) => field));
+    for (const { typeName } of types) if (typeName) expect(typeName).toMatch(/^\./);
+  });
+
+  test.each([
+    { fileContainingSymbol: 'jsigr.v1.Nothing' },
+    { fileContainingSymbol: 'constructor' },
+    { fileByFilename: '__proto__' },
+    { allExtensionNumbersOfType: 'toString' },
+  ])('says NOT_FOUND of %o', async (question) => {
+    expect((await asked(question)).errorResponse?.errorCode).toBe(status.NOT_FOUND);
+  });
+});
+
+interface DescribedFile {
+  readonly name: string;
+  readonly dependency: string[];
+  readonly messageType: readonly { readonly field: readonly { readonly typeName?: string }[] }[];
+}
+
+test('reflection waits for whoever asks and does not read', async () => {
+  const implementations: Record<string, (call: unknown) => Promise<void>>[] = [];
+  const addService = (_: ServiceDefinition, implementation: (typeof implementations)[0]) =>
+    void implementations.push(implementation);
+  addReflection({ addService } as unknown as Server, []);
+  const written: unknown[] = [];
+  const call = Object.assign(new PassThrough({ objectMode: true }), {
+    write: (answer: unknown) => {
+      written.push(answer);
+      return false;
+    },
+  });
+  await implementations[0]?.ServerReflectionInfo?.(call);
+  for (let i = 0; i < 3; i++) call.push({ messageRequest: 'listServices', host: String(i) });
+  for (let i = 1; i <= 3; i++) {
+    await expect.poll(() => written.length).toBe(i);
+    expect(call.isPaused()).toBe(true);
+    call.emit('drain');
+  }
 });
 
 test('a port in use is an error that names it', async () => {

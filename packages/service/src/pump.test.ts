@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
-import { type ServerWritableStream, status } from '@grpc/grpc-js';
+import { PassThrough } from 'node:stream';
+import { type ServerReadableStream, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
-import { pump } from './pump.ts';
+import { pump, receive } from './pump.ts';
 
 /** A call whose client takes so many messages and nothing more. */
 class StalledCall extends EventEmitter {
@@ -54,4 +55,19 @@ test('a client that is slow is waited for', async () => {
   clearInterval(draining);
   expect(call.written).toEqual([1, 2, 3, 4, 5]);
   expect(call.ended).toBe(true);
+});
+
+test('a client that sends nothing more is let go', async () => {
+  const call = new PassThrough({ objectMode: true });
+  call.write('the first message');
+  const received: unknown[] = [];
+  const answers: unknown[] = [];
+  const body = async (messages: AsyncIterable<unknown>) => {
+    for await (const message of messages) received.push(message);
+  };
+  await receive(call as unknown as ServerReadableStream<unknown, void>, (error) => answers.push(error), body, 50);
+  expect(received).toEqual(['the first message']);
+  expect(answers).toMatchObject([
+    { code: status.RESOURCE_EXHAUSTED, details: expect.stringMatching(/nothing was sent for 0\.05 s/) },
+  ]);
 });

@@ -110,15 +110,17 @@ export async function handle<Response>(body: () => Response | Promise<Response>)
 
 /**
  * Answers a client stream: `body` reads the messages and gives the one response; what it throws reaches the client as a status with details.
- * A call that breaks off may end like one that is whole, so the messages must say how many they are. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
+ * A call that breaks off may end like one that is whole, so the messages must say how many they are. A client that sends nothing for a minute is let go
+ * (RESOURCE_EXHAUSTED SLOW_SENDER), with what was kept of it. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
  */
 export async function receive<Request, Response>(
   call: ServerReadableStream<Request, Response>,
   callback: sendUnaryData<Response>,
   body: (messages: AsyncIterable<Request>) => Promise<Response>,
+  stalledMs = STALLED_MS,
 ): Promise<void> {
   try {
-    callback(null, await body(messagesOf(call)));
+    callback(null, await body(messagesOf(call, stalledMs)));
   } catch (error) {
     callback(toServiceError(error));
     call.resume(); // what is still on its way is dropped, so that the call can end
@@ -132,12 +134,31 @@ function broken(cause: unknown): never {
   throw new JsigrError({ code, reason: status[code] ?? 'UNKNOWN', message: details ?? 'the stream broke', cause });
 }
 
-async function* messagesOf<Request, Response>(call: ServerReadableStream<Request, Response>): AsyncGenerator<Request> {
+async function* messagesOf<Request, Response>(
+  call: ServerReadableStream<Request, Response>,
+  stalledMs: number,
+): AsyncGenerator<Request> {
   const signal = signalOf(call);
   const iterator = call.iterator({ destroyOnReturn: false })[Symbol.asyncIterator]();
   while (true) {
-    const next = await unlessAborted(iterator.next().catch(broken), signal);
+    const next = await inTime(unlessAborted(iterator.next().catch(broken), signal), stalledMs);
     if (next.done) return;
     yield next.value as Request;
   }
+}
+
+/** @throws JsigrError RESOURCE_EXHAUSTED SLOW_SENDER when it takes longer */
+function inTime<T>(work: Promise<T>, stalledMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(slowSender(stalledMs)), stalledMs);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+function slowSender(stalledMs: number): JsigrError {
+  return resourceExhausted(
+    'SLOW_SENDER',
+    `nothing was sent for ${stalledMs / 1000} s`,
+    'send it again, from the start',
+  );
 }

@@ -52,7 +52,7 @@ export const endpointSchema = z.strictObject({
     .describe(
       'http(s)://HOST[:PORT][/PREFIX]/v2/models/NAME[/versions/VERSION], or grpc(s)://HOST:PORT/NAME[/VERSION]',
     ),
-  requestsPerSecond: z.number().positive().max(10_000).default(10).describe('at most'),
+  requestsPerSecond: z.number().min(0.001).max(10_000).default(10).describe('at most'),
   timeoutMs: z.int().min(100).max(600_000).default(10_000).describe('of one request'),
   batch: z.int().min(1).max(1024).default(32).describe('images in one request, at most'),
 });

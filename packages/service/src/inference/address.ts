@@ -36,14 +36,21 @@ export function parseEndpoint(text: string): EndpointAddress {
   if (url.username || url.password || url.search || url.hash)
     throw invalidArgument(FIELD, 'must hold no user, password, query or fragment');
   const [, prefix = '', model = '', version = ''] = path;
+  const decoded = (part: string) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      throw invalidArgument(FIELD, `${JSON.stringify(part.slice(0, 200))} is no percent-encoded name`);
+    }
+  };
   return {
     protocol: isHttp ? 'http' : 'grpc',
     isSecure: protocol === 'https:' || protocol === 'grpcs:',
     host: hostname.replace(/^\[|\]$/g, ''),
     port,
     prefix,
-    model: decodeURIComponent(model),
-    version: decodeURIComponent(version),
+    model: decoded(model),
+    version: decoded(version),
   };
 }
 

@@ -10,7 +10,10 @@ const LARGEST_ANSWER = 64 * 1024 * 1024;
 /** Errors that servers give when they are busy or restarting. */
 const PASSING: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 
-const tensorSchema = z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.coerce.number().int()) });
+/** Of a tensor. */
+const MOST_AXES: number = 16;
+const shapeSchema = z.array(z.coerce.number().int()).max(MOST_AXES);
+const tensorSchema = z.object({ name: z.string(), datatype: z.string(), shape: shapeSchema });
 const metadataSchema = z.object({ inputs: z.array(tensorSchema), outputs: z.array(tensorSchema) });
 const answerSchema = z.object({
   outputs: z.array(tensorSchema.extend({ data: z.array(z.unknown()) })).min(1),
@@ -33,7 +36,7 @@ export function httpTransport(address: EndpointAddress, guard: AddressGuard): Tr
       const found = outputs.find(({ name }) => name === output);
       if (!found) throw wrongAnswer(`it gave no '${output}', but ${outputs.map(({ name }) => name).join(', ')}`);
       // Flat, or nested as the shape is; what is no number is seen when it is checked.
-      return { ...found, data: (found.data.flat(Number.POSITIVE_INFINITY) as unknown[]).map(toNumber) };
+      return { ...found, data: (found.data.flat(MOST_AXES) as unknown[]).map(toNumber) };
     },
     close: () => {},
   };
@@ -80,15 +83,16 @@ async function exchange(
 async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > LARGEST_ANSWER) {
-      response.destroy();
-      throw wrongAnswer(`its answer has more than ${LARGEST_ANSWER} bytes`);
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size > LARGEST_ANSWER) break;
     }
-    chunks.push(chunk);
+  } catch {
+    throw new Passing('the connection broke in the middle of its answer');
   }
-  if (!response.complete) throw new Passing('the connection broke in the middle of its answer');
+  if (size > LARGEST_ANSWER) throw wrongAnswer(`its answer has more than ${LARGEST_ANSWER} bytes`);
   return Buffer.concat(chunks).toString();
 }
 

@@ -47,12 +47,21 @@ export class Passing extends Error {
   }
 }
 
-/** What the server said instead of an answer; short, for messages. */
-export function clipped(text: string): string {
-  return text.replace(/\s+/g, ' ').trim().slice(0, 200);
+/** What the server said, short and in one line, for messages: it may be anything. */
+export function clipped(text: string, most = 200): string {
+  return text
+    .slice(0, 2 * most)
+    .replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
+    .trim()
+    .slice(0, most)
+    .toWellFormed();
 }
 
-/** An answer that makes no sense, or a refusal. */
+/** An answer that makes no sense, or a refusal. @param message may repeat what the server said */
 export function wrongAnswer(message: string): JsigrError {
-  return new JsigrError({ code: status.FAILED_PRECONDITION, reason: 'ENDPOINT_WRONG_ANSWER', message });
+  return new JsigrError({
+    code: status.FAILED_PRECONDITION,
+    reason: 'ENDPOINT_WRONG_ANSWER',
+    message: clipped(message, 400),
+  });
 }
