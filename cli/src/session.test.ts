@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { failedPrecondition } from '@jsigr/service/client';
+import { freePort } from '@jsigr/service/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Gateways } from './gateways.ts';
 import { jsigr } from './testing/command.ts';
@@ -59,5 +60,39 @@ describe('--context', () => {
     });
     expect(code).toBe(4);
     expect(err).toBe('jsigr: there is no Service jsigr-gateway\nhint: install it\n');
+  });
+});
+
+describe('a data directory that another command has just taken', () => {
+  const taken = async () => {
+    throw failedPrecondition('DATA_DIRECTORY_IN_USE', 'another gateway (process 1) is just starting on it');
+  };
+
+  it('is joined once the gateway of that command is up', async () => {
+    let looks = 0;
+    const find = async () => (++looks < 3 ? undefined : { grpcAddress: gateway.address });
+    const terminal = terminalWith();
+    const { code, err } = await jsigr(['runs', 'list'], { terminal, gateways: { ...noGateways, find, start: taken } });
+    expect([code, err, looks, terminal.waits.length]).toEqual([0, '', 3, 2]);
+  });
+
+  it('is an error where it stays so', async () => {
+    const find = async () => undefined;
+    const { code, err } = await jsigr(['runs', 'list'], {
+      terminal: terminalWith(),
+      gateways: { ...noGateways, find, start: taken },
+    });
+    expect([code, err]).toEqual([4, 'jsigr: another gateway (process 1) is just starting on it\n']);
+  });
+
+  it('is looked at again where that gateway was gone before anything was asked of it', async () => {
+    const port = await freePort();
+    let looks = 0;
+    const find = async () => ({ grpcAddress: ++looks < 3 ? `127.0.0.1:${port}` : gateway.address });
+    const { code, err } = await jsigr(['runs', 'list'], {
+      terminal: terminalWith(),
+      gateways: { ...noGateways, find },
+    });
+    expect([code, err, looks]).toEqual([0, '', 3]);
   });
 });

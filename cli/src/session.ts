@@ -6,7 +6,7 @@ import {
   ModelServiceClient,
   TrainingServiceClient,
 } from '@jsigr/proto';
-import { cancelled, connect, invalidArgument, openTls, type TlsFiles } from '@jsigr/service/client';
+import { cancelled, connect, invalidArgument, JsigrError, openTls, type TlsFiles } from '@jsigr/service/client';
 import { type Context, computeOf, dataDirectory, type GlobalOptions, refuseCompute, tlsOf } from './context.ts';
 import { tokenFor } from './credentials.ts';
 import type { GatewayAddresses } from './gateways.ts';
@@ -37,9 +37,33 @@ export async function withSession<T>(
   context: Context,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const gateway = await reach(options, context);
+  for (let looks = 1; ; looks++) {
+    const gateway = await reach(options, context);
+    let answered = false;
+    const onAnswer = () => {
+      answered = true;
+    };
+    try {
+      return await inSession(gateway, onAnswer, context, use);
+    } catch (error) {
+      // That of another command may end between being found and the first call: nothing was asked of it yet.
+      const isGone = gateway.isFound && !answered && NEVER_SENT.test(JsigrError.from(error).message);
+      if (!isGone || looks === LOOKS) throw error;
+    }
+  }
+}
+
+/** How gRPC's client says that a call was never sent. */
+const NEVER_SENT = /^No connection established/;
+
+async function inSession<T>(
+  gateway: Reached,
+  onAnswer: () => void,
+  context: Context,
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
   const tls = gateway.files && (await openTls(gateway.files, quiet));
-  const peer = { address: gateway.address, ...tokenOf(gateway.token), tls: tls?.client };
+  const peer = { address: gateway.address, ...tokenOf(gateway.token), tls: tls?.client, onAnswer };
   const clients = {
     training: connect(TrainingServiceClient, peer),
     evaluations: connect(EvaluationServiceClient, peer),
@@ -74,10 +98,27 @@ interface Reached {
   readonly httpAddress?: string;
   /** It ends with the command. */
   readonly isOwn?: true;
+  /** It was found on the data directory: that of `jsigr up`, or of another command, with which it ends. */
+  readonly isFound?: true;
   readonly close?: () => Promise<void>;
 }
 
-async function reach(options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
+/** Another command's gateway may come or go just now: so often it is looked for again, and so long it is waited in between, in milliseconds. */
+const LOOKS = 20;
+const LOOK_AGAIN_MS = 500;
+
+async function reach(options: GlobalOptions, context: Context): Promise<Reached> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await reachNow(options, context);
+    } catch (error) {
+      if (looks === LOOKS || JsigrError.from(error).reason !== 'DATA_DIRECTORY_IN_USE') throw error;
+      await context.terminal.wait(LOOK_AGAIN_MS);
+    }
+  }
+}
+
+async function reachNow(options: GlobalOptions, { terminal, gateways }: Context): Promise<Reached> {
   if (options.context !== undefined) return inCluster(options.context, options, { terminal, gateways });
   if (options.server) {
     refuseCompute(options, options.server);
@@ -89,7 +130,7 @@ async function reach(options: GlobalOptions, { terminal, gateways }: Context): P
   if (found) {
     refuseCompute(options, found.grpcAddress);
     const token = (await tokenFor(found.grpcAddress, options, terminal)) ?? found.token;
-    return { address: found.grpcAddress, files: found.tls, ...tokenOf(token), ...httpOf(found) };
+    return { address: found.grpcAddress, files: found.tls, isFound: true, ...tokenOf(token), ...httpOf(found) };
   }
   const compute = computeOf(options, terminal);
   const started = await gateways.start({

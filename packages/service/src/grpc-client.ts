@@ -39,6 +39,8 @@ export interface Peer {
   readonly token?: string;
   /** Absent: the connection is not encrypted. */
   readonly tls?: ClientTls | undefined;
+  /** Called at each answer. */
+  readonly onAnswer?: () => void;
 }
 
 /**
@@ -47,14 +49,18 @@ export interface Peer {
  */
 export function connect<C extends Client>(
   Class: ClientClass<C>,
-  { address, token, tls }: Peer,
+  { address, token, tls, onAnswer }: Peer,
   options: Partial<ClientOptions> = {},
 ): C {
   // A secret even where it is a wrong one: it is not repeated.
   if (token && !/^[\x21-\x7e]+$/.test(token)) throw invalidArgument('token', 'is no word of printable characters');
   return new Class(address, tls?.credentials ?? credentials.createInsecure(), {
     ...(tls?.serverName ? { 'grpc.ssl_target_name_override': tls.serverName } : {}),
-    interceptors: [...(token ? [bearing(token)] : []), ...(isTracing() ? [tracedCalls] : [])],
+    interceptors: [
+      ...(token ? [bearing(token)] : []),
+      ...(onAnswer ? [hearing(onAnswer)] : []),
+      ...(isTracing() ? [tracedCalls] : []),
+    ],
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
     'grpc-node.flow_control_window': WINDOW_BYTES,
@@ -72,6 +78,21 @@ function bearing(token: string): Interceptor {
         const own = metadata.clone();
         own.set('authorization', `Bearer ${token}`);
         forward(own, listener);
+      },
+    });
+}
+
+function hearing(onAnswer: () => void): Interceptor {
+  return (options, next) =>
+    new InterceptingCall(next(options), {
+      start(metadata, _, forward) {
+        forward(metadata, {
+          onReceiveMessage(message, pass) {
+            // Where a call failed the message is null.
+            if (message) onAnswer();
+            pass(message);
+          },
+        });
       },
     });
 }

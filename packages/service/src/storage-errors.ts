@@ -20,6 +20,7 @@ export function storageError(error: unknown, root: string): JsigrError {
     code: status.INTERNAL,
     reason: 'STORE_FAILED',
     message: `the artefact store ${root} failed: ${message}`,
+    ...(['EMFILE', 'ENFILE'].includes(code) ? { hint: 'raise the limit of open files (ulimit -n)' } : {}),
     cause: error,
   });
 }
@@ -30,6 +31,6 @@ export function corrupt(artefact: string, path: string): JsigrError {
     code: status.DATA_LOSS,
     reason: 'ARTEFACT_CORRUPT',
     message: `${path} of ${artefact} is damaged or missing: its bytes are not those of its digest`,
-    hint: 'put the artefact again, or restore it from a backup',
+    hint: 'restore it from a backup, or make it again: the same training or import heals it',
   });
 }
