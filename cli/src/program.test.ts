@@ -115,6 +115,15 @@ describe('errors for people', () => {
     expect(errorText(error, true)).toContain('caused by: Error: socket\n    at ');
   });
 
+  it('tell a terminal nothing, whatever a file calls its parts', () => {
+    const error = new JsigrError({
+      code: status.INVALID_ARGUMENT,
+      reason: 'X',
+      message: 'node \u001b[2J\r\u0007\u009b1m',
+    });
+    expect(errorText(error, false)).toBe('jsigr: node ?[2J???1m\n');
+  });
+
   it('tell how to get a gateway where none answers', () =>
     expect(
       errorText(new JsigrError({ code: status.UNAVAILABLE, reason: 'UNAVAILABLE', message: 'nobody there' }), false),

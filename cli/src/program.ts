@@ -138,7 +138,8 @@ export function errorText(thrown: unknown, debug: boolean): string {
   if (hint) lines.push(`hint: ${hint}`);
   if (debug)
     lines.push(error.stack ?? '', ...(error.cause === undefined ? [] : [`caused by: ${inspectCause(error.cause)}`]));
-  return `${lines.join('\n')}\n`;
+  // it may repeat names of a file, which may hold what a terminal obeys
+  return `${lines.join('\n').replaceAll(/[^\P{Cc}\n\t]/gu, '?')}\n`;
 }
 
 function inspectCause(cause: unknown): string {

@@ -19,6 +19,7 @@ import {
   JsigrError,
   type Logger,
   notFound,
+  resourceExhausted,
   siblingModule,
   startComputeThread,
 } from '@jsigr/service';
@@ -158,7 +159,11 @@ export class Models {
     const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
     try {
       const foreign = { ...upload, endpointNetworks: this.#endpointNetworks };
-      const { files } = await thread.call('fromForeign', foreign, { signal: AbortSignal.timeout(IMPORT_MS) });
+      const signal = AbortSignal.timeout(IMPORT_MS);
+      const { files } = await thread.call('fromForeign', foreign, { signal }).catch((error) => {
+        if (!signal.aborted) throw error;
+        throw resourceExhausted('MODEL_TOO_SLOW', `the model was not checked on 4 images within ${IMPORT_MS / 1000} s`);
+      });
       const { digest } = await this.#artefacts.put('models', files);
       await persistently(() => this.record(digest, caller.tenant));
       const name = `models/${digest}`;

@@ -357,6 +357,24 @@ def torch_models():
             order = torch.arange(channels - 1, -1, -1).expand(picked.shape[1], channels)
             return self.head((picked + picked.gather(2, order.expand(n, -1, -1))).mean(1))
 
+    class Lines(nn.Module):
+        """Convolutions and pooling in one dimension: attention to channels as in ECA-Net, and over the lines of images."""
+
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 8, 3)
+            self.attend = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+            self.along = nn.Conv1d(48, 12, 3, stride=2, padding=1, groups=2)
+            self.back = nn.ConvTranspose1d(12, 6, 3, 2, output_padding=1)
+            self.head = nn.Linear(6, 4)
+
+        def forward(self, x):
+            x = self.stem(x)
+            weights = torch.sigmoid(self.attend(x.mean((2, 3)).unsqueeze(1))).transpose(1, 2).unsqueeze(-1)
+            x = torch.tanh(self.back(self.along((x * weights).flatten(1, 2))))
+            x = F.avg_pool1d(F.max_pool1d(x, 3, 2, 1), 2, 1)
+            return self.head(x.mean(2))
+
     class Encoder(nn.Module):
         def __init__(self):
             super().__init__()
@@ -378,7 +396,7 @@ def torch_models():
             y = F.elu(x) + F.elu(x, 0.7) + F.celu(x, 2) + F.selu(x) + F.leaky_relu(x, 0.2) + F.relu(x) + self.prelu(x)
             return (y * y + 3 * y).flatten(1)
 
-    return dict(Encoder=Encoder, Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
+    return dict(Lines=Lines, Encoder=Encoder, Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
 
 
 # --- scikit-learn
@@ -472,6 +490,8 @@ def cases():
         "torch-vit-dynamo-18": torch(models["ViT"], (3, 12, 12), opset=18, dynamo=True),
         "torch-decoder-16": torch(models["Decoder"], (2, 10, 10), opset=16),
         "torch-decoder-dynamo-18": torch(models["Decoder"], (2, 10, 10), opset=18, dynamo=True),
+        "torch-lines-17": torch(models["Lines"], (3, 8, 8), opset=17),
+        "torch-lines-dynamo-20": torch(models["Lines"], (3, 8, 8), opset=20, dynamo=True),
         "torch-kinks-17": torch(models["Kinks"], (3, 4, 4), opset=17, zeros=True),
         "torch-norms-15": torch(models["Norms"], (3, 8, 8), opset=15),
         "torch-norms-dynamo-20": torch(models["Norms"], (3, 8, 8), opset=20, dynamo=True),

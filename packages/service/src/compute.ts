@@ -102,6 +102,10 @@ interface Thread {
 
 const CLOSE_MS = 2000;
 
+function endByForce(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
 function startThread(url: URL, { data, silenceMs = 0 }: ThreadOptions, onDeath: (error: Error) => void): Thread {
   const fromSource = url.pathname.endsWith('.ts');
   const worker = new Worker(url, {
@@ -202,7 +206,9 @@ function startThread(url: URL, { data, silenceMs = 0 }: ThreadOptions, onDeath: 
       worker.postMessage({ type: 'close' } satisfies ToThread);
       await Promise.race([ended, passed()]);
       void worker.terminate();
-      // What hangs in native code cannot be cut: it ends with the process, and nobody waits for it.
+      // What hangs in native code cannot be cut. Nobody waits for it but the end of the process, which is therefore made by force.
+      process.on('exit', endByForce);
+      void ended.then(() => process.off('exit', endByForce));
       await Promise.race([ended, passed()]);
       within.abort();
       worker.unref();

@@ -71,6 +71,16 @@ describe('an ONNX file with an operator that is not known here', () => {
     classifier.close?.();
   });
 
+  it('is described in few words that a terminal does not obey, whatever its nodes are called', async () => {
+    const file = Buffer.from(foreignFile());
+    const [from, to] = [Buffer.from('Atan_'), Buffer.from('\u001b[2J_')];
+    for (let at = file.indexOf(from); at >= 0; at = file.indexOf(from, at + 1)) to.copy(file, at);
+    const { blackBox } = await manifestOf(
+      await importModel({ 'model.onnx': new Uint8Array(file) }, { layout: 'NHWC' }),
+    );
+    expect(blackBox).toContain("Atan (node '?[2J_");
+  });
+
   it('that ONNX Runtime does not know either is refused, with both reasons', async () => {
     const file = renamed(Buffer.from(foreignFile()), 'Atan', 'Zzzz');
     await expect(importModel({ 'model.onnx': file })).rejects.toThrow(

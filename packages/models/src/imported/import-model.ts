@@ -210,9 +210,10 @@ function artefactOf(files: CheckpointFiles, { input, classes, reading, ...facts 
   return { [MANIFEST]: bytes, ...files };
 }
 
-/** The names in a file may be of any length. */
+/** The names in a file may be of any length and hold what a terminal obeys. */
 function shortened(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most - 3)}...` : text;
+  const plain = text.replaceAll(/\p{Cc}/gu, '?');
+  return plain.length > most ? `${plain.slice(0, most - 3)}...` : plain;
 }
 
 function parseOptions(options: ImportOptions): ParsedOptions {

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { runKernel } from '../../operations/rules.ts';
 import type { Call } from '../call.ts';
+import { alsoOneDimensional } from '../one-dimensional.ts';
 import type { OperatorTable } from '../operator.ts';
 import { imagesValue, type Value } from '../value.ts';
 import { paddingOf, reach, splitPadding, type Window, windowOf } from '../windows.ts';
@@ -77,6 +78,6 @@ function convolveTransposed(call: Call): Value {
 }
 
 export const convolutionOperators = {
-  Conv: { evaluate: convolve },
-  ConvTranspose: { evaluate: convolveTransposed },
+  Conv: alsoOneDimensional({ evaluate: convolve }),
+  ConvTranspose: alsoOneDimensional({ evaluate: convolveTransposed }),
 } satisfies OperatorTable;

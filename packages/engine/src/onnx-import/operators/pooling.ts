@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { runKernel } from '../../operations/rules.ts';
 import type { Call } from '../call.ts';
+import { alsoOneDimensional } from '../one-dimensional.ts';
 import type { OnnxOperator, OperatorTable } from '../operator.ts';
 import { axisOf, imagesValue, tensorOf, type Value, valueLike } from '../value.ts';
 import { paddingOf, reach, type Window, type WindowAxis, windowOf } from '../windows.ts';
@@ -117,10 +118,10 @@ function normalizeByNorm(call: Call): Value {
 }
 
 export const poolingOperators = {
-  AveragePool: { evaluate: averagePool },
+  AveragePool: alsoOneDimensional({ evaluate: averagePool }),
   GlobalAveragePool: globalPool((x, axes) => tf.mean(x, axes, true)),
   GlobalMaxPool: globalPool((x, axes) => tf.max(x, axes, true)),
   LRN: { evaluate: localResponse },
   LpNormalization: { evaluate: normalizeByNorm },
-  MaxPool: { evaluate: maxPool },
+  MaxPool: alsoOneDimensional({ evaluate: maxPool }),
 } satisfies OperatorTable;
