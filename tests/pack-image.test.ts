@@ -23,6 +23,7 @@ beforeEach(() => {
     for (const file of ['index.js', 'index.js.map', 'index.test.js', 'deep/a.js']) put(`${folder}/dist/${file}`, file);
   }
   put('packages/one/v1/a.proto', 'a');
+  put('packages/one/src/generated/a.binpb', 'a');
   put('app/bin/app.js', 'app');
   const binaries = ['linux/x64/a.so', 'linux/arm64/a.so', 'darwin/arm64/a.dylib'];
   const made = binaries.map((file) => `node_modules/onnxruntime-node/bin/napi-v6/${file}`);
@@ -54,7 +55,7 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('what an
       ...['app/bin/app.js', 'app/dist/deep/a.js', 'app/dist/index.js', 'app/package.json', 'asked'],
       ...['node_modules/onnxruntime-node/bin/napi-v6/linux/x64/a.so', 'package-lock.json', 'package.json'],
       ...['packages/one/dist/deep/a.js', 'packages/one/dist/index.js', 'packages/one/package.json'],
-      'packages/one/v1/a.proto',
+      ...['packages/one/src/generated/a.binpb', 'packages/one/v1/a.proto'],
     ]);
   });
 
