@@ -357,6 +357,20 @@ def torch_models():
             order = torch.arange(channels - 1, -1, -1).expand(picked.shape[1], channels)
             return self.head((picked + picked.gather(2, order.expand(n, -1, -1))).mean(1))
 
+    class Standardized(nn.Module):
+        """Weights with mean 0 and variance 1, as in BiT and NFNets: a batch normalisation of weights, in training mode in inference too."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.gain = nn.Parameter(torch.rand(8) + 0.5)
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x):
+            w = self.conv.weight
+            w = F.batch_norm(w.reshape(1, 8, -1), None, None, weight=self.gain, training=True, eps=1e-6).reshape_as(w)
+            return self.head(torch.tanh(F.conv2d(x, w, self.conv.bias)).mean((2, 3)))
+
     class Lines(nn.Module):
         """Convolutions and pooling in one dimension: attention to channels as in ECA-Net, and over the lines of images."""
 
@@ -396,7 +410,7 @@ def torch_models():
             y = F.elu(x) + F.elu(x, 0.7) + F.celu(x, 2) + F.selu(x) + F.leaky_relu(x, 0.2) + F.relu(x) + self.prelu(x)
             return (y * y + 3 * y).flatten(1)
 
-    return dict(Lines=Lines, Encoder=Encoder, Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
+    return dict(Standardized=Standardized, Lines=Lines, Encoder=Encoder, Kinks=Kinks, Groups=Groups, Windows=Windows, ResNet=ResNet, MobileNet=MobileNet, ViT=ViT, Decoder=Decoder, Norms=Norms, Plain=Plain, Products=Products)
 
 
 # --- scikit-learn
@@ -490,6 +504,8 @@ def cases():
         "torch-vit-dynamo-18": torch(models["ViT"], (3, 12, 12), opset=18, dynamo=True),
         "torch-decoder-16": torch(models["Decoder"], (2, 10, 10), opset=16),
         "torch-decoder-dynamo-18": torch(models["Decoder"], (2, 10, 10), opset=18, dynamo=True),
+        "torch-standardized-17": torch(models["Standardized"], (3, 8, 8), opset=17),
+        "torch-standardized-11": torch(models["Standardized"], (3, 8, 8), opset=11),
         "torch-lines-17": torch(models["Lines"], (3, 8, 8), opset=17),
         "torch-lines-dynamo-20": torch(models["Lines"], (3, 8, 8), opset=20, dynamo=True),
         "torch-kinks-17": torch(models["Kinks"], (3, 4, 4), opset=17, zeros=True),

@@ -129,3 +129,14 @@ describe('training mode is refused', () => {
     expect(relativeError(await ours(file, x), (await runOnnxFile(file, { x }, ['y'])).y as NdArray)).toBeLessThan(1e-6);
   });
 });
+
+it('zeros that are padded before a maximum count, in ONNX Runtime too', async () => {
+  const file = fileOf([1, 1, 2, 2], (graph, x) =>
+    graph.node('MaxPool', [graph.pad(x, [0, 0, 1, 1], [0, 0, 1, 1])], [1, 1, 2, 2], {
+      attributes: { kernel_shape: [2, 2], strides: [2, 2] },
+    }),
+  );
+  const x = float32([-1, -2, -3, -4], [1, 1, 2, 2]);
+  expect([...(await ours(file, x)).data]).toEqual([0, 0, 0, 0]);
+  expect([...((await runOnnxFile(file, { x }, ['y'])).y as NdArray).data]).toEqual([0, 0, 0, 0]);
+});

@@ -9,6 +9,8 @@ export interface Call {
   readonly node: FileNode;
   /** Version of the operator set of the node's domain. */
   readonly opset: number;
+  /** Whether any of its inputs is made of the model's inputs, the images. */
+  readonly dependsOnImages: boolean;
   /** How many inputs the node names; some of them may be left out. */
   readonly count: number;
   has(index: number): boolean;
@@ -36,6 +38,7 @@ export interface Call {
 
 export interface CallContext {
   readonly opset: number;
+  readonly dependsOnImages?: boolean;
   readonly readExternal?: ReadExternal | undefined;
 }
 
@@ -47,7 +50,7 @@ export function describeNode({ operator, domain, name, outputs }: FileNode): str
 export function callOf(
   node: FileNode,
   inputs: readonly (Value | undefined)[],
-  { opset, readExternal }: CallContext,
+  { opset, dependsOnImages = true, readExternal }: CallContext,
 ): Call {
   const error = (reason: EngineErrorReason, message: string) =>
     new EngineError(reason, `${describeNode(node)}: ${message}`);
@@ -68,6 +71,7 @@ export function callOf(
   return {
     node,
     opset,
+    dependsOnImages,
     count: node.inputs.length,
     has: (index) => inputs[index] !== undefined,
     value,

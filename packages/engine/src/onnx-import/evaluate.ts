@@ -142,14 +142,15 @@ function evaluateOperator(
   node: FileNode,
   given: readonly (Value | undefined)[],
   opsets: Opsets,
-  { readExternal, batch }: Evaluation,
+  { readExternal, batch, batched }: Evaluation,
 ): readonly Value[] {
   const row = findOperator(node);
   if (!row) throw unknownOperator(node, opsets);
   const what = describeNode(node);
   return locating(what, () => {
     const inputs = batch ? withActualBatch(node, given, batch) : given;
-    const call = callOf(node, inputs, { opset: opsets.get(node.domain) ?? 1, readExternal });
+    const dependsOnImages = given.some((input) => input && batched.has(input));
+    const call = callOf(node, inputs, { opset: opsets.get(node.domain) ?? 1, dependsOnImages, readExternal });
     const evaluate = () => [row.evaluate(call)].flat();
     const results = canFold(inputs) ? folded(evaluate) : evaluate();
     for (const { shape, known } of results)

@@ -73,6 +73,8 @@ export function createSession(
     // Threads that wait spin for 50 us, which bridges the gaps between operators (3 to 6 % of a step with two threads). Longer gains
     // nothing more, and on a busy machine it makes two threads slower than one.
     extra: {
+      // It makes zeros that are padded before a MaxPool its own padding, which no maximum sees (1.30): files of others have them.
+      optimization: { disable_specified_optimizers: 'Pad_Fusion' },
       session: {
         intra_op: { allow_spinning: '1', spin_duration_us: '50' },
         inter_op: { allow_spinning: '0' },

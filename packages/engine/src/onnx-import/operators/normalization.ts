@@ -18,14 +18,17 @@ function asImages(call: Call): Value {
 function batchNormalization(call: Call): Value {
   // before operator set 14 further outputs mean training
   const isTraining = call.opset < 14 ? call.node.outputs.length > 1 : call.integer('training_mode', 0) === 1;
-  if (isTraining) throw call.error('UNSUPPORTED_OPERATION', 'training mode: export the model after model.eval()');
   const value = asImages(call);
-  const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => call.plain(i)) as [
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-  ];
+  const [scale, bias] = [call.plain(1), call.plain(2)];
+  if (isTraining) {
+    if (call.dependsOnImages)
+      throw call.error('UNSUPPORTED_OPERATION', 'training mode: export the model after model.eval()');
+    // weights that are standardised before they are convolved with (Qiao et al. 2019): their own mean and variance
+    const axes = value.shape.flatMap((_, axis) => (axis === 1 ? [] : axisOf(value, axis)));
+    const normal = standardized(tensorOf(value), axes, call.float('epsilon', 1e-5));
+    return valueLike(value, tf.add(tf.mul(normal, perChannel(value, scale)), perChannel(value, bias)));
+  }
+  const [mean, variance] = [call.plain(3), call.plain(4)];
   const factor = tf.mul(scale, tf.rsqrt(tf.add(variance, call.float('epsilon', 1e-5))));
   const offset = tf.sub(bias, tf.mul(mean, factor));
   return valueLike(value, tf.add(tf.mul(tensorOf(value), perChannel(value, factor)), perChannel(value, offset)));
