@@ -143,9 +143,9 @@ describe('of an unfinished study', () => {
     expect(sentences).toContain(
       'Transferred examples, J-SIGR against PGD-AT-7: ahead in 1 of 1 comparisons (architecture and radius), behind in 0, undecided in 0; +30.0 to +30.0 points; lenet: seeds 1, 3 of 3.',
     );
-    // 3 s against the mean of 6 s and 18 s
+    // the mean of 3 s against 6 s and 3 s against 18 s
     expect(sentences).toContain(
-      'Cost, lenet (seeds 1, 3 of 3): an epoch of J-SIGR takes 0.25 times one of PGD-AT-7; the bound of 0.6 holds.',
+      'Cost, lenet (seeds 1, 3 of 3): an epoch of J-SIGR takes 0.33 times one of PGD-AT-7; the bound of 0.6 holds.',
     );
     expect(claims[0]?.tests[0]?.numbers).toContain('52.5 against 22.5 % (clean -5.0; seeds 1, 3 of 3)');
     expect(duelCells(duels[0] as Duel)[5]).toContain('(seeds 1, 3 of 3)');
