@@ -1,9 +1,10 @@
 import { mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { ImportDatasetRequest } from '@jsigr/proto';
 import { directoryArtefactStore, JsigrError } from '@jsigr/service';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
@@ -107,6 +108,19 @@ describe('datasets', () => {
     await truncate(file, 1000);
     expect(await embedded.byId('glyphs')).toEqual(made);
     expect((await stat(file)).size).toBe(made.files.at(-1)?.sizeBytes);
+    await embedded.close();
+  }, 60_000);
+
+  test('that are embedded are not made again because their store fails just now', async () => {
+    const artefacts = directoryArtefactStore(join(folder, 'failing'));
+    const embedded = new Datasets(store.datasets, artefacts, gateway.audit);
+    await embedded.byId('glyphs');
+    const put = vi.spyOn(artefacts, 'put');
+    vi.spyOn(artefacts, 'read').mockImplementation(() => {
+      throw new JsigrError({ code: status.INTERNAL, reason: 'STORE_FAILED', message: 'too many open files' });
+    });
+    expect(await failure(embedded.byId('glyphs'))).toMatchObject({ reason: 'STORE_FAILED' });
+    expect(put).not.toHaveBeenCalled();
     await embedded.close();
   }, 60_000);
 });

@@ -1,4 +1,5 @@
 import { isAbsolute } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { importers, knownDatasets } from '@jsigr/datasets';
 import {
   Dataset,
@@ -26,6 +27,9 @@ import type { DatasetMethods, MadeDataset } from './dataset-methods.ts';
 import { fileChunks } from './file-chunks.ts';
 import { idOf, isDatasetId } from './names.ts';
 import { Violations } from './violations.ts';
+
+/** How a store says that bytes are not there, or not those that were put. */
+const DAMAGE: readonly status[] = [status.NOT_FOUND, status.DATA_LOSS];
 
 /** Datasets by name. Embedded ones are made when they are first needed. */
 export class Datasets {
@@ -112,7 +116,9 @@ export class Datasets {
       for (const { path, sizeBytes } of files)
         for await (const _ of this.#artefacts.read('datasets', digest, path, sizeBytes));
       return true;
-    } catch {
+    } catch (error) {
+      // A store that cannot be read just now says nothing about the bytes.
+      if (!DAMAGE.includes(JsigrError.from(error).code)) throw error;
       return false;
     }
   }

@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { Descriptors } from '@jsigr/proto/descriptors';
+import { toServiceError } from './grpc-errors.ts';
 import { tolerant } from './malformed.ts';
 
 /** `grpc.reflection.v1`, as the library's definition writes it; v1alpha is the same. */
@@ -26,7 +27,7 @@ const HEALTH = 'grpc.health.v1.Health';
 /** Answers reflection, in both versions. What it says is read when somebody first asks: that takes a good part of a server's start. */
 export function addReflection(server: Server, services: readonly string[]): void {
   let reading: Promise<Descriptors> | undefined;
-  const answer = async (call: Call) => {
+  const answered = async (call: Call) => {
     reading ??= import('@jsigr/proto/descriptors').then(({ readDescriptors }) => readDescriptors());
     const descriptors = await reading;
     const served = [...services, HEALTH].filter((name) => descriptors.services.has(name));
@@ -41,6 +42,8 @@ export function addReflection(server: Server, services: readonly string[]): void
     });
     call.on('end', () => call.end());
   };
+  // What cannot be read ends the call that asked, and not the server.
+  const answer = (call: Call) => void answered(call).catch((error) => call.emit('error', toServiceError(error)));
   for (const definition of definitions())
     server.addService(
       tolerant(definition),
