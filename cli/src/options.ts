@@ -44,6 +44,14 @@ export function numbers(text: string): number[] {
   return text.split(',').map(number);
 }
 
+/** `lenet,resnet8`. */
+export function words(text: string): string[] {
+  const list = text.split(',').map((word) => word.trim());
+  if (!list.every(Boolean))
+    throw new InvalidArgumentError('write names with commas between them, such as lenet,resnet8.');
+  return list;
+}
+
 /** Height, width and channels of an image: `32x32x3`. */
 export function imageShape(text: string): number[] {
   const shape = text.split('x').map((side) => (/^\d+$/.test(side) ? Number(side) : Number.NaN));

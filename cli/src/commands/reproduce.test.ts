@@ -22,6 +22,16 @@ describe('reproduce', () => {
     expect(wrong.err).toContain('Allowed choices are glyphs, mnist, cifar-subset');
   });
 
+  it('makes a part of a study, of architectures that it has', async () => {
+    const { code, err } = await jsigr(['reproduce', 'mnist', '--architectures', 'lenet,resnet8']);
+    expect([code, err]).toEqual([
+      2,
+      expect.stringContaining('--architectures: the study mnist has lenet, smallcnn, not "resnet8"'),
+    ]);
+    const empty = await jsigr(['reproduce', 'mnist', '--architectures', 'lenet,']);
+    expect([empty.code, empty.err]).toEqual([2, expect.stringContaining('write names with commas between them')]);
+  });
+
   it('says how to import a dataset that is missing', async () => {
     gateway = await startFakeGateway({
       datasets: {

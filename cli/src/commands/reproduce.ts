@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Dataset } from '@jsigr/proto';
-import { cancelled, failedPrecondition, JsigrError, serverStream } from '@jsigr/service/client';
+import { cancelled, failedPrecondition, invalidArgument, JsigrError, serverStream } from '@jsigr/service/client';
 import { type Profile, profiles } from '@jsigr/study/profiles';
 import { Argument, Command } from 'commander';
 import {
@@ -14,7 +14,7 @@ import {
   pathOf,
 } from '../context.ts';
 import { checkTarget, fromFileError } from '../files.ts';
-import { integer } from '../options.ts';
+import { integer, words } from '../options.ts';
 import { outputOf } from '../output.ts';
 import { findDataset } from '../resolve.ts';
 import { type Session, withSession } from '../session.ts';
@@ -23,6 +23,7 @@ interface ReproduceOptions extends GlobalOptions {
   readonly quick: boolean;
   readonly out: string;
   readonly seeds?: number;
+  readonly architectures?: readonly string[];
   readonly jobs: number;
 }
 
@@ -41,6 +42,7 @@ export const reproduceCommand: CommandGroup = (context) =>
     .option('--quick', 'a small variant that shows that all of it runs', false)
     .option('--out <folder>', 'where PROFILE.md, its plots and the raw results go', 'docs/results')
     .option('--seeds <number>', 'only the first so many seeds; more can be added later', integer(1))
+    .option('--architectures <names>', 'only these of the study, such as resnet8,vgg7; more can be added later', words)
     .option(
       '--jobs <number>',
       'models made at once, each in a process of its own with its share of the cores',
@@ -53,7 +55,7 @@ export const reproduceCommand: CommandGroup = (context) =>
       examples(
         'jsigr reproduce glyphs --quick',
         'jsigr datasets import mnist --format mnist path/to/idx-files && jsigr reproduce mnist',
-        'jsigr reproduce mnist --seeds 1',
+        'jsigr reproduce mnist --seeds 1 --architectures lenet',
         'jsigr reproduce cifar-subset --device cuda --jobs 8',
       ),
     )
@@ -67,7 +69,7 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
   const study = profiles[name];
   if (!study) throw new Error(`there is no study "${name}"`); // the command line was checked
   const whole = quick ? study.quick : study.full;
-  const profile = { ...whole, seeds: whole.seeds.slice(0, options.seeds) };
+  const profile = partOf(whole, options);
   // What computes here is this command itself: a gateway only hands out the dataset.
   const { files, digest } = await withSession(others, context, (session) => datasetOf(profile, session));
   await checkTarget(pathOf(options.out, terminal), true);
@@ -81,12 +83,13 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
     const { reproduce } = await import('@jsigr/study');
     const written = await reproduce({
       profile,
+      whole,
       quick,
       files,
       digest,
       out: pathOf(options.out, terminal),
       work,
-      command: `jsigr reproduce ${name}${quick ? ' --quick' : ''}${options.seeds === undefined ? '' : ` --seeds ${options.seeds}`}`,
+      command: commandOf(name, options),
       compute: computeOf(options, terminal),
       jobs: options.jobs,
       log: (line) => output.say(`${minutes(terminal.now() - began)}  ${line}`),
@@ -98,6 +101,30 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
     release();
     await lock.release();
   }
+}
+
+/** @throws JsigrError naming the architecture that the study does not have */
+function partOf(whole: Profile, { seeds, architectures = whole.architectures }: ReproduceOptions): Profile {
+  const foreign = architectures.find((each) => !whole.architectures.includes(each));
+  if (foreign !== undefined)
+    throw invalidArgument(
+      '--architectures',
+      `the study ${whole.name} has ${whole.architectures.join(', ')}, not "${foreign}"`,
+    );
+  return {
+    ...whole,
+    seeds: whole.seeds.slice(0, seeds),
+    architectures: whole.architectures.filter((each) => architectures.includes(each)),
+  };
+}
+
+function commandOf(name: string, { quick, seeds, architectures }: ReproduceOptions): string {
+  return [
+    `jsigr reproduce ${name}`,
+    ...(quick ? ['--quick'] : []),
+    ...(seeds === undefined ? [] : [`--seeds ${seeds}`]),
+    ...(architectures === undefined ? [] : [`--architectures ${architectures.join(',')}`]),
+  ].join(' ');
 }
 
 /** Takes the folder of a study's weights: two commands at once would write over each other's. @throws JsigrError STUDY_IN_USE */

@@ -16,6 +16,8 @@ import { TRANSFER_RECIPE } from './transfer.ts';
 
 /** What a reader must know of how a page came about. */
 export interface Provenance {
+  /** The whole study, where the page's profile has fewer seeds or architectures. */
+  readonly whole: Profile;
   readonly command: string;
   readonly digest: string;
   readonly quick: boolean;
@@ -51,17 +53,23 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
     .join('')}`;
 }
 
-function head(profile: Profile, { runs }: StudyResults, { command, digest, quick }: Provenance): string {
+function head(profile: Profile, { runs }: StudyResults, { whole, command, digest, quick }: Provenance): string {
   const { images, epochs, seeds, samples, attack } = profile;
   const machines = [...new Set(runs.flatMap(({ training }) => training?.value.machine ?? []))];
   const weak = attack === 'autoattack' ? '' : ', weaker than AutoAttack';
   return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine${machines.length > 1 ? 's' : ''}: ${machines.join(' and ')}.
-${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}
+${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}${partText(profile, whole)}
 White-box attacks are the profile \`${attack}\` of packages/attacks${weak}: ${attackProfiles[attack]?.summary}.
 
 ${images || 'All'} training images, ${epochs} epochs, Adam ${profile.learningRate} with a cosine schedule, batches of ${profile.batchSize}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')}. Figures in percent are
 means over the seeds ± their standard deviation, with 95 % intervals: Student's t over the seeds and Wilson's over the samples, added in squares${seeds.length > 1 ? '' : ' (one seed: the samples alone)'}.
 The first ${samples.attacked} test samples under white-box attacks, ${samples.transferred} under transferred examples and corruptions, ${samples.explained} explained. Intervals cover the choice of samples and seeds, not the weakness of an attack.`;
+}
+
+/** What of the whole study there is; empty where nothing is missing. */
+function partText({ architectures, seeds }: Profile, whole: Profile): string {
+  if (architectures.length === whole.architectures.length && seeds.length === whole.seeds.length) return '';
+  return `\nA part of the study: ${architectures.join(', ')} of ${whole.architectures.join(', ')}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')} of ${whole.seeds.join(', ')}.\n`;
 }
 
 function robustSection(profile: Profile, cells: readonly StudyCell[], { plots }: Provenance): string {

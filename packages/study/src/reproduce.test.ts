@@ -46,6 +46,7 @@ async function study(name: string, log: (line: string) => void = () => {}, signa
   const out = join(folder, name);
   const written = await reproduce({
     profile,
+    whole: profile,
     quick: false,
     files,
     digest: '0123456789abcdef',

@@ -11,6 +11,8 @@ import { makeInParallel } from './workers.ts';
 
 export interface ReproduceOptions {
   readonly profile: Profile;
+  /** Of which the profile may be a part: fewer seeds or architectures. */
+  readonly whole: Profile;
   readonly quick: boolean;
   /** The dataset's files and digest, as the artefact store has them. */
   readonly files: Files;
@@ -33,7 +35,7 @@ export interface ReproduceOptions {
  * @returns the files that were written, the page first
  */
 export async function reproduce(options: ReproduceOptions): Promise<readonly string[]> {
-  const { profile, quick, files, digest, command, compute = {}, jobs = 1, log, signal } = options;
+  const { profile, whole, quick, files, digest, command, compute = {}, jobs = 1, log, signal } = options;
   const [out, work] = [options.out, join(options.work, profile.name)];
   const dataset = firstImages(decodeDataset(files), profile.images);
   const engine = await createAnnouncedEngine(compute);
@@ -49,7 +51,7 @@ export async function reproduce(options: ReproduceOptions): Promise<readonly str
     const context = { profile, engine, dataset, digest, machine, store, log, ...stop };
     const results = await runStudy(context);
     const plots = studyPlots(profile, results);
-    const page = studyPage(profile, results, { command, digest, quick, plots });
+    const page = studyPage(profile, results, { whole, command, digest, quick, plots });
     const written = [
       { path: join(out, `${profile.name}.md`), content: page },
       ...plots.map(({ file, svg }) => ({ path: join(out, file), content: svg })),
