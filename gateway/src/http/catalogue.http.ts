@@ -14,12 +14,13 @@ import {
   ReadDatasetFileRequest,
   ReadModelFileRequest,
 } from '@jsigr/proto';
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import type { Caller } from '../access/caller.ts';
 import { APPLICATION, type Application } from '../application/application.ts';
 import { From, Serves } from './admission.ts';
 import { sendBytes } from './file-bytes.ts';
 import { messageFromJson } from './message-json.ts';
+import { waitOf } from './prefer.ts';
 
 @Controller('v1')
 export class CatalogueHttp {
@@ -98,10 +99,16 @@ export class CatalogueHttp {
   @Serves('jsigr.v1.ExplanationService/Explain')
   @Post('explain')
   @HttpCode(200)
-  async explain(@Body() body: unknown, @From() caller: Caller, @Res({ passthrough: true }) response: ServerResponse) {
+  async explain(
+    @Body() body: unknown,
+    @From() caller: Caller,
+    @Headers('prefer') prefer: string | undefined,
+    @Res({ passthrough: true }) response: ServerResponse,
+  ) {
     const controller = new AbortController();
     response.once('close', () => controller.abort(new DOMException('the client went away', 'AbortError')));
     const request = messageFromJson(ExplainRequest, body);
-    return ExplainResponse.toJSON(await this.#application.explanations.explain(request, caller, controller.signal));
+    const { explanations } = this.#application;
+    return ExplainResponse.toJSON(await explanations.explain(request, caller, controller.signal, waitOf(prefer)));
   }
 }

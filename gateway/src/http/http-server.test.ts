@@ -94,6 +94,17 @@ describe('the HTTP face', () => {
     expect(techniques.map(({ name }) => name)).toContain('averageDecay');
   });
 
+  test('waits for an explanation as long as the call asks for', async () => {
+    gateway.pool.refused.set('explainer', 'never');
+    const image = { sample: { dataset: TINY, index: 0 } };
+    const headers = { 'content-type': 'application/json', prefer: 'wait=0' };
+    expect(await post('explain', { model, image }, headers)).toMatchObject({
+      status: 504,
+      body: { error: { status: 'DEADLINE_EXCEEDED' } },
+    });
+    gateway.pool.refused.clear();
+  });
+
   const refused: [string, () => Promise<{ status: number; body: Json }>, number, string][] = [
     ['an unknown path', () => get('nothing'), 404, 'PATH_NOT_FOUND'],
     ['an unknown run', () => get('trainingRuns/abc'), 404, 'TRAINING_RUN_NOT_FOUND'],
