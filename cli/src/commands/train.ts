@@ -16,6 +16,7 @@ import { type Output, outputOf } from '../output.ts';
 import { type PlanOptions, planOf, withPlanOptions } from '../plan.ts';
 import { findDataset } from '../resolve.ts';
 import { type Session, withSession } from '../session.ts';
+import { epochsText } from '../terminal/format.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { runText } from './text.ts';
 
@@ -292,5 +293,5 @@ export async function specOf(options: TrainOptions, session: Session): Promise<T
 function announcement({ trainingRun }: CreateTrainingRunResponse): string {
   if (!trainingRun) return '';
   const { name, spec } = trainingRun;
-  return `${name}: ${spec?.objective} on ${spec?.architecture}, ${spec?.dataset}, ${spec?.epochs} epochs, seed ${spec?.seed}\n`;
+  return `${name}: ${spec?.objective} on ${spec?.architecture}, ${spec?.dataset}, ${epochsText(spec?.epochs)}, seed ${spec?.seed}\n`;
 }

@@ -7,7 +7,7 @@ import type { Output } from '../output.ts';
 import type { ReportData, ReportedModel } from '../report/data.ts';
 import { findDataset } from '../resolve.ts';
 import type { Session } from '../session.ts';
-import { count, decimal } from '../terminal/format.ts';
+import { count, decimal, epochsText } from '../terminal/format.ts';
 import { bounded } from './bounded.ts';
 import { readTestPart } from './dataset-part.ts';
 import { maskAreaOf, methodGrid, relevanceOf, sampleGrid, turnedExamples } from './explanations.ts';
@@ -140,7 +140,7 @@ function facts({ plan, version }: DemoRun, digest: string): [string, string][] {
       : []),
     [
       'Models',
-      `${ARCHITECTURE}, ${plan.epochs} epochs of batches of ${plan.batchSize}, Adam; the best checkpoint by transferred attacks on held-out samples`,
+      `${ARCHITECTURE}, ${epochsText(plan.epochs)} of batches of ${plan.batchSize}, Adam; the best checkpoint by transferred attacks on held-out samples`,
     ],
     [
       'Loop',

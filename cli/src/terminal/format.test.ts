@@ -7,6 +7,7 @@ import {
   count,
   decimal,
   duration,
+  epochsText,
   instant,
   isFinal,
   maskingName,
@@ -50,6 +51,7 @@ describe('figures for people', () => {
   ])('%d is %s', (value, text) => expect(decimal(value)).toBe(text));
 
   it('thousands are set apart', () => expect(count(1234567.8)).toBe('1,234,568'));
+  it('one epoch is one', () => expect([epochsText(1), epochsText(12)]).toEqual(['1 epoch', '12 epochs']));
 });
 
 describe('names for people', () => {

@@ -26,6 +26,11 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** `1 epoch`, `12 epochs`. */
+export function epochsText(epochs = 0): string {
+  return `${count(epochs)} ${epochs === 1 ? 'epoch' : 'epochs'}`;
+}
+
 /** Four significant digits, without an exponent where a reader needs none: `0.4123`, `12.35`, `1.2e-7`. */
 export function decimal(value: number): string {
   return Number.isFinite(value) ? String(Number(value.toPrecision(4))) : String(value);
