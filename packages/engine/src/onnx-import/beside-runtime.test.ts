@@ -77,6 +77,42 @@ describe('Resize to the nearest pixel', () => {
   });
 });
 
+describe('Col2Im', () => {
+  const file = (columns: readonly number[], image: readonly number[], kernel: readonly number[], attributes: object) =>
+    fileOf(columns, (graph, x) =>
+      graph.node(
+        'Col2Im',
+        [x, graph.constant(image, [2], 'int64'), graph.constant(kernel, [2], 'int64')],
+        [2, 3, ...image],
+        {
+          attributes: { ...attributes },
+        },
+      ),
+    );
+
+  it.each([
+    ['windows that lie apart', [2, 12, 6], [4, 6], [2, 2], { strides: [2, 2] }],
+    ['windows that overlap', [2, 18, 16], [5, 7], [3, 2], { strides: [1, 2], pads: [1, 1, 0, 1] }],
+    ['windows with gaps', [2, 12, 16], [6, 6], [2, 2], { dilations: [2, 2] }],
+  ])('of %s', async (_, columns, image, kernel, attributes) => {
+    const made = file(columns, image, kernel, attributes);
+    const x = imagesOf(columns);
+    const { y } = await runOnnxFile(made, { x }, ['y']);
+    expect(relativeError(await ours(made, x), y as NdArray)).toBeLessThan(1e-6);
+  });
+
+  it('of columns that no such windows give is an error that names them', async () => {
+    await expect(
+      ours(file([2, 12, 7], [4, 6], [2, 2], { strides: [2, 2] }), imagesOf([2, 12, 7])),
+    ).rejects.toMatchObject({
+      reason: 'SHAPE_MISMATCH',
+      message: expect.stringMatching(
+        /^Col2Im .*: columns \[2,12,7\] are none of windows of \[2,2\] over images of \[4,6\]$/,
+      ),
+    });
+  });
+});
+
 describe('further outputs', () => {
   const pooled = (uses: boolean) =>
     fileOf([1, 1, 4, 4], (graph, x) => {

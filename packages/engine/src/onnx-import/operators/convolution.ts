@@ -77,7 +77,40 @@ function convolveTransposed(call: Call): Value {
   return withBias(call, runKernel('Conv2DBackpropInput', { dy: x, filter }, attributes));
 }
 
+/** Numbers of a filter that is made here: a malformed file must not make the importer write out a huge one. */
+const MOST_ONES = 2 ** 22;
+
+/** Columns `[N, C * kernel, places]` back to images `[N, C, H, W]`, where they overlap added up (PyTorch's fold): a transposed convolution whose filter picks one pixel of the window for each column. */
+function columnsToImages(call: Call): Value {
+  const x = call.plain(0);
+  const [image, kernel] = [call.numbers(1), call.numbers(2)];
+  const window = windowOf(call, kernel, image);
+  const [batch = 0, columns = 0, places = 0] = x.shape;
+  const pixels = kernel.reduce((product, size) => product * size, 1);
+  const [rows = 0, across = 0] = window.map(
+    (axis, i) => Math.floor(((image[i] ?? 0) + axis.before + axis.after - reach(axis)) / axis.stride) + 1,
+  );
+  if (x.shape.length !== 3 || image.length !== 2 || columns % pixels !== 0 || rows * across !== places)
+    throw call.error(
+      'SHAPE_MISMATCH',
+      `columns [${x.shape}] are none of windows of [${kernel}] over images of [${image}]`,
+    );
+  if (columns * pixels > MOST_ONES)
+    throw call.error('UNSUPPORTED_OPERATION', `${columns} columns of windows of [${kernel}]`);
+  const channels = columns / pixels;
+  const ones = Array.from({ length: pixels * columns }, (_, i) =>
+    Number(Math.floor(i / columns) === (i % columns) % pixels),
+  );
+  const filter = tf.tensor(ones, [...kernel, 1, columns] as [number, number, number, number]);
+  const dy = tf.transpose(tf.reshape(x, [batch, columns, rows, across]), [0, 2, 3, 1]);
+  const inputShape = [batch, ...image, channels];
+  return imagesValue(
+    runKernel('Conv2DBackpropInput', { dy, filter }, { ...attributesOf(window, channels), inputShape }),
+  );
+}
+
 export const convolutionOperators = {
+  Col2Im: { reads: [1, 2], evaluate: columnsToImages },
   Conv: alsoOneDimensional({ evaluate: convolve }),
   ConvTranspose: alsoOneDimensional({ evaluate: convolveTransposed }),
 } satisfies OperatorTable;
