@@ -173,10 +173,11 @@ const cifar: Profile = {
   objectives: objectives(
     { epsilon: 8 / 255, warmup: 5, beta: 6, fgsmEpsilon: 8 / 255 },
     {
-      jacobianWeight: [0.01, 0.05],
-      gradientWeight: [1, 5],
+      // From 1 on the gradient term costs 10 points of held-out accuracy and more, of transferred robustness too; a Jacobian weight of 0.05 costs 7.
+      jacobianWeight: [0.01],
+      gradientWeight: [0.1, 0.3, 0.03],
       noise: [0],
-      halves: { jacobianWeight: [0.01, 0.05, 0.02, 0.1, 0.2], gradientWeight: [1, 5, 10, 20] },
+      halves: { jacobianWeight: [0.01, 0.05, 0.02, 0.1, 0.2], gradientWeight: [0.1, 0.3, 0.03] },
       rampEndEpoch: 5,
     },
   ),

@@ -23,8 +23,9 @@ export function planOf(profile: Profile): Planned[] {
   const needed = new Set(objectives.flatMap(({ sameTime }) => (sameTime ? [sameTime.as, sameTime.pace] : [])));
   const ordered = [...objectives].sort((one, other) => rank(one) - rank(other));
   function rank({ label, sameTime }: Profile['objectives'][number]): number {
-    if (sameTime) return 2;
-    return needed.has(label) ? 0 : 1;
+    if (needed.has(label)) return 0;
+    // As soon as what it waits for is there: a study that is interrupted has the comparisons that the claims are about.
+    return sameTime ? 1 : 2;
   }
   const runs = seeds.flatMap((seed) =>
     ordered.flatMap(({ label, sameTime }) =>
