@@ -25,6 +25,7 @@ interface ReproduceOptions extends GlobalOptions {
   readonly seeds?: number;
   readonly architectures?: readonly string[];
   readonly jobs: number;
+  readonly soFar: boolean;
 }
 
 const STUDIES = `
@@ -48,6 +49,11 @@ export const reproduceCommand: CommandGroup = (context) =>
       'models made at once, each in a process of its own with its share of the cores',
       integer(1),
       1,
+    )
+    .option(
+      '--so-far',
+      'write the page of what has been made, also by a command that is at it, and make nothing',
+      false,
     )
     .addHelpText('after', STUDIES)
     .addHelpText(
@@ -77,10 +83,12 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
   const began = terminal.now();
   const stopping = new AbortController();
   const work = join(dataDirectory(options, terminal), 'studies');
-  const lock = await hold(join(work, profile.name), output.say, (error) => stopping.abort(error));
+  const lock = options.soFar
+    ? undefined
+    : await hold(join(work, profile.name), output.say, (error) => stopping.abort(error));
   const release = terminal.onInterrupt(() => stopping.abort(cancelled('interrupted; started again it goes on')));
   try {
-    const { reproduce } = await import('@jsigr/study');
+    const { NotMade, reproduce } = await import('@jsigr/study');
     const written = await reproduce({
       profile,
       whole,
@@ -92,14 +100,18 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
       command: commandOf(name, options),
       compute: computeOf(options, terminal),
       jobs: options.jobs,
+      isReadOnly: options.soFar,
       log: (line) => output.say(`${minutes(terminal.now() - began)}  ${line}`),
       signal: stopping.signal,
+    }).catch((error) => {
+      if (!(error instanceof NotMade)) throw error;
+      throw failedPrecondition('NOT_MADE', error.message, 'start it without --so-far');
     });
     if (options.output === 'json') terminal.out(`${JSON.stringify({ files: written })}\n`);
     output.say(`\n${written.join('\n')}`);
   } finally {
     release();
-    await lock.release();
+    await lock?.release();
   }
 }
 

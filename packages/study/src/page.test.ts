@@ -1,16 +1,23 @@
 import { expect, test } from 'vitest';
 import { studyPage } from './page.ts';
-import { profile as part } from './testing.ts';
+import type { RunRecord } from './record.ts';
+import { made, profile as part } from './testing.ts';
 
-const pageOf = (whole: typeof part) =>
+const runs = part.seeds.flatMap((seed) =>
+  part.objectives.map(({ label }) => made(label, seed, { clean: 36, robust: 20, seconds: 3, mass: 0.3 })),
+);
+const pageOf = (whole: typeof part, runs: readonly RunRecord[]) =>
   studyPage(
     part,
-    { runs: [], trials: {}, maskShare: undefined },
+    { runs, trials: {}, maskShare: undefined },
     { whole, command: 'jsigr reproduce made-up', digest: 'd', quick: false, plots: [] },
   );
 
 test('a page of a part of a study says of what', () => {
   const whole = { ...part, architectures: ['lenet', 'mlp'], seeds: [1, 2, 3] };
-  expect(pageOf(whole)).toContain('\nA part of the study: lenet of lenet, mlp; seeds 1, 2 of 1, 2, 3.\n');
-  expect(pageOf(part)).not.toContain('A part of the study');
+  const said = '\nA part of the study: lenet of lenet, mlp; seeds 1, 2 of 1, 2, 3';
+  expect(pageOf(whole, runs)).toContain(`${said}.\n`);
+  expect(pageOf(whole, runs.slice(1))).toContain(`${said}; 7 of 8 models are made.\n`);
+  expect(pageOf(part, runs.slice(1))).toContain('\nA part of the study; 7 of 8 models are made.\n');
+  expect(pageOf(part, runs)).not.toContain('A part of the study');
 });

@@ -58,7 +58,7 @@ function head(profile: Profile, { runs }: StudyResults, { whole, command, digest
   const machines = [...new Set(runs.flatMap(({ training }) => training?.value.machine ?? []))];
   const weak = attack === 'autoattack' ? '' : ', weaker than AutoAttack';
   return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine${machines.length > 1 ? 's' : ''}: ${machines.join(' and ')}.
-${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}${partText(profile, whole)}
+${quick ? '\nThis is the quick variant: it shows that the study runs. Its figures mean little.\n' : ''}${partText(profile, whole, runs.length)}
 White-box attacks are the profile \`${attack}\` of packages/attacks${weak}: ${attackProfiles[attack]?.summary}.
 
 ${images || 'All'} training images, ${epochs} epochs, Adam ${profile.learningRate} with a cosine schedule, batches of ${profile.batchSize}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')}. Figures in percent are
@@ -67,9 +67,12 @@ The first ${samples.attacked} test samples under white-box attacks, ${samples.tr
 }
 
 /** What of the whole study there is; empty where nothing is missing. */
-function partText({ architectures, seeds }: Profile, whole: Profile): string {
-  if (architectures.length === whole.architectures.length && seeds.length === whole.seeds.length) return '';
-  return `\nA part of the study: ${architectures.join(', ')} of ${whole.architectures.join(', ')}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')} of ${whole.seeds.join(', ')}.\n`;
+function partText({ architectures, seeds, objectives }: Profile, whole: Profile, made: number): string {
+  const isWhole = architectures.length === whole.architectures.length && seeds.length === whole.seeds.length;
+  const count = architectures.length * seeds.length * objectives.length;
+  if (isWhole && made === count) return '';
+  const part = `${architectures.join(', ')} of ${whole.architectures.join(', ')}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')} of ${whole.seeds.join(', ')}`;
+  return `\nA part of the study${isWhole ? '' : `: ${part}`}${made < count ? `; ${made} of ${count} models are made` : ''}.\n`;
 }
 
 function robustSection(profile: Profile, cells: readonly StudyCell[], { plots }: Provenance): string {

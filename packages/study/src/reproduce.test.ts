@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeDataset, glyphs } from '@jsigr/datasets';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Profile } from './profile.ts';
 import { reproduce } from './reproduce.ts';
+import { NotMade } from './study-context.ts';
 
 // The whole of a study in seconds: two objectives, one of which has a choice, to have the clean accuracy of the other.
 const profile: Profile = {
@@ -42,7 +43,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function study(name: string, log: (line: string) => void = () => {}, signal?: AbortSignal, jobs = 1) {
+async function study(
+  name: string,
+  log: (line: string) => void = () => {},
+  signal?: AbortSignal,
+  jobs = 1,
+  isReadOnly = false,
+) {
   const out = join(folder, name);
   const written = await reproduce({
     profile,
@@ -55,6 +62,7 @@ async function study(name: string, log: (line: string) => void = () => {}, signa
     command: 'jsigr reproduce tiny',
     compute: { threads: 1 },
     jobs,
+    isReadOnly,
     log,
     ...(signal ? { signal } : {}),
   });
@@ -190,6 +198,22 @@ describe('a study', () => {
     expect(withoutTimes(records)).toEqual(withoutTimes(whole.records));
     expect(page).toContain('3 models at once');
     expect(again.filter((line) => /^\d\/\d (source|choice)/.test(line))).toHaveLength(5);
+  });
+
+  test('has a page of what was made so far, which makes nothing', async () => {
+    const raw = join(folder, 'so far', 'tiny');
+    await cp(join(whole.out, 'tiny'), raw, { recursive: true });
+    await rm(join(raw, 'mlp-j-sigr-1.json'));
+    const lines: string[] = [];
+    const read = () => study('so far', (line) => lines.push(line), undefined, 2, true);
+    const { page, records } = await read();
+    expect(page).toContain('A part of the study; 1 of 2 models are made.');
+    expect(page).toMatch(/\| mlp \| J-SIGR \| -/);
+    expect(lines).toEqual(['mlp-j-sigr-1 is not made yet', '1 of 2 models are there']);
+    const { 'mlp-j-sigr-1.json': _, ...others } = whole.records;
+    expect(records).toEqual(others);
+    await rm(join(raw, 'source-mlp.json'));
+    await expect(read()).rejects.toThrow(new NotMade('source-mlp is not made yet'));
   });
 
   test('ends with the unit that failed', async () => {

@@ -26,6 +26,8 @@ export interface ReproduceOptions {
   readonly compute?: EngineOptions;
   /** Models that are made at once, each in a process of its own; 1 (default): one after another, in this one, so that times of one study are comparable. */
   readonly jobs?: number;
+  /** Writes the page of what was made so far, and makes nothing; another process may be at work on the study. */
+  readonly isReadOnly?: boolean;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -35,7 +37,19 @@ export interface ReproduceOptions {
  * @returns the files that were written, the page first
  */
 export async function reproduce(options: ReproduceOptions): Promise<readonly string[]> {
-  const { profile, whole, quick, files, digest, command, compute = {}, jobs = 1, log, signal } = options;
+  const {
+    profile,
+    whole,
+    quick,
+    files,
+    digest,
+    command,
+    compute = {},
+    jobs = 1,
+    isReadOnly = false,
+    log,
+    signal,
+  } = options;
   const [out, work] = [options.out, join(options.work, profile.name)];
   const dataset = firstImages(decodeDataset(files), profile.images);
   const engine = await createAnnouncedEngine(compute);
@@ -43,12 +57,12 @@ export async function reproduce(options: ReproduceOptions): Promise<readonly str
   try {
     const records = join(out, profile.name);
     const each = { ...compute, threads: Math.max(1, Math.floor(engine.info.threads / jobs)) };
-    if (jobs > 1)
+    if (jobs > 1 && !isReadOnly)
       await makeInParallel({ profile, files, digest, out: records, work, compute: each, jobs, log, ...stop });
     // What the workers have made is there; all that is left is to read it.
     const machine = machineOf(engine, jobs);
     const store = new StudyStore(records, work);
-    const context = { profile, engine, dataset, digest, machine, store, log, ...stop };
+    const context = { profile, engine, dataset, digest, machine, store, log, isReadOnly, ...stop };
     const results = await runStudy(context);
     const plots = studyPlots(profile, results);
     const page = studyPage(profile, results, { whole, command, digest, quick, plots });

@@ -18,6 +18,18 @@ export interface StudyContext {
   readonly store: StudyStore;
   readonly log: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** Only what was made before is read: what is missing is a `NotMade`. */
+  readonly isReadOnly?: boolean;
+}
+
+/** A part of a study that has not been made yet. */
+export class NotMade extends Error {
+  override readonly name = 'NotMade';
+}
+
+/** @throws NotMade where nothing is to be made */
+export function checkMaking({ isReadOnly }: Pick<StudyContext, 'isReadOnly'>, what: string): void {
+  if (isReadOnly) throw new NotMade(`${what} is not made yet`);
 }
 
 /** A trained model of the study. */

@@ -6,7 +6,7 @@ import { explain, STABLE_SHARE } from './explanation.ts';
 import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
-import { type StudyContext, testSamples } from './study-context.ts';
+import { checkMaking, NotMade, type StudyContext, testSamples } from './study-context.ts';
 import { secondsPerEpoch, stepsPerEpoch, type TrainedRun, trainRun, WeightsChanged } from './training.ts';
 import { cleanOutcomes, PLAIN_ATTACK, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
 import type { StudyUnit } from './units.ts';
@@ -43,7 +43,7 @@ async function passOf(context: StudyContext): Promise<StudyResults> {
   const sources = await sourcesOf(context);
   const trials: Record<string, readonly Trial[]> = {};
   for (const row of profile.objectives) {
-    const { trials: tried } = await choose(context, row, sources);
+    const { trials: tried = [] } = (await unlessMissing(context, choose(context, row, sources))) ?? {};
     if (tried.length > 0) trials[row.label] = tried;
   }
   const runs: RunRecord[] = [];
@@ -52,10 +52,24 @@ async function passOf(context: StudyContext): Promise<StudyResults> {
   for (const seed of profile.seeds)
     for (const architecture of profile.architectures)
       for (const row of profile.objectives) {
-        log(`${runs.length + 1}/${count} ${architecture} ${row.label}, seed ${seed}`);
-        runs.push(await runOf(context, sources, row, { architecture, seed }));
+        if (!context.isReadOnly) log(`${runs.length + 1}/${count} ${architecture} ${row.label}, seed ${seed}`);
+        const run = await unlessMissing(context, runOf(context, sources, row, { architecture, seed }));
+        if (run) runs.push(run);
       }
+  if (runs.length === 0) checkMaking(context, `any model of ${profile.name}`);
+  if (runs.length < count) log(`${runs.length} of ${count} models are there`);
   return { runs, trials, maskShare: maskShareOf(context) };
+}
+
+/** What a reader finds; undefined for what is not made yet. */
+async function unlessMissing<Value>({ log }: StudyContext, found: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (!(error instanceof NotMade)) throw error;
+    log(error.message);
+    return undefined;
+  }
 }
 
 /** One unit of the study; those that it needs were made before. @throws WeightsChanged if one of them has to be made again */
@@ -102,7 +116,9 @@ async function runOf(
   const done = new Map<string, RunRecord>();
   for (const label of row.sameTime ? [row.sameTime.as, row.sameTime.pace] : []) {
     const other = specOf(context, rowNamed(label), await recipeOf(label), { architecture, seed, done });
-    done.set(label, await store.read(other));
+    const record = await store.read(other);
+    if (!record.training?.value.ended) checkMaking(context, other.id);
+    done.set(label, record);
   }
   const run = await trainRun(context, specOf(context, row, recipe, { architecture, seed, done }));
   if (run.weights) {

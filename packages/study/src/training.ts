@@ -4,7 +4,7 @@ import { planTraining, type TrainingConfig, TrainingError, train } from '@jsigr/
 import { type Checkpoint, encodeCheckpoint } from '@jsigr/models';
 import type { EpochRecord, Kept, RunRecord, RunSpec, TrainingRecord } from './record.ts';
 import { keyOf } from './store.ts';
-import { classifierOf, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
+import { checkMaking, classifierOf, type StudyContext, type TrainedModel, withSignal } from './study-context.ts';
 
 /** Part of the training images that no run is trained on. */
 export const HELD_OUT = 0.05;
@@ -63,6 +63,7 @@ export async function trainRun(context: StudyContext, spec: RunSpec): Promise<Tr
     model: () => opened(context, spec, { key, value: training }, config),
   });
   if (kept?.ended) return finished(known, kept);
+  checkMaking(context, spec.id);
   // A checkpoint of another recipe is worth nothing.
   if (!kept) await store.forget(spec.id);
   const value = await trained(context, spec, config, async (training) =>
