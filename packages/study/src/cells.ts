@@ -125,8 +125,9 @@ export class StudyCell {
     return each.every((seconds): seconds is number => seconds !== undefined) ? figureOf(each) : undefined;
   }
 
-  /** The gravest verdict of the seeds. */
+  /** The gravest verdict of the seeds; `-` where no model is made. */
   get masking(): string {
+    if (this.runs.length === 0) return '-';
     const verdicts = this.runs.map(({ measures }) => {
       const masking = measures.whiteBox?.value.masking ?? 'not assessed';
       return masking === 'not assessed' ? masking : VERDICTS[masking.verdict];

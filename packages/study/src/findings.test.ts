@@ -163,4 +163,13 @@ describe('of an unfinished study', () => {
       expect(sentences.join()).not.toMatch(/100\.0|Clean accuracy|J-SIGR - %/);
     }
   });
+
+  test('a model that is not made yet has no verdict on masked gradients', () => {
+    const { sentences } = said([ours(1, 20)]);
+    expect(sentences.join()).not.toContain('not looked for');
+    expect(cellsOf(three, [ours(1, 20)]).map(({ label, masking }) => [label, masking])).toContainEqual([
+      'standard',
+      '-',
+    ]);
+  });
 });
