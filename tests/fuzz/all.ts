@@ -34,7 +34,7 @@ export async function allTargets(): Promise<{ targets: Target[]; close: () => Pr
     ...grpcTargets(grpcAddress, isRegistry, names, workerToken),
     ...httpTargets(gateway),
     ...workers.flatMap((worker) => worker.targets),
-    ...(await parserTargets()),
+    ...(await parserTargets(folder)),
   ];
   return {
     targets,

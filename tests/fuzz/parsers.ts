@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeLedger, encodeLedger } from '@jsigr/attacks';
 import { decodeDataset, encodeDataset, glyphs, importers } from '@jsigr/datasets';
@@ -51,8 +50,8 @@ function heldBytes(): number {
 const target = <Input>(name: string, input: fc.Arbitrary<Input>, work: (input: Input) => unknown) =>
   ({ name: `parser ${name}`, input, check: (value: Input) => orderly(() => work(value)) }) as unknown as Target;
 
-export async function parserTargets(): Promise<Target[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'jsigr-fuzz-'));
+/** @param folder for the files of parsers that read folders */
+export async function parserTargets(folder: string): Promise<Target[]> {
   const image = { create: { width: 9, height: 7, channels: 3, background: '#a03' } } as const;
   const pictures = await Promise.all([sharp(image).png().toBuffer(), sharp(image).jpeg().toBuffer()]);
   const dataset = encodeDataset(glyphs({ variant: 'gray28', train: 3, test: 2, seed: 1 }));

@@ -1,4 +1,4 @@
-/** The thread that reads and writes models in other formats: tracing a network takes a moment. */
+/** The thread that reads and writes models in other formats, in a process of its own (model-process.ts). */
 import { classifierToOnnx, importEndpoint, importModel, openModel, oracleOfEndpoint } from '@jsigr/models';
 import { serveCompute, transferring } from '@jsigr/service/compute';
 import { openInference } from '@jsigr/service/inference';

@@ -20,8 +20,6 @@ import {
   type Logger,
   notFound,
   resourceExhausted,
-  siblingModule,
-  startComputeThread,
 } from '@jsigr/service';
 import * as z from 'zod';
 import type { Audit } from '../access/audit.ts';
@@ -30,7 +28,7 @@ import type { TenantLimits } from '../access/limits.ts';
 import type { ModelStore } from '../store/catalogue.ts';
 import { persistently } from '../store/database.ts';
 import { fileChunks } from './file-chunks.ts';
-import type { ModelMethods } from './model-methods.ts';
+import { inModelProcess } from './in-model-process.ts';
 import { readUpload } from './model-upload.ts';
 import { idOf } from './names.ts';
 
@@ -137,15 +135,12 @@ export class Models {
       throw invalidArgument('format', `${format} given, MODEL_FORMAT_ONNX allowed`);
     const digest = digestOf(model);
     const release = this.#limits.hold(caller.tenant, 'transfers');
-    // A thread of its own for each export: they are rare, and what tracing loads is gone afterwards.
-    const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
     try {
-      const { file } = await thread.call('toOnnx', { digest, files: await this.#artefacts.get('models', digest) });
+      const { file } = await inModelProcess('toOnnx', { digest, files: await this.#artefacts.get('models', digest) });
       for (let offset = 0; offset < file.length; offset += CHUNK_BYTES)
         yield { data: Buffer.from(file.subarray(offset, offset + CHUNK_BYTES)) };
     } finally {
       release();
-      await thread.close();
     }
   }
 
@@ -156,11 +151,10 @@ export class Models {
       release();
       throw error;
     });
-    const thread = startComputeThread<ModelMethods>(siblingModule(import.meta.url, 'model-thread'));
     try {
       const foreign = { ...upload, endpointNetworks: this.#endpointNetworks };
       const signal = AbortSignal.timeout(IMPORT_MS);
-      const { files } = await thread.call('fromForeign', foreign, { signal }).catch((error) => {
+      const { files } = await inModelProcess('fromForeign', foreign, { signal }).catch((error) => {
         if (!signal.aborted) throw error;
         throw resourceExhausted('MODEL_TOO_SLOW', `the model was not checked on 4 images within ${IMPORT_MS / 1000} s`);
       });
@@ -171,7 +165,6 @@ export class Models {
       return await this.get({ name }, caller);
     } finally {
       release();
-      await thread.close();
     }
   }
 

@@ -7,7 +7,7 @@ import { SHARE_ENV, type Transferable, Worker } from 'node:worker_threads';
 import { ComputeError, type ComputeMethods, type FromThread, revive, type ToThread } from './compute-messages.ts';
 import { watchSigns } from './signs-of-life.ts';
 
-export { ComputeError, type ComputeMethods } from './compute-messages.ts';
+export { ComputeError, type ComputeMethods, type PlainError, plain, revive } from './compute-messages.ts';
 export type { ComputeOptions } from './compute-options.ts';
 export { Lru } from './lru.ts';
 export {
