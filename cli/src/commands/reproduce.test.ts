@@ -28,6 +28,11 @@ describe('reproduce', () => {
       2,
       expect.stringContaining('--architectures: the study mnist has lenet, smallcnn, not "resnet8"'),
     ]);
+    const rival = await jsigr(['reproduce', 'mnist', '--objectives', 'jsigr,mart']);
+    expect([rival.code, rival.err]).toEqual([
+      2,
+      expect.stringMatching(/--objectives: the study mnist has standard, jacobian, .*, jsigr-fgsm-rs, not "mart"/),
+    ]);
     const empty = await jsigr(['reproduce', 'mnist', '--architectures', 'lenet,']);
     expect([empty.code, empty.err]).toEqual([2, expect.stringContaining('write names with commas between them')]);
   });

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Dataset } from '@jsigr/proto';
 import { cancelled, failedPrecondition, invalidArgument, JsigrError, serverStream } from '@jsigr/service/client';
-import { type Profile, profiles } from '@jsigr/study/profiles';
+import { type Profile, profiles, rowsOf } from '@jsigr/study/profiles';
 import { Argument, Command } from 'commander';
 import {
   type CommandGroup,
@@ -24,6 +24,7 @@ interface ReproduceOptions extends GlobalOptions {
   readonly out: string;
   readonly seeds?: number;
   readonly architectures?: readonly string[];
+  readonly objectives?: readonly string[];
   readonly jobs: number;
   readonly soFar: boolean;
 }
@@ -45,6 +46,11 @@ export const reproduceCommand: CommandGroup = (context) =>
     .option('--seeds <number>', 'only the first so many seeds; more can be added later', integer(1))
     .option('--architectures <names>', 'only these of the study, such as resnet8,vgg7; more can be added later', words)
     .option(
+      '--objectives <names>',
+      'only these of the study, such as standard,jsigr,pgd-at, and those that they depend on; more can be added later',
+      words,
+    )
+    .option(
       '--jobs <number>',
       'models made at once, each in a process of its own with its share of the cores',
       integer(1),
@@ -62,6 +68,7 @@ export const reproduceCommand: CommandGroup = (context) =>
         'jsigr reproduce glyphs --quick',
         'jsigr datasets import mnist --format mnist path/to/idx-files && jsigr reproduce mnist',
         'jsigr reproduce mnist --seeds 1 --architectures lenet',
+        'jsigr reproduce glyphs --architectures lenet --objectives standard,jsigr,pgd-at',
         'jsigr reproduce cifar-subset --device cuda --jobs 8',
       ),
     )
@@ -115,27 +122,33 @@ async function run(name: string, options: ReproduceOptions, context: Context): P
   }
 }
 
-/** @throws JsigrError naming the architecture that the study does not have */
-function partOf(whole: Profile, { seeds, architectures = whole.architectures }: ReproduceOptions): Profile {
-  const foreign = architectures.find((each) => !whole.architectures.includes(each));
-  if (foreign !== undefined)
-    throw invalidArgument(
-      '--architectures',
-      `the study ${whole.name} has ${whole.architectures.join(', ')}, not "${foreign}"`,
-    );
+/** @throws JsigrError naming the architecture or the objective that the study does not have */
+function partOf(whole: Profile, options: ReproduceOptions): Profile {
+  const all = whole.objectives.map(({ objective }) => objective);
+  const { seeds, architectures = whole.architectures, objectives = all } = options;
+  checkPart(whole, '--architectures', architectures, whole.architectures);
+  checkPart(whole, '--objectives', objectives, all);
   return {
     ...whole,
     seeds: whole.seeds.slice(0, seeds),
     architectures: whole.architectures.filter((each) => architectures.includes(each)),
+    objectives: rowsOf(whole, objectives),
   };
 }
 
-function commandOf(name: string, { quick, seeds, architectures }: ReproduceOptions): string {
+function checkPart({ name }: Profile, option: string, some: readonly string[], all: readonly string[]): void {
+  const foreign = some.find((each) => !all.includes(each));
+  if (foreign !== undefined)
+    throw invalidArgument(option, `the study ${name} has ${[...new Set(all)].join(', ')}, not "${foreign}"`);
+}
+
+function commandOf(name: string, { quick, seeds, architectures, objectives }: ReproduceOptions): string {
   return [
     `jsigr reproduce ${name}`,
     ...(quick ? ['--quick'] : []),
     ...(seeds === undefined ? [] : [`--seeds ${seeds}`]),
     ...(architectures === undefined ? [] : [`--architectures ${architectures.join(',')}`]),
+    ...(objectives === undefined ? [] : [`--objectives ${objectives.join(',')}`]),
   ].join(' ');
 }
 

@@ -19,5 +19,11 @@ test('a page of a part of a study says of what', () => {
   expect(pageOf(whole, runs)).toContain(`${said}.\n`);
   expect(pageOf(whole, runs.slice(1))).toContain(`${said}; 7 of 8 models are made.\n`);
   expect(pageOf(part, runs.slice(1))).toContain('\nA part of the study; 7 of 8 models are made.\n');
+  const more = {
+    ...part,
+    objectives: [...part.objectives, { label: 'b, c', objective: 'b', recipes: [{ settings: {} }] as const }],
+  };
+  const labels = part.objectives.map(({ label }) => label).join(' / ');
+  expect(pageOf(more, runs)).toContain(`\nA part of the study: ${labels} of ${labels} / b, c.\n`);
   expect(pageOf(part, runs)).not.toContain('A part of the study');
 });

@@ -68,11 +68,19 @@ The first ${samples.attacked} test samples under white-box attacks, ${samples.tr
 
 /** What of the whole study there is; empty where nothing is missing. */
 function partText({ architectures, seeds, objectives }: Profile, whole: Profile, made: number): string {
-  const isWhole = architectures.length === whole.architectures.length && seeds.length === whole.seeds.length;
+  const labels = (rows: Profile['objectives']) => rows.map(({ label }) => label);
+  const sets = [
+    ['', architectures, whole.architectures, ', '],
+    [seeds.length > 1 ? 'seeds ' : 'seed ', seeds, whole.seeds, ', '],
+    ['', labels(objectives), labels(whole.objectives), ' / '],
+  ] as const;
+  const parts = sets
+    .filter(([, some, all]) => some.length < all.length)
+    .map(([kind, some, all, comma]) => `${kind}${some.join(comma)} of ${all.join(comma)}`);
   const count = architectures.length * seeds.length * objectives.length;
-  if (isWhole && made === count) return '';
-  const part = `${architectures.join(', ')} of ${whole.architectures.join(', ')}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')} of ${whole.seeds.join(', ')}`;
-  return `\nA part of the study${isWhole ? '' : `: ${part}`}${made < count ? `; ${made} of ${count} models are made` : ''}.\n`;
+  const missing = made < count ? [`${made} of ${count} models are made`] : [];
+  if (parts.length + missing.length === 0) return '';
+  return `\nA part of the study${parts.length > 0 ? `: ${parts.join('; ')}` : ''}${missing.map((text) => `; ${text}`).join('')}.\n`;
 }
 
 function robustSection(profile: Profile, cells: readonly StudyCell[], { plots }: Provenance): string {

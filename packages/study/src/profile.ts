@@ -68,6 +68,17 @@ export interface Profile {
   };
 }
 
+/** The rows of some objectives (names in the registry), and those whose choice or time they depend on; in the study's order. */
+export function rowsOf({ objectives }: Profile, names: readonly string[]): StudyObjective[] {
+  const labels = new Set(objectives.filter(({ objective }) => names.includes(objective)).map(({ label }) => label));
+  for (const label of labels) {
+    // A set is walked to its end, with what is added on the way.
+    const { cleanOf, sameTime } = objectives.find((row) => row.label === label) ?? {};
+    for (const needed of [cleanOf, sameTime?.as, sameTime?.pace]) if (needed !== undefined) labels.add(needed);
+  }
+  return objectives.filter(({ label }) => labels.has(label));
+}
+
 /** Labels that the findings look for; a study without one says nothing about it. */
 export const LABELS = {
   jsigr: 'J-SIGR',

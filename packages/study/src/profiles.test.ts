@@ -4,7 +4,7 @@ import { findArchitecture } from '@jsigr/models';
 import { methodNamed } from '@jsigr/saliency';
 import { describe, expect, test } from 'vitest';
 import { LABELS } from './profile.ts';
-import { profiles } from './profiles.ts';
+import { profiles, rowsOf } from './profiles.ts';
 
 const all = Object.values(profiles).flatMap(({ full, quick }) => [full, quick]);
 
@@ -42,6 +42,20 @@ describe.each(all)('the study $name', (profile) => {
     for (const [i, { sameTime }] of profile.objectives.entries())
       for (const label of sameTime ? [sameTime.as, sameTime.pace] : []) expect(labels.slice(0, i)).toContain(label);
   });
+});
+
+test('a part of a study has the rows that its objectives depend on', () => {
+  const { full } = profiles.glyphs as (typeof profiles)[string];
+  const labels = (...names: string[]) => rowsOf(full, names).map(({ label }) => label);
+  expect(labels('trades', 'standard')).toEqual([LABELS.standard, 'TRADES']);
+  expect(labels('jacobian')).toEqual([LABELS.jacobian, LABELS.jsigr]);
+  expect(labels('pgd-at')).toEqual([LABELS.jsigr, LABELS.adversarial, LABELS.equalTime]);
+  expect(
+    rowsOf(
+      full,
+      full.objectives.map(({ objective }) => objective),
+    ),
+  ).toEqual(full.objectives);
 });
 
 test('a quick study chooses nothing', () => {

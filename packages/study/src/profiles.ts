@@ -1,6 +1,6 @@
-import { LABELS, type Profile, type StudyObjective } from './profile.ts';
+import { LABELS, type Profile, rowsOf, type StudyObjective } from './profile.ts';
 
-export type { Profile };
+export { type Profile, rowsOf };
 
 interface Radii {
   /** Of adversarial training. */

@@ -11,7 +11,7 @@ import { makeInParallel } from './workers.ts';
 
 export interface ReproduceOptions {
   readonly profile: Profile;
-  /** Of which the profile may be a part: fewer seeds or architectures. */
+  /** Of which the profile may be a part: fewer seeds, architectures or objectives. */
   readonly whole: Profile;
   readonly quick: boolean;
   /** The dataset's files and digest, as the artefact store has them. */
