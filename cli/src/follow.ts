@@ -15,6 +15,8 @@ export interface Followed {
   readonly epochs: number;
   /** The run's events after a sequence number. */
   readonly watch: (afterSequence: number, signal: AbortSignal) => AsyncIterable<RunEvent>;
+  /** Takes another gateway where that of another command ended; says whether it did. */
+  readonly renew?: () => Promise<boolean>;
   /** What the first Ctrl-C does; without it the first one leaves. */
   readonly cancel?: () => Promise<unknown>;
   /** Sees each event once, in order. */
@@ -23,6 +25,9 @@ export interface Followed {
 
 /** Waits between attempts to take up a broken stream again, in milliseconds; afterwards the error is passed on. */
 export const RETRY_DELAYS_MS: readonly number[] = [500, 1000, 2000, 4000, 8000];
+
+/** What a stream ends with whose server stops, or was cut off: this side has cancelled nothing. */
+const BROKEN: readonly status[] = [status.UNAVAILABLE, status.CANCELLED];
 
 /**
  * Follows a run to its end, live. A stream that breaks is resumed after the last event. The first Ctrl-C cancels the run and
@@ -48,7 +53,7 @@ export async function follow(run: Followed): Promise<Progress> {
 }
 
 async function toTheEnd(run: Followed, signal: AbortSignal): Promise<Progress> {
-  const { terminal, live, name, epochs, watch, onEvent } = run;
+  const { terminal, live, name, epochs, watch, renew, onEvent } = run;
   let progress = atStart;
   for (let failures = 0; ; ) {
     try {
@@ -65,11 +70,13 @@ async function toTheEnd(run: Followed, signal: AbortSignal): Promise<Progress> {
     } catch (caught) {
       if (signal.aborted) return progress;
       const error = JsigrError.from(caught);
-      const delay = error.code === status.UNAVAILABLE ? RETRY_DELAYS_MS[failures] : undefined;
+      const delay = BROKEN.includes(error.code) ? RETRY_DELAYS_MS[failures] : undefined;
       if (delay === undefined) throw error;
       failures++;
       live.update(`${error.message}; trying again`);
-      await terminal.wait(delay);
+      if (await renew?.())
+        live.print(`the gateway was that of another command, which has ended; ${name} goes on with another`);
+      else await terminal.wait(delay);
     }
   }
 }

@@ -25,6 +25,12 @@ export interface Session {
   readonly models: ModelServiceClient;
   readonly datasets: DatasetServiceClient;
   readonly maintenance: MaintenanceServiceClient;
+  /**
+   * Where the gateway was another command's and has ended with it, takes the one that its data directory has now, or one of its own: the runs go on there. The clients
+   * of the session are its clients then; a client that was kept is closed.
+   * @returns whether the session has another gateway now
+   */
+  readonly renew: () => Promise<boolean>;
 }
 
 /**
@@ -43,8 +49,9 @@ export async function withSession<T>(
     const onAnswer = () => {
       answered = true;
     };
+    const opened = await openGateway(gateway, onAnswer);
     try {
-      return await inSession(gateway, onAnswer, context, use);
+      return await inSession(opened, options, context, use);
     } catch (error) {
       // That of another command may end between being found and the first call: nothing was asked of it yet.
       const isGone = gateway.isFound && !answered && NEVER_SENT.test(JsigrError.from(error).message);
@@ -57,13 +64,52 @@ export async function withSession<T>(
 const NEVER_SENT = /^No connection established/;
 
 async function inSession<T>(
-  gateway: Reached,
-  onAnswer: () => void,
+  first: Opened,
+  options: GlobalOptions,
   context: Context,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
+  let current = first;
+  const another = async () => {
+    const { gateway } = current;
+    if (!gateway.isFound || (await findOn(options, context))?.grpcAddress === gateway.address) return false;
+    await current.close();
+    current = await openGateway(await reach(options, context));
+    Object.assign(session, current.face);
+    return true;
+  };
+  let renewing: Promise<unknown> | undefined;
+  const renew = () => {
+    const work = another();
+    renewing = work.catch(() => {});
+    return work;
+  };
+  const session: Session = { ...first.face, renew };
+  let release = (): void => {};
+  const interrupted = new Promise<never>((_, reject) => {
+    release = context.terminal.onInterrupt(() => reject(cancelled('interrupted')));
+  });
+  try {
+    return await Promise.race([use(session), interrupted]);
+  } finally {
+    release();
+    await renewing;
+    await current.close();
+  }
+}
+
+interface Opened {
+  readonly gateway: Reached;
+  /** What a session has of it. */
+  readonly face: Omit<Session, 'renew'>;
+  /** Ends the connections, and the gateway if it is the command's own. */
+  readonly close: () => Promise<void>;
+}
+
+async function openGateway(gateway: Reached, onAnswer?: () => void): Promise<Opened> {
+  const { address, httpAddress } = gateway;
   const tls = gateway.files && (await openTls(gateway.files, quiet));
-  const peer = { address: gateway.address, ...tokenOf(gateway.token), tls: tls?.client, onAnswer };
+  const peer = { address, ...tokenOf(gateway.token), tls: tls?.client, ...(onAnswer && { onAnswer }) };
   const clients = {
     training: connect(TrainingServiceClient, peer),
     evaluations: connect(EvaluationServiceClient, peer),
@@ -72,20 +118,15 @@ async function inSession<T>(
     datasets: connect(DatasetServiceClient, peer),
     maintenance: connect(MaintenanceServiceClient, peer),
   };
-  let release = (): void => {};
-  const interrupted = new Promise<never>((_, reject) => {
-    release = context.terminal.onInterrupt(() => reject(cancelled('interrupted')));
-  });
-  const { address, httpAddress } = gateway;
-  try {
-    const session = { ...clients, address, ...(httpAddress && { httpAddress }), embedded: gateway.isOwn === true };
-    return await Promise.race([use(session), interrupted]);
-  } finally {
-    release();
-    for (const client of Object.values(clients)) client.close();
-    tls?.close();
-    await gateway.close?.();
-  }
+  return {
+    gateway,
+    face: { ...clients, address, ...(httpAddress && { httpAddress }), embedded: gateway.isOwn === true },
+    close: async () => {
+      for (const client of Object.values(clients)) client.close();
+      tls?.close();
+      await gateway.close?.();
+    },
+  };
 }
 
 const quiet = { info: () => {}, error: () => {} };
@@ -125,8 +166,7 @@ async function reachNow(options: GlobalOptions, { terminal, gateways }: Context)
     const files = tlsOf(options, terminal);
     return { address: options.server, files, ...tokenOf(await tokenFor(options.server, options, terminal)) };
   }
-  const directory = dataDirectory(options, terminal);
-  const found = await gateways.find(directory, tlsOf(options, terminal));
+  const found = await findOn(options, { terminal, gateways });
   if (found) {
     refuseCompute(options, found.grpcAddress);
     const token = (await tokenFor(found.grpcAddress, options, terminal)) ?? found.token;
@@ -134,7 +174,7 @@ async function reachNow(options: GlobalOptions, { terminal, gateways }: Context)
   }
   const compute = computeOf(options, terminal);
   const started = await gateways.start({
-    dataDirectory: directory,
+    dataDirectory: dataDirectory(options, terminal),
     host: '127.0.0.1',
     grpcPort: 0,
     httpPort: 0,
@@ -150,6 +190,11 @@ async function reachNow(options: GlobalOptions, { terminal, gateways }: Context)
     isOwn: true,
     close: () => started.close(),
   };
+}
+
+/** The gateway that runs on the data directory. */
+function findOn(options: GlobalOptions, { terminal, gateways }: Context): Promise<GatewayAddresses | undefined> {
+  return gateways.find(dataDirectory(options, terminal), tlsOf(options, terminal));
 }
 
 /** The gateway in the cluster of a kubeconfig's context. */

@@ -226,6 +226,7 @@ export function followEvaluation(
     name,
     epochs: 0,
     watch: (afterSequence, signal) => events(session, name, afterSequence, signal, output),
+    renew: session.renew,
     cancel: cancels ? () => unary(session.evaluations, 'cancelEvaluation', { name, etag: '' }) : undefined,
   });
 }

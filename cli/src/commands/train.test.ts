@@ -16,6 +16,7 @@ import {
   embedding,
   type FakeGateway,
   type FakeServices,
+  noGateways,
   startFakeGateway,
   streams,
 } from '../testing/fake-gateway.ts';
@@ -222,6 +223,45 @@ describe('following a run', () => {
     expect({ code, asked, waits: terminal.waits }).toEqual({ code: 0, asked: [0, 2], waits: [500] });
     expect(out.match(/epoch 1/g)).toHaveLength(1);
     expect(out).toContain('epoch 2');
+  });
+
+  it('goes on with a gateway of its own where that of another command ended', async () => {
+    gateway = await startFakeGateway(services(() => succeeded));
+    const others = await startFakeGateway(
+      services(function* () {
+        yield* succeeded.slice(0, 2);
+        others.close();
+        throw unavailable('SERVER_STOPPING', 'the server is stopping');
+      }),
+    );
+    const own = embedding(gateway);
+    let looks = 0;
+    const find = async () => (++looks === 1 ? { grpcAddress: others.address } : undefined);
+    const terminal = fakeTerminal();
+    const { code, out, err } = await jsigr(['runs', 'watch', 'r1'], { gateways: { ...own, find }, terminal });
+    expect({ code, waits: terminal.waits, state: own.state }).toEqual({
+      code: 0,
+      waits: [],
+      state: { started: 1, closed: 1 },
+    });
+    expect(out + err).toContain('that of another command, which has ended; trainingRuns/r1 goes on with another');
+    expect(out.match(/epoch 1/g)).toHaveLength(1);
+    expect(out).toContain('epoch 2');
+  });
+
+  it('waits for the gateway of another command that is still there', async () => {
+    let breaks = 1;
+    gateway = await startFakeGateway(
+      services(() => {
+        if (breaks-- > 0) throw unavailable('BUSY', 'not now');
+        return succeeded;
+      }),
+    );
+    const grpcAddress = gateway.address;
+    const terminal = fakeTerminal();
+    const gateways = { ...noGateways, find: async () => ({ grpcAddress }) };
+    const { code } = await jsigr(['runs', 'watch', 'r1'], { gateways, terminal });
+    expect({ code, waits: terminal.waits }).toEqual({ code: 0, waits: [500] });
   });
 
   it('gives up after five attempts, with 5', async () => {

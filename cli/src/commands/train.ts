@@ -230,6 +230,7 @@ export function followRun(
     name: run.name,
     epochs: run.spec?.epochs ?? 0,
     watch: (afterSequence, signal) => events(session, run.name, afterSequence, signal, output),
+    renew: session.renew,
     cancel: cancels ? () => unary(session.training, 'cancelTrainingRun', { name: run.name, etag: '' }) : undefined,
     onEvent,
   });

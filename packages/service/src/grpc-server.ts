@@ -21,7 +21,7 @@ export interface GrpcServer {
   readonly server: Server;
   /** What its health service says. */
   setServing(serving: boolean): void;
-  /** Lets calls in progress end for so long (1 s unless told), cuts them, and runs the module's shutdown hooks. */
+  /** Lets calls in progress end for so long (1 s unless told), ends the others with UNAVAILABLE SERVER_STOPPING, and runs the module's shutdown hooks. */
   close(graceMs?: number): Promise<void>;
 }
 

@@ -12,6 +12,7 @@ import { withBulkAnswers } from './bulk.ts';
 import { unavailable } from './errors.ts';
 import { MAX_MESSAGE_BYTES } from './grpc-client.ts';
 import { refuseMalformed, tolerant } from './malformed.ts';
+import { OpenCalls } from './open-calls.ts';
 import { addReflection } from './reflection.ts';
 import type { Tls } from './tls.ts';
 import { tracedServer } from './traced-calls.ts';
@@ -37,6 +38,9 @@ export interface GrpcStrategyOptions {
 /** Calls at once over one connection. */
 const MOST_CALLS = 4096;
 
+/** How long a client has to take the end of its calls, in milliseconds. */
+const TOLD_MS = 500;
+
 /** What the health service calls the process itself: it serves for as long as it answers, whatever it rests on. For probes that kill what does not. */
 export const LIVE = 'live';
 
@@ -56,6 +60,7 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
   #healthServer: Server | undefined;
   #port = 0;
   #healthPort: number | undefined;
+  readonly #calls = new OpenCalls();
   readonly #strategy: GrpcStrategyOptions;
 
   constructor(options: GrpcStrategyOptions) {
@@ -101,6 +106,7 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
       interceptors: [
+        this.#calls.interceptor,
         ...(isTracing() ? [tracedServer] : []),
         ...interceptors,
         ...(admit ? [admission(admit)] : []),
@@ -150,15 +156,17 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       this.health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
   }
 
-  /** Takes no new calls, waits for those in progress up to `graceMs`, then cuts them. */
+  /** Takes no new calls, waits for those in progress up to `graceMs`, then tells the clients of those that are left; cuts what takes no notice. */
   override async close(): Promise<void> {
     const server = this.#server;
     if (!server) return;
     this.#server = undefined;
     this.setServing(false);
     await new Promise<void>((resolve) => {
-      const cut = setTimeout(() => server.forceShutdown(), this.graceMs);
+      const tell = setTimeout(() => this.#calls.end(), this.graceMs);
+      const cut = setTimeout(() => server.forceShutdown(), this.graceMs + TOLD_MS);
       server.tryShutdown(() => {
+        clearTimeout(tell);
         clearTimeout(cut);
         resolve();
       });

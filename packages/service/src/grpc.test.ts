@@ -302,6 +302,18 @@ describe('client streams', () => {
   });
 });
 
+test('a server that stops tells calls that outlast their grace to come again', async () => {
+  const stopping = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
+  const client = connect(TrainerServiceClient, stopping);
+  const before = seen;
+  const work = failureOf(collect(serverStream(client, 'watchTraining', { run: 'silent', afterSequence: 0 })));
+  await expect.poll(() => seen !== before).toBe(true);
+  await stopping.close(50);
+  expect(await work).toMatchObject({ code: status.UNAVAILABLE, reason: 'SERVER_STOPPING' });
+  await seen.returned;
+  client.close();
+});
+
 describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
   type Answer = {
     listServicesResponse?: { service: { name: string }[] };
