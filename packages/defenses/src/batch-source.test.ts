@@ -72,6 +72,16 @@ describe('batches that another thread makes ahead', () => {
     train.images.set(pixels);
   });
 
+  it('leave a dataset where it is that was read from a file into a Buffer', async () => {
+    const read = { ...train, images: Buffer.from(train.images), labels: Buffer.from(train.labels) };
+    source = new BatchSource({ ...recipe, train: read }, 0, clock());
+    await source.take(order(0, 0));
+    source.prepare([order(8, 0)], 10);
+    expect(await source.take(order(8, 0))).toEqual(makeBatch(recipe, order(8, 0)));
+    expect(await source.take(order(24, 0))).toEqual(makeBatch(recipe, order(24, 0)));
+    expect([read.images.length, read.labels.length]).toEqual([train.images.length, train.labels.length]);
+  });
+
   it('are made here, to the same bits, once the thread has died', async () => {
     source = new BatchSource(recipe, 0, clock());
     await source.take(order(0, 0));

@@ -108,7 +108,8 @@ export class BatchSource {
   #start(): Worker {
     const { train, ...rest } = this.#recipe;
     const { count, images, labels } = train;
-    const split = { count, images: images.slice(), labels: labels.slice() };
+    // Copies, which the thread gets: `slice` of a Node Buffer, as files are read into, is none.
+    const split = { count, images: new Uint8Array(images), labels: new Uint8Array(labels) };
     const isSource = import.meta.url.endsWith('.ts');
     const thread = new Worker(new URL(`./batch-thread${isSource ? '.ts' : '.js'}`, import.meta.url), {
       workerData: { ...rest, train: split } satisfies BatchRecipe,

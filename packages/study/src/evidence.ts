@@ -84,6 +84,7 @@ ${names.length > 0 ? `\nWithout raw results here: ${names.join(', ')}.\n` : ''}$
 /** What an unfinished study says covers less than its profile promises. */
 function completeness({ architectures, objectives, seeds }: Profile, runs: readonly RunRecord[]): string {
   const count = architectures.length * objectives.length * seeds.length;
-  const of = seeds.length > 1 ? `, seeds ${[...new Set(runs.map(({ spec }) => spec.seed))].toSorted().join(', ')}` : '';
+  const made = [...new Set(runs.map(({ spec }) => spec.seed))].toSorted();
+  const of = seeds.length > 1 ? `, ${made.length > 1 ? 'seeds' : 'seed'} ${made.join(', ')}` : '';
   return `${runs.length} of ${count} models${of}`;
 }
