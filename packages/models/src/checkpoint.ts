@@ -92,7 +92,7 @@ function foreignFiles(model: NetworkSpec, files: CheckpointFiles): CheckpointFil
   if (!isImported(model)) return {};
   const bytes = fileOf(files, ONNX_FILE);
   checkDigest(ONNX_FILE, bytes, model.file);
-  return { [ONNX_FILE]: bytes.slice() };
+  return { [ONNX_FILE]: new Uint8Array(bytes) };
 }
 
 /**
