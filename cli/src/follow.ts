@@ -15,8 +15,8 @@ export interface Followed {
   readonly epochs: number;
   /** The run's events after a sequence number. */
   readonly watch: (afterSequence: number, signal: AbortSignal) => AsyncIterable<RunEvent>;
-  /** Takes another gateway where that of another command ended; says whether it did. */
-  readonly renew?: () => Promise<boolean>;
+  /** Takes another gateway where that of another command ended; says whether it did. Aborting ends it where it is. */
+  readonly renew?: (signal: AbortSignal) => Promise<boolean>;
   /** What the first Ctrl-C does; without it the first one leaves. */
   readonly cancel?: () => Promise<unknown>;
   /** Sees each event once, in order. */
@@ -38,21 +38,29 @@ export async function follow(run: Followed): Promise<Progress> {
   const { terminal, live, name, cancel } = run;
   const leaving = new AbortController();
   let interrupts = 0;
+  const ask = () => {
+    cancel?.().catch((error: unknown) => live.print(`could not cancel: ${JsigrError.from(error).message}`));
+  };
   const release = terminal.onInterrupt(() => {
     interrupts++;
     if (interrupts > 1 || !cancel) return leaving.abort();
     live.print(`cancelling ${name}; press Ctrl-C again to leave without waiting`);
-    cancel().catch((error: unknown) => live.print(`could not cancel: ${JsigrError.from(error).message}`));
+    ask();
   });
+  const onRenewed = () => {
+    live.print(`the gateway was that of another command, which has ended; ${name} goes on with another`);
+    // It was asked of the one that ended.
+    if (interrupts > 0) ask();
+  };
   try {
-    return await toTheEnd(run, leaving.signal);
+    return await toTheEnd(run, leaving.signal, onRenewed);
   } finally {
     release();
     live.stop();
   }
 }
 
-async function toTheEnd(run: Followed, signal: AbortSignal): Promise<Progress> {
+async function toTheEnd(run: Followed, signal: AbortSignal, onRenewed: () => void): Promise<Progress> {
   const { terminal, live, name, epochs, watch, renew, onEvent } = run;
   let progress = atStart;
   for (let failures = 0; ; ) {
@@ -74,8 +82,7 @@ async function toTheEnd(run: Followed, signal: AbortSignal): Promise<Progress> {
       if (delay === undefined) throw error;
       failures++;
       live.update(`${error.message}; trying again`);
-      if (await renew?.())
-        live.print(`the gateway was that of another command, which has ended; ${name} goes on with another`);
+      if (await renew?.(signal)) onRenewed();
       else await terminal.wait(delay);
     }
   }

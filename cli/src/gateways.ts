@@ -14,12 +14,19 @@ export interface GatewayAddresses {
   readonly tls?: TlsFiles;
 }
 
+export interface FoundGateway extends GatewayAddresses {
+  /** It is another command's, and ends with it. */
+  readonly embedded: boolean;
+}
+
 export interface RunningGateway extends GatewayAddresses {
   readonly close: () => Promise<void>;
 }
 
 export interface GatewayStart extends Pick<ComputeOptions, 'engine' | 'device'> {
   readonly dataDirectory: string;
+  /** It ends with this command. */
+  readonly embedded?: true;
   /** What is not told comes from the settings. */
   readonly host?: string | undefined;
   /** 0: any free port. */
@@ -38,7 +45,7 @@ export interface GatewayStart extends Pick<ComputeOptions, 'engine' | 'device'> 
 /** How the command comes by a gateway; tests pass their own. */
 export interface Gateways {
   /** The gateway that runs on this data directory, if there is one. */
-  readonly find: (dataDirectory: string, tls?: TlsFiles) => Promise<GatewayAddresses | undefined>;
+  readonly find: (dataDirectory: string, tls?: TlsFiles) => Promise<FoundGateway | undefined>;
   readonly start: (options: GatewayStart) => Promise<RunningGateway>;
   /** A way to the gateway in the cluster of a kubeconfig's context, for as long as it is not closed. */
   readonly forward: (options: ForwardOptions) => Promise<Forwarded>;

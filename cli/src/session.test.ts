@@ -70,7 +70,7 @@ describe('a data directory that another command has just taken', () => {
 
   it('is joined once the gateway of that command is up', async () => {
     let looks = 0;
-    const find = async () => (++looks < 3 ? undefined : { grpcAddress: gateway.address });
+    const find = async () => (++looks < 3 ? undefined : { grpcAddress: gateway.address, embedded: false });
     const terminal = terminalWith();
     const { code, err } = await jsigr(['runs', 'list'], { terminal, gateways: { ...noGateways, find, start: taken } });
     expect([code, err, looks, terminal.waits.length]).toEqual([0, '', 3, 2]);
@@ -88,7 +88,7 @@ describe('a data directory that another command has just taken', () => {
   it('is looked at again where that gateway was gone before anything was asked of it', async () => {
     const port = await freePort();
     let looks = 0;
-    const find = async () => ({ grpcAddress: ++looks < 3 ? `127.0.0.1:${port}` : gateway.address });
+    const find = async () => ({ grpcAddress: ++looks < 3 ? `127.0.0.1:${port}` : gateway.address, embedded: true });
     const { code, err } = await jsigr(['runs', 'list'], {
       terminal: terminalWith(),
       gateways: { ...noGateways, find },

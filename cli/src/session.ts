@@ -9,7 +9,7 @@ import {
 import { cancelled, connect, invalidArgument, JsigrError, openTls, type TlsFiles } from '@jsigr/service/client';
 import { type Context, computeOf, dataDirectory, type GlobalOptions, refuseCompute, tlsOf } from './context.ts';
 import { tokenFor } from './credentials.ts';
-import type { GatewayAddresses } from './gateways.ts';
+import type { FoundGateway, GatewayAddresses } from './gateways.ts';
 
 /** Typed clients of one gateway, for as long as a command lasts. */
 export interface Session {
@@ -30,7 +30,7 @@ export interface Session {
    * of the session are its clients then; a client that was kept is closed.
    * @returns whether the session has another gateway now
    */
-  readonly renew: () => Promise<boolean>;
+  readonly renew: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /**
@@ -70,19 +70,19 @@ async function inSession<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   let current = first;
-  const another = async () => {
-    const { gateway } = current;
-    if (!gateway.isFound || (await findOn(options, context))?.grpcAddress === gateway.address) return false;
-    await current.close();
-    current = await openGateway(await reach(options, context));
+  const another = async (signal: AbortSignal) => {
+    const { gateway, close } = current;
+    if (!gateway.isBorrowed || (await findOn(options, context))?.grpcAddress === gateway.address) return false;
+    current = await openGateway(await reach(options, context, signal));
     Object.assign(session, current.face);
+    await close();
     return true;
   };
-  let renewing: Promise<unknown> | undefined;
-  const renew = () => {
-    const work = another();
-    renewing = work.catch(() => {});
-    return work;
+  let renewing: Promise<boolean> | undefined;
+  const renew = (signal: AbortSignal) => {
+    // Where none can be had just now, the old one may come back.
+    renewing = another(signal).catch(() => false);
+    return renewing;
   };
   const session: Session = { ...first.face, renew };
   let release = (): void => {};
@@ -139,8 +139,10 @@ interface Reached {
   readonly httpAddress?: string;
   /** It ends with the command. */
   readonly isOwn?: true;
-  /** It was found on the data directory: that of `jsigr up`, or of another command, with which it ends. */
+  /** It was found on the data directory: that of `jsigr up`, or of another command. */
   readonly isFound?: true;
+  /** It is another command's, with which it ends. */
+  readonly isBorrowed?: boolean;
   readonly close?: () => Promise<void>;
 }
 
@@ -148,8 +150,9 @@ interface Reached {
 const LOOKS = 20;
 const LOOK_AGAIN_MS = 500;
 
-async function reach(options: GlobalOptions, context: Context): Promise<Reached> {
+async function reach(options: GlobalOptions, context: Context, signal?: AbortSignal): Promise<Reached> {
   for (let looks = 1; ; looks++) {
+    signal?.throwIfAborted();
     try {
       return await reachNow(options, context);
     } catch (error) {
@@ -170,11 +173,19 @@ async function reachNow(options: GlobalOptions, { terminal, gateways }: Context)
   if (found) {
     refuseCompute(options, found.grpcAddress);
     const token = (await tokenFor(found.grpcAddress, options, terminal)) ?? found.token;
-    return { address: found.grpcAddress, files: found.tls, isFound: true, ...tokenOf(token), ...httpOf(found) };
+    return {
+      address: found.grpcAddress,
+      files: found.tls,
+      isFound: true,
+      isBorrowed: found.embedded,
+      ...tokenOf(token),
+      ...httpOf(found),
+    };
   }
   const compute = computeOf(options, terminal);
   const started = await gateways.start({
     dataDirectory: dataDirectory(options, terminal),
+    embedded: true,
     host: '127.0.0.1',
     grpcPort: 0,
     httpPort: 0,
@@ -193,7 +204,7 @@ async function reachNow(options: GlobalOptions, { terminal, gateways }: Context)
 }
 
 /** The gateway that runs on the data directory. */
-function findOn(options: GlobalOptions, { terminal, gateways }: Context): Promise<GatewayAddresses | undefined> {
+function findOn(options: GlobalOptions, { terminal, gateways }: Context): Promise<FoundGateway | undefined> {
   return gateways.find(dataDirectory(options, terminal), tlsOf(options, terminal));
 }
 

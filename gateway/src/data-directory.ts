@@ -8,6 +8,7 @@ import { type HeldLock, type Lock, type LockOptions, takeLock } from './director
 export interface Addresses {
   readonly grpcAddress: string;
   readonly httpAddress?: string;
+  readonly embedded?: boolean;
   readonly tls?: Lock['tls'];
 }
 

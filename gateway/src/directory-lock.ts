@@ -28,6 +28,8 @@ const lockSchema = z.object({
   /** host:port; absent while the gateway starts. */
   grpcAddress: z.string().optional(),
   httpAddress: z.string().optional(),
+  /** The gateway ends with the command that started it. */
+  embedded: z.boolean().optional(),
   /** Whoever can read this file may do everything: it is the owner of the data. */
   ownerToken: z.string().optional(),
   /** How clients on this machine make sure of the gateway; absent where nothing is encrypted. */

@@ -7,6 +7,8 @@ export interface FoundGateway {
   readonly grpcAddress: string;
   readonly httpAddress?: string;
   readonly pid: number;
+  /** It ends with the command that started it. */
+  readonly embedded: boolean;
   /** Lets its owner in. */
   readonly token?: string;
   /** How to make sure of it; absent where nothing is encrypted. */
@@ -25,7 +27,7 @@ export async function findGateway(dataDirectory: string, shown: TlsFiles = {}): 
   for (const until = Date.now() + STARTING_MS; Date.now() < until; ) {
     const holder = await holderOf(dataDirectory);
     if (!holder) return undefined;
-    const { pid, grpcAddress, httpAddress, ownerToken: token } = holder;
+    const { pid, grpcAddress, httpAddress, embedded = false, ownerToken: token } = holder;
     const tls = holder.tls && ({ ...holder.tls, ...shown } as TlsFiles);
     if (grpcAddress) {
       const serving = await isUp(grpcAddress, tls).catch(() => false);
@@ -34,6 +36,7 @@ export async function findGateway(dataDirectory: string, shown: TlsFiles = {}): 
             grpcAddress,
             ...(httpAddress ? { httpAddress } : {}),
             pid,
+            embedded,
             ...(token ? { token } : {}),
             ...(tls ? { tls } : {}),
           }

@@ -76,6 +76,8 @@ export interface GatewayOptions {
   readonly operator?: boolean;
   /** Of the custom resources and of worker Jobs; that of the pod or of the kubeconfig's context unless told. */
   readonly namespace?: string;
+  /** It ends with the command that starts it: other commands that find it may outlive it. */
+  readonly embedded?: boolean;
   readonly log?: Logger;
   /** Program of each kind of worker; those of this installation unless told. */
   readonly workerEntry?: (kind: WorkerKindName) => string;
@@ -107,7 +109,14 @@ export function settingsOf(options: GatewayOptions) {
   } = options;
   const { retries = 3, stateSeconds = 30, leaseSeconds = 20, graceSeconds = 8, silenceSeconds = 1800 } = options;
   const { threads: cores = availableParallelism(), workerEntry = installedEntry } = options;
-  const { operator = false, healthPort, namespace, advertisedAddress, workerImage = 'jsigr-{kind}' } = options;
+  const {
+    operator = false,
+    embedded = false,
+    healthPort,
+    namespace,
+    advertisedAddress,
+    workerImage = 'jsigr-{kind}',
+  } = options;
   const { workers = 'processes', evaluationsAtOnce = workers === 'kubernetes' ? MOST_AT_ONCE : 1 } = options;
   // Where there is a scheduler, it says what waits.
   const { trainingsAtOnce = workers === 'kubernetes' ? MOST_AT_ONCE : 1 } = options;
@@ -172,6 +181,7 @@ export function settingsOf(options: GatewayOptions) {
     workers,
     advertisedAddress,
     workerImage,
+    embedded,
     operator,
     namespace,
     workerEntry,

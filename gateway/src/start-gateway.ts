@@ -218,7 +218,8 @@ async function start(settings: Settings, directory: DataDirectory, closing: (() 
   );
 
   const addresses = { grpcAddress: grpc.address, ...(http ? { httpAddress: http.address } : {}) };
-  const local = { grpcAddress: address, ...(http ? { httpAddress: localAddress(http.address) } : {}) };
+  const { embedded } = settings;
+  const local = { embedded, grpcAddress: address, ...(http ? { httpAddress: localAddress(http.address) } : {}) };
   const { ca, serverName } = settings.tls ?? {};
   if (!tls && !isLoopback(host)) logger.warn('connections are not encrypted, and tokens travel with them: set tls');
   await directory.announce({ ...local, ...(ca ? { tls: { ca, ...(serverName ? { serverName } : {}) } } : {}) });

@@ -236,7 +236,7 @@ describe('following a run', () => {
     );
     const own = embedding(gateway);
     let looks = 0;
-    const find = async () => (++looks === 1 ? { grpcAddress: others.address } : undefined);
+    const find = async () => (++looks === 1 ? { grpcAddress: others.address, embedded: true } : undefined);
     const terminal = fakeTerminal();
     const { code, out, err } = await jsigr(['runs', 'watch', 'r1'], { gateways: { ...own, find }, terminal });
     expect({ code, waits: terminal.waits, state: own.state }).toEqual({
@@ -249,7 +249,10 @@ describe('following a run', () => {
     expect(out).toContain('epoch 2');
   });
 
-  it('waits for the gateway of another command that is still there', async () => {
+  it.each([
+    ['another command that is still there', true],
+    ['`jsigr up`, which may be restarted', false],
+  ])('waits for the gateway of %s', async (_, embedded) => {
     let breaks = 1;
     gateway = await startFakeGateway(
       services(() => {
@@ -259,9 +262,37 @@ describe('following a run', () => {
     );
     const grpcAddress = gateway.address;
     const terminal = fakeTerminal();
-    const gateways = { ...noGateways, find: async () => ({ grpcAddress }) };
+    let looks = 0;
+    const find = async () => (++looks === 1 || embedded ? { grpcAddress, embedded } : undefined);
+    const gateways = { ...noGateways, find };
     const { code } = await jsigr(['runs', 'watch', 'r1'], { gateways, terminal });
     expect({ code, waits: terminal.waits }).toEqual({ code: 0, waits: [500] });
+  });
+
+  it('cancels again at the gateway that goes on, where the one that was asked has ended', async () => {
+    const seen: { cancelled?: number } = {};
+    gateway = await startFakeGateway(
+      services(() => [...succeeded.slice(0, 2), state(3, RunState.RUN_STATE_CANCELLED)], seen),
+    );
+    const terminal = fakeTerminal();
+    const others = await startFakeGateway(
+      services(
+        function* () {
+          yield* succeeded.slice(0, 2);
+          terminal.interrupt();
+          throw unavailable('SERVER_STOPPING', 'the server is stopping');
+        },
+        {},
+        () => {
+          throw unavailable('SERVER_STOPPING', 'the server is stopping');
+        },
+      ),
+    );
+    let looks = 0;
+    const find = async () => (++looks === 1 ? { grpcAddress: others.address, embedded: true } : undefined);
+    const { code } = await jsigr(['train', '--no-loop'], { gateways: { ...embedding(gateway), find }, terminal });
+    others.close();
+    expect({ code, seen }).toEqual({ code: 130, seen: { cancelled: 1 } });
   });
 
   it('gives up after five attempts, with 5', async () => {
@@ -369,7 +400,7 @@ describe('a gateway of the command’s own', () => {
       ...embedding(fake),
       find: async (directory: string) => {
         asked.push(directory);
-        return { grpcAddress: fake.address };
+        return { grpcAddress: fake.address, embedded: false };
       },
     };
     const terminal = fakeTerminal({ directory: '/home/ada', env: { JSIGR_DATA: 'data' } });

@@ -1,8 +1,10 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { invalidArgument, resourceExhausted, siblingModule } from '@jsigr/service';
 import { ComputeError, type PlainError, revive } from '@jsigr/service/compute';
+import { forkOptions } from '../workers/child-process.ts';
 import type { ModelMethods } from './model-methods.ts';
 
 type Method = keyof ModelMethods & string;
@@ -20,12 +22,14 @@ export type Answer = { readonly result: unknown } | { readonly error: PlainError
 export interface ModelProcessOptions {
   /** Ends the process at once, whatever it is doing. */
   readonly signal?: AbortSignal;
-  /** How much memory it may take; three quarters of what is free unless told. */
+  /** How much memory it may take; three quarters of what the gateway leaves of its own unless told. */
   readonly mostBytes?: number;
 }
 
 /** Signals by which a program ends that did what it must not. */
 const CRASHES = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']);
+/** What the process has before it reads anything is about a third of this. */
+const LEAST_BYTES = 512 * 2 ** 20;
 
 /**
  * Reads or writes a model in another format, in a process of its own: such calls are rare, and files of others make native code hang, crash or ask for any
@@ -36,15 +40,17 @@ const CRASHES = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SI
 export async function inModelProcess<K extends Method>(
   method: K,
   argument: ModelMethods[K]['argument'],
-  { signal, mostBytes = process.availableMemory() * 0.75 }: ModelProcessOptions = {},
+  { signal, mostBytes = usualBytes() }: ModelProcessOptions = {},
 ): Promise<ModelMethods[K]['result']> {
   signal?.throwIfAborted();
-  const entry = siblingModule(import.meta.url, 'model-process');
-  const child = fork(fileURLToPath(entry), [], {
+  const entry = fileURLToPath(siblingModule(import.meta.url, 'model-process'));
+  const child = fork(entry, [], {
+    ...forkOptions(entry),
     serialization: 'advanced',
-    execArgv: entry.pathname.endsWith('.ts') ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : [],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const kill = () => void child.kill('SIGKILL');
+  // One that could not be started has no id; a signal to none would go to all of the group.
+  const kill = () => void (child.pid && child.kill('SIGKILL'));
   signal?.addEventListener('abort', kill);
   try {
     return await new Promise((resolve, reject) => {
@@ -52,7 +58,7 @@ export async function inModelProcess<K extends Method>(
       child.once('exit', async (code, killer) => {
         // What it said before may come after its end.
         if (child.connected) await once(child, 'disconnect');
-        reject(signal?.aborted ? signal.reason : deathOf(killer ?? code));
+        reject(signal?.aborted ? signal.reason : deathOf(killer ?? code, method));
       });
       child.once('message', (answer: Answer) => {
         if (answer === 'too large') reject(tooLarge(mostBytes));
@@ -60,12 +66,20 @@ export async function inModelProcess<K extends Method>(
         else resolve(answer.result as ModelMethods[K]['result']);
       });
       // What cannot be sent was not received: its exit tells.
-      child.send({ method, argument, mostBytes } satisfies Task<K>, () => {});
+      if (child.pid) child.send({ method, argument, mostBytes } satisfies Task<K>, () => {});
     });
   } finally {
     signal?.removeEventListener('abort', kill);
     kill();
   }
+}
+
+/** Of a container's memory, or of what is free on the machine: pages of files that are kept in memory count as free in the one, and as taken in the other. */
+function usualBytes(): number {
+  const limit = process.constrainedMemory();
+  const isContainer = limit > 0 && limit < totalmem();
+  const free = isContainer ? limit - process.memoryUsage.rss() : process.availableMemory();
+  return Math.max(LEAST_BYTES, free * 0.75);
 }
 
 function tooLarge(mostBytes: number): Error {
@@ -75,11 +89,11 @@ function tooLarge(mostBytes: number): Error {
   );
 }
 
-function deathOf(how: string | number | null): Error {
-  if (CRASHES.has(String(how)))
+function deathOf(how: string | number | null, method: Method): Error {
+  if (method === 'fromForeign' && CRASHES.has(String(how)))
     return invalidArgument('chunk.data', `the files made the program crash that reads them (${how})`);
   return new ComputeError(
     'COMPUTE_THREAD_DIED',
-    `the process that reads models was ended while it was needed (${how})`,
+    `the process that reads and writes models ended while it was needed (${how})`,
   );
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process';
 
 const TAIL_LINES = 8;
 const TAIL_CHARACTERS = 2000;
@@ -23,14 +23,10 @@ export interface Child {
 
 /** Forks with IPC on: the child sees it when this process dies, however that happens. */
 export function startChild({ entry, environment, onLine }: ChildOptions): Child {
-  const fromSource = entry.endsWith('.ts');
-  // The database, and the password for it, are the gateway's alone.
-  const { JSIGR_DATABASE_URL: _, ...inherited } = process.env;
+  const options = forkOptions(entry);
   const child = fork(entry, [], {
-    execPath: process.execPath,
-    // Not this process's own flags: a debugger's port cannot be taken twice.
-    execArgv: fromSource ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : [],
-    env: { ...inherited, ...environment },
+    ...options,
+    env: { ...options.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const tail = collectLines(child, onLine);
@@ -45,6 +41,18 @@ export function startChild({ entry, environment, onLine }: ChildOptions): Child 
       await ended;
       clearTimeout(kill);
     },
+  };
+}
+
+/** What every Node process that the gateway starts has of it. */
+export function forkOptions(entry: string): ForkOptions {
+  // The database, and the password for it, are the gateway's alone.
+  const { JSIGR_DATABASE_URL: _, ...env } = process.env;
+  return {
+    execPath: process.execPath,
+    // Not this process's own flags: a debugger's port cannot be taken twice.
+    execArgv: entry.endsWith('.ts') ? ['--conditions=source', '--disable-warning=ExperimentalWarning'] : [],
+    env,
   };
 }
 

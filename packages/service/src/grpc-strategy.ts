@@ -106,11 +106,11 @@ export class GrpcStrategy extends ServerGrpc implements CustomTransportStrategy 
       'grpc.keepalive_time_ms': 60_000,
       'grpc.keepalive_timeout_ms': 20_000,
       interceptors: [
-        this.#calls.interceptor,
         ...(isTracing() ? [tracedServer] : []),
         ...interceptors,
         ...(admit ? [admission(admit)] : []),
         refuseMalformed,
+        this.#calls.interceptor,
       ],
     });
     this.#port = await bind(server, this.#at(port), tls?.serverCredentials());

@@ -162,6 +162,10 @@ async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
+async function readThrough(source: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of source);
+}
+
 const explain = (modelDigest: string) =>
   unary(explainer, 'explainImage', ExplainImageRequest.fromPartial({ modelDigest }));
 const watch = (run: string, signal?: AbortSignal) =>
@@ -302,17 +306,20 @@ describe('client streams', () => {
   });
 });
 
-test('a server that stops tells calls that outlast their grace to come again', async () => {
-  const stopping = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
-  const client = connect(TrainerServiceClient, stopping);
-  const before = seen;
-  const work = failureOf(collect(serverStream(client, 'watchTraining', { run: 'silent', afterSequence: 0 })));
-  await expect.poll(() => seen !== before).toBe(true);
-  await stopping.close(50);
-  expect(await work).toMatchObject({ code: status.UNAVAILABLE, reason: 'SERVER_STOPPING' });
-  await seen.returned;
-  client.close();
-});
+test.each(['silent', 'large'])(
+  'a server that stops tells calls that outlast their grace to come again (%s)',
+  async (run) => {
+    const stopping = await startGrpcServer({ module: EchoModule, services, host: '127.0.0.1', port: 0 });
+    const client = connect(TrainerServiceClient, stopping);
+    const before = seen;
+    const work = failureOf(readThrough(serverStream(client, 'watchTraining', { run, afterSequence: 0 })));
+    await expect.poll(() => seen !== before).toBe(true);
+    await stopping.close(50);
+    expect(await work).toMatchObject({ code: status.UNAVAILABLE, reason: 'SERVER_STOPPING' });
+    await seen.returned;
+    client.close();
+  },
+);
 
 describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
   type Answer = {
