@@ -22,7 +22,7 @@ export type Answer = { readonly result: unknown } | { readonly error: PlainError
 export interface ModelProcessOptions {
   /** Ends the process at once, whatever it is doing. */
   readonly signal?: AbortSignal;
-  /** How much memory it may take; three quarters of what the gateway leaves of its own unless told. */
+  /** How much memory it may take; three quarters of what is free, and at most `MOST_BYTES`, unless told. */
   readonly mostBytes?: number;
 }
 
@@ -30,6 +30,8 @@ export interface ModelProcessOptions {
 const CRASHES = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']);
 /** What the process has before it reads anything is about a third of this. */
 const LEAST_BYTES = 512 * 2 ** 20;
+/** A model of the largest files that are taken does with that. */
+const MOST_BYTES = 8 * 2 ** 30;
 
 /**
  * Reads or writes a model in another format, in a process of its own: such calls are rare, and files of others make native code hang, crash or ask for any
@@ -79,13 +81,13 @@ function usualBytes(): number {
   const limit = process.constrainedMemory();
   const isContainer = limit > 0 && limit < totalmem();
   const free = isContainer ? limit - process.memoryUsage.rss() : process.availableMemory();
-  return Math.max(LEAST_BYTES, free * 0.75);
+  return Math.min(Math.max(free * 0.75, LEAST_BYTES), MOST_BYTES);
 }
 
 function tooLarge(mostBytes: number): Error {
   return resourceExhausted(
     'MODEL_TOO_LARGE',
-    `the model took more memory than it may have here, ${Math.floor(mostBytes / 2 ** 20)} MiB (three quarters of what was free)`,
+    `the model took more memory than it may have here, ${Math.floor(mostBytes / 2 ** 20)} MiB`,
   );
 }
 
