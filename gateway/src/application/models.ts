@@ -144,8 +144,8 @@ export class Models {
     }
   }
 
-  /** Checks somebody else's model and keeps it. @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known */
-  async import(messages: AsyncIterable<ImportModelRequest>, caller: Caller): Promise<Model> {
+  /** Checks somebody else's model and keeps it. @param gone aborted when nobody waits for it any more @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known */
+  async import(messages: AsyncIterable<ImportModelRequest>, caller: Caller, gone: AbortSignal): Promise<Model> {
     const release = this.#limits.hold(caller.tenant, 'transfers');
     const upload = await readUpload(messages).catch((error) => {
       release();
@@ -153,9 +153,10 @@ export class Models {
     });
     try {
       const foreign = { ...upload, endpointNetworks: this.#endpointNetworks };
-      const signal = AbortSignal.timeout(IMPORT_MS);
+      const tooLong = AbortSignal.timeout(IMPORT_MS);
+      const signal = AbortSignal.any([tooLong, gone]);
       const { files } = await inModelProcess('fromForeign', foreign, { signal }).catch((error) => {
-        if (!signal.aborted) throw error;
+        if (!tooLong.aborted) throw error;
         throw resourceExhausted('MODEL_TOO_SLOW', `the model was not checked on 4 images within ${IMPORT_MS / 1000} s`);
       });
       const { digest } = await this.#artefacts.put('models', files);

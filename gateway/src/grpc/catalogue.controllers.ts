@@ -80,8 +80,8 @@ export class ModelController {
     call: ServerReadableStream<ImportModelRequest, ImportModelResponse>,
     callback: sendUnaryData<ImportModelResponse>,
   ) {
-    return receive(call, callback, async (messages) => ({
-      model: await this.#application.models.import(messages, callerOf(call.metadata)),
+    return receive(call, callback, async (messages, signal) => ({
+      model: await this.#application.models.import(messages, callerOf(call.metadata), signal),
     }));
   }
 }

@@ -75,9 +75,17 @@ async function* events(run: string, signal: AbortSignal): AsyncGenerator<WatchTr
   }
 }
 
-async function countChunks(messages: AsyncIterable<ImportModelRequest>): Promise<ImportModelResponse> {
+/** Of a call that takes longer than its client waits: told when it begins, and when it has heard that nobody waits. */
+let [begun, abandoned] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+
+async function countChunks(messages: AsyncIterable<ImportModelRequest>, signal: AbortSignal) {
   let count = 0;
   for await (const { message } of messages) {
+    if (message?.$case === 'chunk' && message.value.path === 'slow') {
+      begun.resolve();
+      await once(signal, 'abort');
+      abandoned.resolve();
+    }
     if (message?.$case === 'description') throw invalidArgument('description', 'is refused');
     count++;
   }
@@ -291,6 +299,16 @@ describe('client streams', () => {
       reason: 'INVALID_ARGUMENT',
       violations: [{ field: 'description' }],
     });
+  });
+
+  test('tell their handler when nobody waits for the response any more', async () => {
+    [begun, abandoned] = [Promise.withResolvers(), Promise.withResolvers()];
+    const call = models.importModel(() => {});
+    call.write(ImportModelRequest.fromPartial({ message: { $case: 'chunk', value: { path: 'slow', data } } }));
+    call.end();
+    await begun.promise;
+    call.cancel();
+    await abandoned.promise;
   });
 
   test('that the client breaks off fail with its own error, and the server goes on', async () => {

@@ -109,18 +109,18 @@ export async function handle<Response>(body: () => Response | Promise<Response>)
 }
 
 /**
- * Answers a client stream: `body` reads the messages and gives the one response; what it throws reaches the client as a status with details.
- * A call that breaks off may end like one that is whole, so the messages must say how many they are. A client that sends nothing for a minute is let go
+ * Answers a client stream: `body` reads the messages and gives the one response, for which nobody waits any more once its signal is aborted; what it throws reaches
+ * the client as a status with details. A call that breaks off may end like one that is whole, so the messages must say how many they are. A client that sends nothing for a minute is let go
  * (RESOURCE_EXHAUSTED SLOW_SENDER), with what was kept of it. Never rejects, so that a handler can be `(call, callback) => receive(call, callback, ...)`.
  */
 export async function receive<Request, Response>(
   call: ServerReadableStream<Request, Response>,
   callback: sendUnaryData<Response>,
-  body: (messages: AsyncIterable<Request>) => Promise<Response>,
+  body: (messages: AsyncIterable<Request>, signal: AbortSignal) => Promise<Response>,
   stalledMs = STALLED_MS,
 ): Promise<void> {
   try {
-    callback(null, await body(messagesOf(call, stalledMs)));
+    callback(null, await body(messagesOf(call, stalledMs), signalOf(call)));
   } catch (error) {
     callback(toServiceError(error));
     call.resume(); // what is still on its way is dropped, so that the call can end
