@@ -100,6 +100,16 @@ describe('our attack beside a peer', () => {
   });
 });
 
+describe('results of other seeds', () => {
+  it('stand in a table of their own, and decide nothing', () => {
+    const mine = [result({}), result({ tool: 'art' })];
+    const page = attacksPage([...mine, result({ seed: 3, broken: [1, 2] })]);
+    expect(page).toContain(`| lenet-standard | d | 0.1 | pgd-40 | 200 | ours | 1: ${result({}).broken.length}, 3: 2 |`);
+    expect(page).toContain('**Held: 1 of 1.**');
+    expect(attacksPage(mine)).not.toContain('How much is chance');
+  });
+});
+
 describe('a raw result', () => {
   const folder = mkdtempSync(join(tmpdir(), 'jsigr-test-'));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -112,7 +122,11 @@ describe('a raw result', () => {
     expect(findResult(folder, setup)).toEqual(kept);
     expect(findResult(folder, { ...setup, digest: 'other weights' })).toBeUndefined();
     expect(findResult(folder, { ...setup, threads: 1 })).toBeUndefined();
+    expect(findResult(folder, { ...setup, seed: 2 })).toBeUndefined();
     expect(readResults(folder)).toEqual([kept]);
+    const other = result({ seed: 2, broken: [1] });
+    keepResult(folder, other);
+    expect([findResult(folder, setup), findResult(folder, { ...setup, seed: 2 })]).toEqual([kept, other]);
   });
 });
 
@@ -144,6 +158,7 @@ describe('a case', () => {
       threads: 1,
       batchSize: 12,
       device: 'cpu',
+      seed: 1,
       processor: 'p',
     } as const;
     await runCase(engine, setup, each);

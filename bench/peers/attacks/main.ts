@@ -8,7 +8,7 @@ import { grantedThreads } from '../fresh.ts';
 import { processorName } from '../machine.ts';
 import { ATTACKS, BENCH_DEVICES, MODELS, TASKS, TOOLS } from './cases.ts';
 import { trainedModel } from './models.ts';
-import { readResults } from './results.ts';
+import { PAGE_SEED, readResults } from './results.ts';
 import { runCase } from './run.ts';
 import { attacksPage } from './table.ts';
 
@@ -30,6 +30,7 @@ const USAGE = `npm run bench:attacks -- [run | train | table] [options]
   --batch-size N     images a batch, for everyone (default 64, as in our evaluations)
   --threads N        for everyone (default: the cores of this process)
   --device DEVICE    cpu (default) or cuda, for everyone: on cuda it is soon seen who breaks more; seconds and memory are compared on cpu alone
+  --seed N           of the random draws (default ${PAGE_SEED}, that of the page): how far a result is chance
   --page FILE        writes the table there too`;
 
 const line: CommandLine = new CommandLine(USAGE);
@@ -48,6 +49,7 @@ const { values, positionals } = parseArgs({
     'batch-size': { type: 'string', default: '64' },
     threads: { type: 'string', default: String(grantedThreads()) },
     device: { type: 'string', default: 'cpu' },
+    seed: { type: 'string', default: String(PAGE_SEED) },
     page: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -85,6 +87,7 @@ async function run(): Promise<void> {
     threads: threads(),
     batchSize: line.integerOf('batch-size', values['batch-size'], 1, 1000),
     device: deviceAsked(),
+    seed: line.integerOf('seed', values.seed, 0, 2 ** 32 - 1),
     processor: processorName(),
   };
   // Judges and input files are the processor's, whatever attacks.

@@ -14,7 +14,11 @@ export interface ResultSetup {
   readonly batchSize: number;
   readonly threads: number;
   readonly device: BenchDevice;
+  /** Of the random draws, where it is another one than that of the page, `PAGE_SEED`. */
+  readonly seed?: number;
 }
+
+export const PAGE_SEED = 1;
 
 /** One attack on one model by one tool, as it is kept. */
 export interface Result extends ResultSetup, Omit<Answer, 'processorSeconds'> {
@@ -29,8 +33,8 @@ export interface Result extends ResultSetup, Omit<Answer, 'processorSeconds'> {
   readonly outside: readonly number[];
 }
 
-const fileOf = ({ model, digest, epsilon, attack, samples, tool, device }: ResultSetup) =>
-  `${model}.${digest.slice(0, 6)}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.${device}.json`;
+const fileOf = ({ model, digest, epsilon, attack, samples, tool, device, seed }: ResultSetup) =>
+  `${model}.${digest.slice(0, 6)}.${epsilon.toFixed(4)}.${attack}.${samples}.${tool}.${device}${seed === undefined ? '' : `.seed-${seed}`}.json`;
 
 /** @returns undefined if the folder of results has none that was made with this. */
 export function findResult(results: string, setup: ResultSetup): Result | undefined {

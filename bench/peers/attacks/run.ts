@@ -8,13 +8,12 @@ import { between, readMachine } from '../machine.ts';
 import type { Answer, BenchDevice, Job, ModelCase, Tool } from './cases.ts';
 import { judged } from './judge.ts';
 import type { Trained } from './models.ts';
-import { findResult, keepResult } from './results.ts';
+import { findResult, keepResult, PAGE_SEED } from './results.ts';
 
 /** Images that the file of a model holds, at most: the first ones of the test split. */
 const IMAGES = 1000;
 /** Within this, PyTorch computes the same network as we do. */
 const AGREEMENT = 1e-4;
-const SEED = 1;
 
 export interface RunSetup {
   readonly folder: string;
@@ -24,6 +23,7 @@ export interface RunSetup {
   readonly threads: number;
   readonly batchSize: number;
   readonly device: BenchDevice;
+  readonly seed: number;
   readonly processor: string;
 }
 
@@ -38,7 +38,7 @@ export interface RunCase {
 
 /** Attacks in a process of its own, has our model judge what comes back, and keeps the result; nothing if it is there already. */
 export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): Promise<void> {
-  const { folder, results, threads, batchSize, device, processor } = setup;
+  const { folder, results, threads, batchSize, device, seed, processor } = setup;
   const { model, trained, attack, tool, epsilon, samples } = each;
   const made = {
     model: model.name,
@@ -50,6 +50,7 @@ export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): P
     batchSize,
     threads,
     device,
+    ...(seed === PAGE_SEED ? {} : { seed }),
   };
   if (findResult(results, made)) return;
   const { input, correct } = await inputOf(engine, folder, model, trained);
@@ -64,7 +65,7 @@ export async function runCase(engine: Engine, setup: RunSetup, each: RunCase): P
     batchSize,
     threads,
     device,
-    seed: SEED,
+    seed,
     input,
     output,
   };

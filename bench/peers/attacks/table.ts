@@ -1,6 +1,6 @@
 import { mcnemar } from '@jsigr/attacks';
 import { ATTACKS, MODELS, TOOLS } from './cases.ts';
-import type { Result } from './results.ts';
+import { PAGE_SEED, type Result } from './results.ts';
 
 /** Ours may break so many images fewer than a peer: one in 200. */
 const SLACK = 1 / 200;
@@ -80,8 +80,9 @@ function compared(ours: Result, peer: Result): Comparison {
   };
 }
 
-/** The tables, in Markdown. */
-export function attacksPage(results: readonly Result[]): string {
+/** The tables, in Markdown. Results of other seeds than the page's tell only how much is chance. */
+export function attacksPage(everything: readonly Result[]): string {
+  const results = everything.filter(({ seed }) => seed === undefined);
   const all = comparisons(results);
   const timed = all.filter(areTimesComparable);
   const one = (of: (result: Result) => string | number) => [...new Set(results.map(of))].join('; ');
@@ -100,7 +101,7 @@ Held: ours breaks at least as many, less one image in 200. *On*: the device of b
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${all.map(strengthRow).join('\n')}
 
-## Seconds, memory, passes
+${drawsSection(everything)}## Seconds, memory, passes
 ${timed.length === 0 ? '\nNothing was timed on the same processors yet.\n' : ''}
 Where both ran on the same processors. Seconds of the attack alone, what we compile for it included; memory: the most that the process ever held, of which in brackets before the attack; passes: images forwards / backwards through the model, those that only fill a batch included. *disturbed*: other processes kept more
 than a tenth of a core busy meanwhile, so the seconds mean little.
@@ -116,6 +117,26 @@ The profile \`rapid\` beside our AutoAttack on the same images. *Only AutoAttack
 | model | weights | linf | images | robust: rapid, AutoAttack | only AutoAttack | only rapid | seconds: rapid, AutoAttack | times as fast |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${distances(results).join('\n')}
+`;
+}
+
+/** How many images each seed of an attack broke, where there are more than the page's; empty where there are none. */
+function drawsSection(results: readonly Result[]): string {
+  const headed = results.toSorted(byPlace).map((result) => ({ head: headOf(result), result }));
+  const rows = Object.entries(Object.groupBy(headed, ({ head }) => head)).flatMap(([head, draws = []]) => {
+    const bySeed = new Map(draws.map(({ result }) => [result.seed ?? PAGE_SEED, result.broken.length]));
+    const cells = [...bySeed].toSorted(([one], [other]) => one - other).map(([seed, broken]) => `${seed}: ${broken}`);
+    return bySeed.size > 1 ? [`${head} | ${cells.join(', ')} |`] : [];
+  });
+  if (rows.length === 0) return '';
+  return `## How much is chance
+
+Images that an attack broke with other seeds (\`--seed\`).
+
+| model | weights | linf | attack | images | tool | seed: broken |
+| --- | --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
 `;
 }
 

@@ -144,7 +144,11 @@ export class Models {
     }
   }
 
-  /** Checks somebody else's model and keeps it. @param gone aborted when nobody waits for it any more @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known */
+  /**
+   * Checks somebody else's model and keeps it.
+   * @param gone aborted when nobody waits for it any more
+   * @throws JsigrError INVALID_ARGUMENT naming the field, or the operator that is not known; RESOURCE_EXHAUSTED MODEL_TOO_SLOW, MODEL_TOO_LARGE
+   */
   async import(messages: AsyncIterable<ImportModelRequest>, caller: Caller, gone: AbortSignal): Promise<Model> {
     const release = this.#limits.hold(caller.tenant, 'transfers');
     const upload = await readUpload(messages).catch((error) => {

@@ -18,7 +18,7 @@ test('a page of a part of a study says of what', () => {
   const said = '\nA part of the study: lenet of lenet, mlp; seeds 1, 2 of 1, 2, 3';
   expect(pageOf(whole, runs)).toContain(`${said}.\n`);
   expect(pageOf(whole, runs.slice(1))).toContain(`${said}; 7 of 8 models are made.\n`);
-  expect(pageOf(part, runs.slice(1))).toContain('\nA part of the study; 7 of 8 models are made.\n');
+  expect(pageOf(part, runs.slice(1))).toContain('\nA part of the study: 7 of 8 models are made.\n');
   const more = {
     ...part,
     objectives: [...part.objectives, { label: 'b, c', objective: 'b', recipes: [{ settings: {} }] as const }],

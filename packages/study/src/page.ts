@@ -78,9 +78,8 @@ function partText({ architectures, seeds, objectives }: Profile, whole: Profile,
     .filter(([, some, all]) => some.length < all.length)
     .map(([kind, some, all, comma]) => `${kind}${some.join(comma)} of ${all.join(comma)}`);
   const count = architectures.length * seeds.length * objectives.length;
-  const missing = made < count ? [`${made} of ${count} models are made`] : [];
-  if (parts.length + missing.length === 0) return '';
-  return `\nA part of the study${parts.length > 0 ? `: ${parts.join('; ')}` : ''}${missing.map((text) => `; ${text}`).join('')}.\n`;
+  if (made < count) parts.push(`${made} of ${count} models are made`);
+  return parts.length > 0 ? `\nA part of the study: ${parts.join('; ')}.\n` : '';
 }
 
 function robustSection(profile: Profile, cells: readonly StudyCell[], { plots }: Provenance): string {
