@@ -13,11 +13,12 @@ export interface StudyPlot {
   readonly svg: string;
 }
 
-const percentAxis = (label: string) => ({
-  label,
-  scale: 'linear' as const,
-  format: (value: number) => String(Math.round(100 * value)),
-});
+/** Of a round number, with all its digits: models may lie within a point of each other. */
+const percent = (value: number) => String(Number((100 * value).toPrecision(6)));
+const percentAxis = (label: string) => ({ label, scale: 'linear' as const, format: percent });
+
+/** Its verdict, or the lack of one, bids caution; a model that is not made has none. */
+const isMarked = ({ runs, masking }: StudyCell) => runs.length > 0 && masking !== 'no sign';
 
 /** The pictures of a study: robustness against accuracy and against cost, and where the relevance lies. */
 export function studyPlots(profile: Profile, { runs, maskShare }: StudyResults): StudyPlot[] {
@@ -35,9 +36,7 @@ export function studyPlots(profile: Profile, { runs, maskShare }: StudyResults):
     svg: scatterPlot({
       title,
       x,
-      mark: cells.some(({ masking }) => masking !== 'no sign')
-        ? 'ring: signs of masked gradients'
-        : 'no signs of masked gradients',
+      mark: cells.some(isMarked) ? 'ring: signs of masked gradients' : 'no signs of masked gradients',
       y: percentAxis(`accuracy under transferred examples, ${at}, %`),
       points: cells.flatMap((cell) => {
         const [across, robust] = [of(cell), cell.transferred(radius)];
@@ -51,7 +50,7 @@ export function studyPlots(profile: Profile, { runs, maskShare }: StudyResults):
             high: Math.min(1, high),
             series: cell.label,
             kind: cell.architecture,
-            marked: cell.masking !== 'no sign',
+            marked: isMarked(cell),
           },
         ];
       }),
@@ -95,7 +94,7 @@ function relevancePlot(
       svg: intervalPlot({
         title,
         axis: 'share of the relevance inside the masks, %, with 95 % intervals',
-        format: (value) => String(Math.round(100 * value)),
+        format: percent,
         rows,
         ...(maskShare === undefined ? {} : { reference: { value: maskShare, label: 'a map that knows nothing' } }),
       }),
