@@ -207,7 +207,7 @@ describe('a study', () => {
     const lines: string[] = [];
     const read = () => study('so far', (line) => lines.push(line), undefined, 2, true);
     const { page, records } = await read();
-    expect(page).toContain('A part of the study; 1 of 2 models are made.');
+    expect(page).toContain('A part of the study: 1 of 2 models are made.');
     expect(page).toMatch(/\| mlp \| J-SIGR \| -/);
     expect(lines).toEqual(['mlp-j-sigr-1 is not made yet', '1 of 2 models are there']);
     const { 'mlp-j-sigr-1.json': _, ...others } = whole.records;
