@@ -20,11 +20,14 @@ interface Weights {
   /** Of the halves alone: as many as it takes to come near the clean accuracy of both together. */
   readonly halves: { readonly jacobianWeight: readonly number[]; readonly gradientWeight: readonly number[] };
   readonly rampEndEpoch: number;
+  /** Epochs from one making of the masks to the next; the objectives' default where absent. */
+  readonly maskRefreshEpochs?: number;
 }
 
 /** The eight objectives of the study, PGD-AT at equal time, and the combination of J-SIGR with FGSM. Lists of numbers are candidates that held-out images choose from. */
 function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weights): StudyObjective[] {
-  const { rampEndEpoch } = weights;
+  const { rampEndEpoch, maskRefreshEpochs } = weights;
+  const masks: Readonly<Record<string, number>> = maskRefreshEpochs === undefined ? {} : { maskRefreshEpochs };
   const [first = 0] = weights.jacobianWeight;
   const combinations = (
     make: (jacobianWeight: number, gradientWeight: number) => StudyObjective['recipes'][0]['settings'],
@@ -41,10 +44,10 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
     weights.halves.jacobianWeight,
     [0],
   );
-  const gradientRecipes = (candidates: readonly number[]) =>
-    combinations((_, gradientWeight) => ({ gradientWeight, rampEndEpoch }), [0], candidates);
+  const gradientRecipes = (candidates: readonly number[], more = {}) =>
+    combinations((_, gradientWeight) => ({ gradientWeight, rampEndEpoch, ...more }), [0], candidates);
   const jsigrRecipes = combinations(
-    (jacobianWeight, gradientWeight) => ({ jacobianWeight, gradientWeight, rampEndEpoch }),
+    (jacobianWeight, gradientWeight) => ({ jacobianWeight, gradientWeight, rampEndEpoch, ...masks }),
     weights.jacobianWeight,
     weights.gradientWeight,
   );
@@ -60,7 +63,7 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
     {
       label: LABELS.selective,
       objective: 'selective',
-      recipes: gradientRecipes(weights.halves.gradientWeight),
+      recipes: gradientRecipes(weights.halves.gradientWeight, masks),
       cleanOf: LABELS.jsigr,
     },
     { label: LABELS.jsigr, objective: 'jsigr', recipes: jsigrRecipes },
@@ -87,6 +90,7 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
             jacobianWeight: first,
             gradientWeight: weights.gradientWeight[0] ?? 1,
             rampEndEpoch,
+            ...masks,
             epsilon: fgsmEpsilon,
             epsilonWarmupEpochs: warmup,
           },
@@ -98,6 +102,8 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
 
 /** Images that each model meets AutoAttack on, two batches: it takes most of a study's time, which is to fit a night on 2 cores. */
 const ATTACKED = 128;
+/** In ten epochs the masks are made once: the default would make them again for the last epoch alone. */
+const ONCE = { maskRefreshEpochs: 10 } as const;
 const CHOICE = { architecture: 'lenet', seed: 101, samples: 1000, tolerance: 0.01 } as const;
 
 const glyphs: Profile = {
@@ -118,6 +124,7 @@ const glyphs: Profile = {
       noise: [0],
       halves: { jacobianWeight: [0.01, 0.05, 0.02, 0.1, 0.2], gradientWeight: [3, 10, 20, 40] },
       rampEndEpoch: 2,
+      ...ONCE,
     },
   ),
   seeds: [1, 2, 3],
@@ -149,6 +156,7 @@ const mnist: Profile = {
       noise: [0.45],
       halves: { jacobianWeight: [0.01, 0.02, 0.03, 0.05], gradientWeight: [5, 8, 12, 20] },
       rampEndEpoch: 3,
+      ...ONCE,
     },
   ),
   balls: [
