@@ -1,4 +1,4 @@
-// `npm run bench:onnx -- --python PATH`: the ONNX files of every architecture, read by Python's onnxruntime and by the reference implementation of the onnx package.
+// `npm run bench:onnx -- --python PATH`: the ONNX files of every architecture, read by Python's onnxruntime, by the reference implementation of the onnx package, and by PyTorch.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { classifierToOnnx, createClassifier, initialParameters, listArchitecture
 const LIMIT = 1e-5;
 const BATCH = 5;
 const PAGE = new URL('../../docs/results/onnx-export.md', import.meta.url);
-const READERS = ['onnxruntime', 'reference'] as const;
+const READERS = ['onnxruntime', 'reference', 'torch'] as const;
 
 interface Read {
   readonly versions: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ interface Read {
 const { values } = parseArgs({ options: { python: { type: 'string' } } });
 if (!values.python) {
   console.error(
-    'bench:onnx needs --python PATH, a Python with onnx and onnxruntime (pip install onnx onnxruntime numpy safetensors)',
+    'bench:onnx needs --python PATH, a Python with onnx, onnxruntime and PyTorch (pip install onnx onnxruntime onnx2torch torch numpy safetensors)',
   );
   process.exit(2);
 }
@@ -84,11 +84,11 @@ function page(found: Read): string {
 
 Written by \`npm run bench:onnx -- --python PATH\` (${versions.join(', ')}).
 
-Every architecture with random weights as an ONNX file, checked by the onnx package, and read by Python's onnxruntime and by that package's reference implementation, which is NumPy: the largest difference of their logits from ours for ${BATCH} random images, of the largest logit.
+Every architecture with random weights as an ONNX file, checked by the onnx package, and read by Python's onnxruntime, by that package's reference implementation, which is NumPy, and by PyTorch (onnx2torch, of opset 17 by onnx' version converter): the largest difference of their logits from ours for ${BATCH} random images, of the largest logit.
 At most ${LIMIT.toExponential(0)} is asked: ${isHeld(found) ? 'held' : 'NOT held'}.
 
-| network | onnxruntime | reference |
-| --- | --- | --- |
+| network | onnxruntime | reference | PyTorch |
+| --- | --- | --- | --- |
 ${rows.join('\n')}
 `;
 }

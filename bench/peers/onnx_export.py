@@ -8,7 +8,10 @@ import sys
 import numpy
 import onnx
 import onnxruntime
+import torch
+from onnx import version_converter
 from onnx.reference import ReferenceEvaluator
+from onnx2torch import convert
 from safetensors.numpy import load_file
 
 
@@ -27,6 +30,10 @@ for path in sorted(folder.glob("*.onnx")):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     [by_runtime] = session.run(["logits"], inputs)
     [by_reference] = ReferenceEvaluator(model).run(["logits"], inputs)
-    rows[path.stem] = {"onnxruntime": error(by_runtime, given["logits"]), "reference": error(by_reference, given["logits"])}
-versions = {name: importlib.metadata.version(name) for name in ["onnx", "onnxruntime"]}
+    # onnx2torch knows operators up to opset 17.
+    with torch.no_grad():
+        by_torch = convert(version_converter.convert_version(model, 17)).eval()(torch.from_numpy(given["images"])).numpy()
+    found = {"onnxruntime": by_runtime, "reference": by_reference, "torch": by_torch}
+    rows[path.stem] = {reader: error(logits, given["logits"]) for reader, logits in found.items()}
+versions = {name: importlib.metadata.version(name) for name in ["onnx", "onnxruntime", "onnx2torch", "torch"]}
 print(json.dumps({"versions": versions, "rows": rows}))

@@ -27,6 +27,8 @@ export interface Layers {
   filter(x: Tensor, name: string, stride: number): Tensor;
   /** The normalisation layer that the model's spec chooses. */
   norm(x: Tensor, name: string): Tensor;
+  /** A filter and the normalisation after it. */
+  normedFilter(x: Tensor, name: string, stride: number, norm: string): Tensor;
   /** A feature-denoising block, x + norm(1x1 convolution(non-local mean of x)), where the model's spec asks for them; else x. */
   denoise(x: Tensor, name: string): Tensor;
   /** `x weight + bias`; weight `[in, out]`. */
@@ -53,14 +55,23 @@ export function bindLayers(
     if (value === undefined) throw new ModelError('PARAMETER_MISMATCH', name, `the parameter ${name} is missing`);
     return value;
   };
-  const filter = (x: Tensor, name: string, stride: number): Tensor =>
-    tf.conv2d(x as Tensor4D, parameter(`${name}.weight`) as Tensor4D, stride, 'same');
-  const norm = (x: Tensor, name: string): Tensor => NORM_LAYERS[kind].apply(x, name, parameter, record);
+  const convolved = (x: Tensor, weight: Tensor, stride: number): Tensor =>
+    tf.conv2d(x as Tensor4D, weight as Tensor4D, stride, 'same');
+  const filter = (x: Tensor, name: string, stride: number): Tensor => convolved(x, parameter(`${name}.weight`), stride);
+  const { apply, asAffine } = NORM_LAYERS[kind];
+  const norm = (x: Tensor, name: string): Tensor => apply(x, name, parameter, record);
+  const normedFilter = (x: Tensor, name: string, stride: number, normName: string): Tensor => {
+    if (record || !asAffine) return norm(filter(x, name, stride), normName);
+    // A few numbers of the filter are multiplied, not every pixel of the image, and the offset is the convolution's bias.
+    const { factor, shift } = asAffine(normName, parameter);
+    return tf.add(convolved(x, tf.mul(parameter(`${name}.weight`), factor), stride), shift);
+  };
   return {
     conv: (x, name, stride) => tf.add(filter(x, name, stride), parameter(`${name}.bias`)),
     filter,
     norm,
-    denoise: (x, name) => (denoise ? tf.add(x, norm(filter(nonLocalMean(x), name, 1), `${name}.norm`)) : x),
+    normedFilter,
+    denoise: (x, name) => (denoise ? tf.add(x, normedFilter(nonLocalMean(x), name, 1, `${name}.norm`)) : x),
     dense: (x, name) =>
       tf.add(tf.matMul(x as Tensor2D, parameter(`${name}.weight`) as Tensor2D), parameter(`${name}.bias`)),
     activate: ACTIVATIONS[activation],

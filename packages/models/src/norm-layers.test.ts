@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { residualNetwork } from './architectures/residual.ts';
 import { vggNetwork } from './architectures/vgg.ts';
 import { makeForwards } from './create-classifier.ts';
+import { bindLayers } from './layers.ts';
 import { NORM_LAYERS, type NormKind } from './norm-layers.ts';
 import type { ParameterShapes } from './parameter-shape.ts';
 
@@ -93,6 +94,46 @@ describe('group normalisation', () => {
         expect(y[i]).toBeCloseTo(h / Math.sqrt(h * h + 1e-5) + 0.5, 4);
         expect(y[16 + i]).toBeCloseTo((10 * h) / Math.sqrt(100 * h * h + 1e-5) + 0.5, 4);
       }
+    }
+  });
+});
+
+describe('a filter and the batch normalisation after it', () => {
+  it('are one convolution in evaluation mode, with the values and derivatives of both', async () => {
+    const layers = (parameters: Named<Tensor>) =>
+      bindLayers(parameters, { activation: 'relu', norm: 'batch', denoise: false });
+    const ways = {
+      together: ({ x, parameters }: NormInputs<Tensor>) => layers(parameters).normedFilter(x, 'c', 2, 'n'),
+      apart: ({ x, parameters }: NormInputs<Tensor>) =>
+        layers(parameters).norm(layers(parameters).filter(x, 'c', 2), 'n'),
+    };
+    const inputs = {
+      x: draw('x', [BATCH, 5, 5, 2], 0, 1),
+      parameters: {
+        'c.weight': draw('w', [3, 3, 2, 8], -1, 1),
+        'n.scale': draw('s', [8], 0.5, 2),
+        'n.offset': draw('o', [8], -1, 1),
+        'n.mean': draw('m', [8], -1, 1),
+        'n.variance': draw('v', [8], 0.1, 3),
+      },
+    };
+    const found: Record<string, Record<string, NdArray>> = {};
+    for (const [way, normed] of Object.entries(ways)) {
+      const run = (tree: Tree<Tensor>): Tree<Tensor> => {
+        const { value, gradient } = valueAndGrad((given: NormInputs<Tensor>) => tf.sum(tf.square(normed(given))), {
+          ...(tree as unknown as NormInputs<Tensor>),
+        });
+        return { value, x: gradient.x, ...gradient.parameters };
+      };
+      found[way] = (await (await engine.compile(run, specsOf(inputs))).run(inputs)) as Record<string, NdArray>;
+    }
+    const { together = {}, apart = {} } = found;
+    expect(Object.keys(together)).toHaveLength(7);
+    for (const [name, { data }] of Object.entries(apart)) {
+      const scale = Math.max(...data.map(Math.abs));
+      expect(scale).toBeGreaterThan(0);
+      for (const [i, value] of data.entries())
+        expect((together[name]?.data[i] ?? Number.NaN) / scale, name).toBeCloseTo(value / scale, 5);
     }
   });
 });

@@ -9,10 +9,14 @@ export const NORM_KINDS: readonly NormKind[] = ['none', 'batch', 'group'];
 /** Hears of a running statistic's next value, by the name of the parameter that holds it. */
 export type RecordStatistic = (name: string, value: Tensor) => void;
 
+type Parameter = (name: string) => Tensor;
+
 /** A kind of normalisation: its parameters, and what it makes of `[batch, height, width, channels]`. */
 interface NormLayer {
   parameters(name: string, channels: number): ParameterShapes;
-  apply(x: Tensor, name: string, parameter: (name: string) => Tensor, record: RecordStatistic | undefined): Tensor;
+  apply(x: Tensor, name: string, parameter: Parameter, record: RecordStatistic | undefined): Tensor;
+  /** What it is where it is but a factor and an offset, each `[channels]`: a convolution before it can have both. Absent: it never is. */
+  asAffine?(name: string, parameter: Parameter): { readonly factor: Tensor; readonly shift: Tensor };
 }
 
 /** Added to variances, as in both papers' implementations. */
@@ -33,18 +37,19 @@ const batch: NormLayer = {
     [`${name}.variance`]: statistic([channels], 1),
   }),
   apply(x, name, parameter, record) {
-    const [scale, offset] = [parameter(`${name}.scale`), parameter(`${name}.offset`)];
-    const running = { mean: parameter(`${name}.mean`), variance: parameter(`${name}.variance`) };
     if (!record) {
-      const factor = tf.mul(scale, tf.rsqrt(tf.add(running.variance, EPSILON)));
-      return tf.add(tf.mul(x, factor), tf.sub(offset, tf.mul(running.mean, factor)));
+      const { factor, shift } = frozen(name, parameter);
+      return tf.add(tf.mul(x, factor), shift);
     }
+    const [scale, offset] = [parameter(`${name}.scale`), parameter(`${name}.offset`)];
     const { value, mean, variance } = batchNorm(x, { scale, offset, epsilon: EPSILON });
     const count = x.size / scale.size;
-    record(`${name}.mean`, moved(running.mean, mean));
-    record(`${name}.variance`, moved(running.variance, tf.mul(variance, count / Math.max(1, count - 1))));
+    record(`${name}.mean`, moved(parameter(`${name}.mean`), mean));
+    const unbiased = tf.mul(variance, count / Math.max(1, count - 1));
+    record(`${name}.variance`, moved(parameter(`${name}.variance`), unbiased));
     return value;
   },
+  asAffine: frozen,
 };
 
 /** Wu and He, arXiv 1803.08494: a sample's channels in 8 groups, each with its own mean and variance. The same in both modes. */
@@ -59,6 +64,12 @@ const group: NormLayer = {
 const none: NormLayer = { parameters: () => ({}), apply: (x) => x };
 
 export const NORM_LAYERS: Readonly<Record<NormKind, NormLayer>> = { none, batch, group };
+
+/** Batch normalisation in evaluation mode, by its running statistics. */
+function frozen(name: string, parameter: Parameter) {
+  const factor = tf.mul(parameter(`${name}.scale`), tf.rsqrt(tf.add(parameter(`${name}.variance`), EPSILON)));
+  return { factor, shift: tf.sub(parameter(`${name}.offset`), tf.mul(parameter(`${name}.mean`), factor)) };
+}
 
 function affine(name: string, channels: number): ParameterShapes {
   return { [`${name}.scale`]: constant([channels], 1), [`${name}.offset`]: constant([channels], 0) };

@@ -4,6 +4,7 @@ import { type NdArray, specOf, type TensorSpec, type Tree } from '../ndarray.ts'
 import { traceFunction } from '../trace-function.ts';
 import { flatten, isArray, mapTree } from '../tree.ts';
 import { encodeModel } from './encode.ts';
+import { foldConstants } from './fold.ts';
 import { OnnxGraph, type OnnxNode } from './graph.ts';
 import { inputsOf, lowerNodes } from './lower.ts';
 
@@ -20,7 +21,7 @@ export interface OnnxExport {
 }
 
 /**
- * A function of a batch as an ONNX file of standard operators, which any runtime reads. `fn` gets the constants and the input by their names.
+ * A function of a batch as an ONNX file of standard operators, which any runtime reads, with what its constants alone decide computed. `fn` gets the constants and the input by their names.
  * @throws EngineError UNSUPPORTED_OPERATION if the batch size is used in another way than to keep or merge shapes, or if an operation has no
  * standard form
  */
@@ -34,10 +35,13 @@ export function exportOnnx(fn: (inputs: never) => tf.Tensor, { constants, input,
   );
   const arrays = new Map(flatten(constants, isArray, 'constants').map((leaf) => [leaf.name, leaf.value]));
   const onnx = new OnnxGraph(1, { onlyStandard: true });
-  const lowered = lowerNodes(graph, onnx, (node, _, path) => {
-    const array = arrays.get(path);
-    return array ? onnx.constant(array.data, array.shape, array.dtype) : onnx.input(name, node.shape, node.dtype);
-  });
+  const lowered = foldConstants(
+    onnx,
+    lowerNodes(graph, onnx, (node, _, path) => {
+      const array = arrays.get(path);
+      return array ? onnx.constant(array.data, array.shape, array.dtype) : onnx.input(name, node.shape, node.dtype);
+    }),
+  );
   const nodes = withOpenBatch(lowered.nodes);
   const outputs = lowered.outputs.map((value) => ({ ...value, name: output }));
   return encodeModel({ nodes, inputs: inputsOf(nodes), outputs }, { free: { dimension: BATCH, name: 'N' } });

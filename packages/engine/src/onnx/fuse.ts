@@ -72,7 +72,7 @@ function noBias(graph: OnnxGraph, { shape }: OnnxNode): OnnxNode {
 }
 
 /** The node with what its inputs became. */
-function rebuilt(graph: OnnxGraph, node: OnnxNode, became: ReadonlyMap<OnnxNode, OnnxNode>): OnnxNode {
+export function rebuilt(graph: OnnxGraph, node: OnnxNode, became: ReadonlyMap<OnnxNode, OnnxNode>): OnnxNode {
   if (!node.inputs.some((input) => became.has(input))) return node;
   const { operator, shape, domain, attributes, slot } = node;
   const inputs = node.inputs.map((input) => became.get(input) ?? input);

@@ -45,14 +45,16 @@ export function residualNetwork(network: ResidualNetwork): Architecture {
         logitLayer(width, classes),
       ) as ParameterShapes,
     forward: (layers, images) => {
-      const stem = first(layers, layers.filter(images, 'stem', 1));
-      const features = network.stages.reduce((x: Tensor, _, stage) => {
-        const ofStage = blocks.filter((each) => each.stage === stage);
-        return layers.denoise(
-          ofStage.reduce((y, each) => block(layers, each, y), x),
-          denoisingName(stage),
-        );
-      }, stem);
+      const features = network.stages.reduce(
+        (x: Tensor, _, stage) => {
+          const ofStage = blocks.filter((each) => each.stage === stage);
+          return layers.denoise(
+            ofStage.reduce((y, each) => block(layers, each, y), x),
+            denoisingName(stage),
+          );
+        },
+        first(layers, images),
+      );
       return layers.dense(tf.mean(last(layers, features), [1, 2]), 'logits');
     },
   };
@@ -102,8 +104,8 @@ interface Style {
   parameters(block: Block, norm: NormParameters): ParameterShapes;
   /** Parameters outside the blocks. */
   outer(norm: NormParameters, stem: number, width: number): ParameterShapes;
-  /** After the stem, before the first block. */
-  first(layers: Layers, x: Tensor): Tensor;
+  /** The stem: what the first block is given. */
+  first(layers: Layers, images: Tensor): Tensor;
   block(layers: Layers, block: Block, x: Tensor): Tensor;
   /** After the last block. */
   last(layers: Layers, x: Tensor): Tensor;
@@ -117,12 +119,12 @@ const AFTER: Style = {
     ...(hasProjection(block) ? norm(`${block.name}.shortcut.norm`, block.filters) : {}),
   }),
   outer: (norm, stem) => norm('stem.norm', stem),
-  first: ({ norm, activate }, x) => activate(norm(x, 'stem.norm')),
-  block: ({ filter, norm, activate }, block, x) => {
+  first: ({ normedFilter, activate }, images) => activate(normedFilter(images, 'stem', 1, 'stem.norm')),
+  block: ({ normedFilter, activate }, block, x) => {
     const { name, stride } = block;
-    const inner = activate(norm(filter(x, `${name}.conv1`, stride), `${name}.norm1`));
-    const residual = norm(filter(inner, `${name}.conv2`, 1), `${name}.norm2`);
-    const shortcut = hasProjection(block) ? norm(filter(x, `${name}.shortcut`, stride), `${name}.shortcut.norm`) : x;
+    const inner = activate(normedFilter(x, `${name}.conv1`, stride, `${name}.norm1`));
+    const residual = normedFilter(inner, `${name}.conv2`, 1, `${name}.norm2`);
+    const shortcut = hasProjection(block) ? normedFilter(x, `${name}.shortcut`, stride, `${name}.shortcut.norm`) : x;
     return activate(tf.add(shortcut, residual));
   },
   last: (_, x) => x,
@@ -135,11 +137,11 @@ const BEFORE: Style = {
     ...norm(`${block.name}.norm2`, block.filters),
   }),
   outer: (norm, _, width) => norm('norm', width),
-  first: (_, x) => x,
-  block: ({ filter, norm, activate }, block, x) => {
+  first: ({ filter }, images) => filter(images, 'stem', 1),
+  block: ({ filter, normedFilter, norm, activate }, block, x) => {
     const { name, stride } = block;
     const entry = activate(norm(x, `${name}.norm1`));
-    const inner = activate(norm(filter(entry, `${name}.conv1`, stride), `${name}.norm2`));
+    const inner = activate(normedFilter(entry, `${name}.conv1`, stride, `${name}.norm2`));
     const residual = filter(inner, `${name}.conv2`, 1);
     return tf.add(hasProjection(block) ? filter(entry, `${name}.shortcut`, stride) : x, residual);
   },

@@ -35,9 +35,9 @@ export function vggNetwork({ name, summary, stages }: VggNetwork): Architecture 
         })),
         logitLayer(stages.at(-1)?.at(-1) ?? inputs, classes),
       ) as ParameterShapes,
-    forward: ({ filter, norm, activate, dense }, images) => {
+    forward: ({ normedFilter, activate, dense }, images) => {
       const stage = (x: Tensor, row: (typeof convolutions)[number]) =>
-        pool(row.reduce((y, { name: conv }) => activate(norm(filter(y, conv, 1), `${conv}.norm`)), x));
+        pool(row.reduce((y, { name: conv }) => activate(normedFilter(y, conv, 1, `${conv}.norm`)), x));
       return dense(tf.mean(convolutions.reduce(stage, images), [1, 2]), 'logits');
     },
   };
