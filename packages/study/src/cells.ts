@@ -1,8 +1,8 @@
 import { type Estimate, figureOf, meanOf, shareOf } from './estimate.ts';
 import { allOf, type Outcomes } from './outcomes.ts';
 import { type Ball, LABELS, type Profile } from './profile.ts';
-import type { ExplanationRecord, Moments, RunRecord } from './record.ts';
-import { secondsPerEpoch, secondsTo } from './training.ts';
+import type { ExplanationRecord, Moments, RunRecord, TrainingRecord } from './record.ts';
+import { lengthOf, secondsPerEpoch, secondsTo } from './training.ts';
 
 /** A ball of one radius. */
 export interface Radius {
@@ -176,12 +176,22 @@ export function pairOf(ours: StudyCell, theirs: StudyCell, has: (run: RunRecord)
   return seeds.length > 0 ? { architecture, ours: ours.over(seeds), theirs: theirs.over(seeds), seeds } : undefined;
 }
 
-/** Seconds an epoch of the one by those of the other, of the seeds that were trained on the same machine. */
-export function costRatios({ ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>): number[] {
+type Seconds = (training: TrainingRecord) => number | undefined;
+/** Of a whole training. */
+export const secondsInAll: Seconds = (training) => {
+  const each = secondsPerEpoch(training);
+  return each === undefined ? undefined : each * lengthOf(training);
+};
+
+/** Seconds (of an epoch, on average) of the one by those of the other, of the seeds that were trained on the same machine. */
+export function costRatios(
+  { ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>,
+  secondsOf: Seconds = secondsPerEpoch,
+): number[] {
   return seeds.flatMap((seed) => {
     const [own, other] = [ours, theirs].map(({ runs }) => runs.find(({ spec }) => spec.seed === seed)?.training?.value);
     if (!own || !other || own.machine !== other.machine) return [];
-    const [seconds, base] = [secondsPerEpoch(own), secondsPerEpoch(other)];
+    const [seconds, base] = [secondsOf(own), secondsOf(other)];
     return seconds === undefined || base === undefined ? [] : [seconds / base];
   });
 }

@@ -8,6 +8,7 @@ import { keyOf, type StudyStore } from './store.ts';
 import type { StudyContext } from './study-context.ts';
 import { profile as madeUp } from './testing.ts';
 import { trainingKey } from './training.ts';
+import { TRANSFER_RECIPE } from './transfer.ts';
 
 const trial = (name: string, clean: number, transferred: number) => ({
   recipe: { settings: { name } },
@@ -64,7 +65,12 @@ describe('a candidate that broke down before it had any weights', () => {
           key: trainingKey(context, spec),
           value: { epochs: [], ended: weights ? 'completed' : 'the loss is NaN', weights, machine: 'm' },
         },
-        measures: { transfer: { key: keyOf('transfer', weights, [], largestOf(profile), indices), value: transfer } },
+        measures: {
+          transfer: {
+            key: keyOf('transfer', weights, [], largestOf(profile), indices, TRANSFER_RECIPE),
+            value: transfer,
+          },
+        },
       };
     };
     const store = { read } as unknown as StudyStore;

@@ -6,7 +6,7 @@ import type { Ball, Profile, Recipe, StudyObjective } from './profile.ts';
 import type { Robustness, RunSpec, TransferRecord } from './record.ts';
 import type { Samples, StudyContext } from './study-context.ts';
 import { HELD_OUT, type TrainedRun, trainRun } from './training.ts';
-import { cleanOutcomes, transferredTo } from './transfer.ts';
+import { cleanOutcomes, TRANSFER_RECIPE, transferredTo } from './transfer.ts';
 
 /** What became of one candidate. */
 export interface Trial {
@@ -122,7 +122,7 @@ export async function tried(
   const largest = largestOf(profile);
   const others = sources.filter((source) => source.record.spec.architecture !== spec.architecture);
   const samples = heldOutSamples(context, spec.seed);
-  const parts = [others.map(({ weights }) => weights), largest, samples.indices];
+  const parts = [others.map(({ weights }) => weights), largest, samples.indices, TRANSFER_RECIPE];
   return measure(context, record, 'transfer', parts, async () => {
     const target = await model();
     const found: [string, readonly Robustness[]][] = [];

@@ -1,5 +1,6 @@
-import { costRatios, HAS, mainRadius, pairsOf, type StudyCell, seedsText } from './cells.ts';
+import { HAS, mainRadius, pairsOf, type StudyCell, seedsText } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
+import { COST_BOUNDS, costOf } from './cost.ts';
 import { compareIntervals, type Estimate, type Verdict } from './estimate.ts';
 import type { Duel } from './findings.ts';
 import { LABELS, type Profile } from './profile.ts';
@@ -7,7 +8,7 @@ import type { ExplanationRecord } from './record.ts';
 import { decimal, percent, points, radiusText } from './text.ts';
 
 /** What the evidence makes of a statement about every architecture, radius and method of a study. */
-export type Ruling = 'holds' | 'does not hold' | 'undecided' | 'not measured';
+export type Ruling = 'holds' | 'holds so far' | 'does not hold' | 'undecided' | 'not measured';
 
 /** A claim as far as one kind of numbers can test it. */
 export interface ClaimTest {
@@ -24,12 +25,6 @@ export interface Claim {
   readonly ruling: Ruling;
   readonly tests: readonly ClaimTest[];
 }
-
-/** The most that an epoch of J-SIGR may take, in epochs of another objective. */
-export const COST_BOUNDS: readonly (readonly [rival: string, bound: number])[] = [
-  [LABELS.adversarial, 0.6],
-  [LABELS.standard, 4],
-];
 
 /** What the method promises, as its abstract has it, and, as the last, what the combination would be for. */
 export const CLAIMS = {
@@ -72,13 +67,26 @@ function claim(title: string, tests: readonly ClaimTest[]): Claim {
   const rulings = tests.map(({ ruling }) => ruling);
   const all = (ruling: Ruling) => rulings.every((each) => each === ruling);
   if (rulings.includes('does not hold')) return { title, ruling: 'does not hold', tests };
-  return { title, ruling: all('holds') ? 'holds' : all('not measured') ? 'not measured' : 'undecided', tests };
+  if (rulings.every((each) => each.startsWith('holds')))
+    return { title, ruling: all('holds') ? 'holds' : 'holds so far', tests };
+  return { title, ruling: all('not measured') ? 'not measured' : 'undecided', tests };
 }
 
-function rulingOf(verdicts: readonly Verdict[]): Ruling {
+/** A comparison of the study, and the seeds that it is of: see `seedsText`. */
+interface Made {
+  readonly architecture: string;
+  readonly seeds: string;
+}
+
+/** Being behind once is enough; being ahead is final once all architectures and seeds are there. */
+function rulingOf(verdicts: readonly Verdict[], { architectures }: Profile, made: readonly Made[]): Ruling {
   if (verdicts.length === 0) return 'not measured';
   if (verdicts.includes('behind')) return 'does not hold';
-  return verdicts.every((verdict) => verdict === 'ahead') ? 'holds' : 'undecided';
+  if (!verdicts.every((verdict) => verdict === 'ahead')) return 'undecided';
+  const isWhole =
+    made.every(({ seeds }) => seeds === '') &&
+    architectures.every((name) => made.some(({ architecture }) => architecture === name));
+  return isWhole ? 'holds' : 'holds so far';
 }
 
 /** What a comparison counts for, and why some do not. */
@@ -124,7 +132,7 @@ function testOfDuels(
   const shown = duels.filter(({ radius }) => radius.norm === main.norm && radius.epsilon === main.epsilon);
   return {
     statement,
-    ruling: rulingOf(verdicts),
+    ruling: rulingOf(verdicts, profile, duels),
     numbers: joined([
       tallyText(verdicts),
       duels.length > 0 ? `${rangeText(duels.map(({ comparison }) => comparison.difference))} points` : '',
@@ -180,13 +188,15 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
           const verdict = better === 'more' ? compareIntervals(own, other) : compareIntervals(other, own);
           const missing = seedsText(seeds, profile);
           const of = missing ? `${architecture} (${missing})` : architecture;
-          return [{ verdict, words: `${of}, ${method}: ${text(own)} against ${text(other)}` }];
+          return [
+            { architecture, seeds: missing, verdict, words: `${of}, ${method}: ${text(own)} against ${text(other)}` },
+          ];
         }),
       );
       const verdicts = found.map(({ verdict }) => verdict);
       return {
         statement: `${statement} than with ${rival}`,
-        ruling: rulingOf(verdicts),
+        ruling: rulingOf(verdicts, profile, found),
         numbers: joined([tallyText(verdicts), ...found.map(({ words }) => words)]),
         masking: '',
       };
@@ -194,22 +204,20 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
   );
 }
 
-/** Ahead or behind: at every seed. */
 function costTest(profile: Profile, cells: readonly StudyCell[], rival: string, bound: number): ClaimTest {
-  const found = pairsOf(profile, cells, rival, HAS.epochs).map((pair) => {
-    const ratios = costRatios(pair);
-    const missing = seedsText(pair.seeds, profile);
-    if (ratios.length < pair.seeds.length)
-      return { verdict: 'undecided' as const, text: `${pair.architecture}: trained on different machines` };
-    const within = ratios.filter((ratio) => ratio <= bound).length;
-    const verdict: Verdict = within === ratios.length ? 'ahead' : within === 0 ? 'behind' : 'undecided';
-    const each = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
-    return { verdict, text: `${pair.architecture}: ${each}${missing && ` (${missing})`}` };
-  });
+  const found = pairsOf(profile, cells, rival, HAS.epochs).map((pair) => ({
+    architecture: pair.architecture,
+    seeds: seedsText(pair.seeds, profile),
+    ...costOf(pair, bound),
+  }));
   return {
     statement: `an epoch takes at most ${bound} times one of ${rival}`,
-    ruling: rulingOf(found.map(({ verdict }) => verdict)),
-    numbers: joined(found.map(({ text }) => text)),
+    ruling: rulingOf(
+      found.map(({ verdict }) => verdict),
+      profile,
+      found,
+    ),
+    numbers: joined(found.map(({ architecture, seeds, text }) => `${architecture}: ${text}${seeds && ` (${seeds})`}`)),
     masking: '',
   };
 }

@@ -48,6 +48,9 @@ describe('two models on the same samples', () => {
     const pair = compare(seeds(first, worse), new Map([[2, worse]]));
     expect(pair).toEqual({ difference: 0, p: [1], verdict: 'undecided' });
     expect(compare(seeds(first), new Map())).toEqual({ difference: 0, p: [], verdict: 'undecided' });
+    expect(() => compare(seeds(first), seeds(outcomesOf([true])))).toThrow(
+      'seed 1: 40 samples cannot be compared with 1',
+    );
   });
 
   test('are compared by their intervals where there are no pairs', () => {

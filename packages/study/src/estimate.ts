@@ -77,6 +77,8 @@ export function compare(first: ReadonlyMap<number, Outcomes>, second: ReadonlyMa
   const seeds = [...first].flatMap(([seed, one]) => {
     const other = second.get(seed);
     if (!other) return [];
+    if (one.total !== other.total)
+      throw new Error(`seed ${seed}: ${one.total} samples cannot be compared with ${other.total}`);
     const [ours, theirs] = [flagsOf(one), flagsOf(other)];
     const only = ours.filter((flag, k) => flag && !theirs[k]).length;
     const without = ours.filter((flag, k) => !flag && theirs[k]).length;

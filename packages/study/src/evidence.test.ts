@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writeEvidence } from './evidence.ts';
+import type { Profile, StudyObjective } from './profile.ts';
 import { madeUp, profile } from './testing.ts';
 
 let folder: string;
@@ -27,7 +28,27 @@ test('the evidence of all studies has every claim with its ruling, and names wha
   expect(page).toContain('Without raw results here: other.');
   // Sources are no models of the study.
   expect(page).toContain('[The study](made-up.md), 8 of 8 models, seeds 1, 2.');
-  expect(page).toContain('| an epoch takes at most 0.6 times one of PGD-AT-7 | holds | lenet: 0.50, 0.50 | - |');
+  expect(page).toContain(
+    '| an epoch takes at most 0.6 times one of PGD-AT-7 | holds | lenet: 0.50, 0.50 (by the fastest epochs 0.50, 0.50) | - |',
+  );
+});
+
+test('records that are not finished, or of a recipe that the study does not have any more, do not count', async () => {
+  const [one, two, ...rest] = madeUp();
+  const kept = [
+    { ...one, training: { ...one?.training, value: { ...one?.training?.value, ended: '' } } },
+    { ...two, spec: { ...two?.spec, settings: { weight: 2 } } },
+    ...rest,
+  ];
+  await mkdir(join(folder, 'stale'));
+  for (const [i, record] of kept.entries()) await writeFile(join(folder, 'stale', `${i}.json`), JSON.stringify(record));
+  const stale = { ...profile, name: 'stale' };
+  const pageOf = async (study: Profile) => readFile(await writeEvidence(folder, [study]), 'utf8');
+  expect(await pageOf(stale)).toContain('stale, 6 of 8 models');
+  expect(await pageOf({ ...stale, epochs: 2 })).toContain('Without raw results here: stale.');
+  const [standard, jacobian, ...others] = profile.objectives as [StudyObjective, StudyObjective];
+  const noisy: StudyObjective = { ...jacobian, recipes: [{ settings: {}, noise: 0.1 }] };
+  expect(await pageOf({ ...stale, objectives: [standard, noisy, ...others] })).toContain('stale, 4 of 8 models');
 });
 
 test('a file that is no record is named', async () => {

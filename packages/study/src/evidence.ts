@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { cellsOf } from './cells.ts';
 import { CLAIMS, claimsOf, type Ruling } from './claims.ts';
 import { claimsText, RULES } from './claims-text.ts';
@@ -45,12 +46,19 @@ async function recordsOf(folder: string, profile: Profile): Promise<RunRecord[]>
         }
       }),
   );
-  return records.filter(
-    ({ spec, training }) =>
-      training &&
-      profile.architectures.includes(spec.architecture) &&
-      profile.seeds.includes(spec.seed) &&
-      profile.objectives.some(({ label }) => label === spec.label),
+  return records.filter((record) => isOf(profile, record));
+}
+
+/** Whether a record is one of this study as it is today: finished, and by a recipe that it has. */
+function isOf({ architectures, seeds, objectives, epochs }: Profile, { spec, training }: RunRecord): boolean {
+  const row = objectives.find(({ label }) => label === spec.label);
+  if (!row || !training?.value.ended || !architectures.includes(spec.architecture) || !seeds.includes(spec.seed))
+    return false;
+  // A row at another's time has a length and a warm-up of its own.
+  if (row.sameTime) return true;
+  return (
+    spec.epochs === epochs &&
+    row.recipes.some(({ settings, noise = 0 }) => noise === spec.noise && isDeepStrictEqual(settings, spec.settings))
   );
 }
 

@@ -8,7 +8,8 @@ import { attacked } from './transfer.ts';
 const BATCH = 32;
 /** Pixels that a stable explanation still names. */
 export const STABLE_SHARE = 0.1;
-const PGD = { name: 'pgd', settings: { steps: 10 } };
+/** All steps for every model: one that is fooled sooner is moved as far. */
+export const MOVED_BY = { name: 'pgd', settings: { steps: 10, keep: 'last' } } as const;
 
 /** How well the maps of a model's labels find what makes the class, and how they stand up to an attack. */
 export async function explain(context: StudyContext, { classifier }: TrainedModel): Promise<ExplanationRecord[]> {
@@ -18,7 +19,7 @@ export async function explain(context: StudyContext, { classifier }: TrainedMode
   const images = gatherImages(samples, classifier.input);
   const [{ norm, epsilons }] = profile.balls;
   // The smallest radius: there most predictions still hold, and with them there is something to explain.
-  const moved = await attacked(context, classifier, samples, { attack: PGD, norm, epsilon: epsilons[0] ?? 0 });
+  const moved = await attacked(context, classifier, samples, { attack: MOVED_BY, norm, epsilon: epsilons[0] ?? 0 });
   const pixels = sizeOf(classifier.input.slice(0, 2));
   const records: ExplanationRecord[] = [];
   for (const name of profile.methods) {

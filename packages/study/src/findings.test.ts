@@ -3,7 +3,7 @@ import { cellsOf } from './cells.ts';
 import { claimsOf } from './claims.ts';
 import { type Duel, duelCells, duelsOf, findings } from './findings.ts';
 import type { RunRecord } from './record.ts';
-import { made, madeUp, profile } from './testing.ts';
+import { type Made, made, madeUp, profile } from './testing.ts';
 
 function said(change?: Parameters<typeof madeUp>[0]): string[] {
   const cells = cellsOf(profile, madeUp(change));
@@ -40,10 +40,10 @@ describe('findings are made from the numbers, for and against alike', () => {
 
   test('of cost: a bound holds or does not', () => {
     expect(said()).toContain(
-      'Cost, lenet: an epoch of J-SIGR takes 0.50 times one of PGD-AT-7; the bound of 0.6 holds.',
+      'Cost, lenet: an epoch of J-SIGR in epochs of PGD-AT-7: 0.50, 0.50 (by the fastest epochs 0.50, 0.50); the bound of 0.6 holds.',
     );
     expect(said({ 'J-SIGR': { seconds: 4.5 } })).toContain(
-      'Cost, lenet: an epoch of J-SIGR takes 4.50 times one of standard; the bound of 4 does not hold.',
+      'Cost, lenet: an epoch of J-SIGR in epochs of standard: 4.50, 4.50 (by the fastest epochs 4.50, 4.50); the bound of 4 does not hold.',
     );
   });
 
@@ -85,9 +85,10 @@ describe('a rival at equal time', () => {
     ...profile,
     objectives: [...profile.objectives, { ...row, sameTime: { as: 'J-SIGR', pace: label } }],
   };
-  const duels = (epsilonWarmupEpochs: number) => {
-    // 20 of 40 against 2
-    const rivals = [1, 2].map((seed) => made(label, seed, { clean: 38, robust: 2, seconds: 6, mass: 0.4 }));
+  const duels = (epsilonWarmupEpochs: number, change: Partial<Made> = {}) => {
+    // 20 of 40 against 2, and J-SIGR took 3 s
+    const figures = { clean: 38, robust: 2, seconds: 3, mass: 0.4, ...change };
+    const rivals = [1, 2].map((seed) => made(label, seed, figures));
     const runs = rivals.map((run) => ({
       ...run,
       spec: { ...run.spec, settings: { ...settings, epsilonWarmupEpochs } },
@@ -109,6 +110,15 @@ describe('a rival at equal time', () => {
     const { tally, cells } = duels(0.4);
     expect(tally).toContain('ahead in 1 of 1');
     expect(cells[6]).toBe('ahead');
+  });
+
+  test.each([
+    { change: { seconds: 2.8 }, verdict: 'ahead' },
+    { change: { seconds: 2 }, verdict: `undecided: ${label} took 0.67, 0.67 of the time` },
+    { change: { seconds: 4 }, verdict: `undecided: ${label} took 1.33, 1.33 of the time` },
+    { change: { machine: 'n' }, verdict: `undecided: ${label} was trained on another machine` },
+  ])('with $change is judged: $verdict', ({ change, verdict }) => {
+    expect(duels(0.4, change).cells[6]).toBe(verdict);
   });
 
   test('decides nothing where its training was too short for it, and the page says why', () => {
@@ -143,9 +153,9 @@ describe('of an unfinished study', () => {
     expect(sentences).toContain(
       'Transferred examples, J-SIGR against PGD-AT-7: ahead in 1 of 1 comparisons (architecture and radius), behind in 0, undecided in 0; +30.0 to +30.0 points; lenet: seeds 1, 3 of 3.',
     );
-    // the mean of 3 s against 6 s and 3 s against 18 s
+    // 3 s against 6 s and 3 s against 18 s
     expect(sentences).toContain(
-      'Cost, lenet (seeds 1, 3 of 3): an epoch of J-SIGR takes 0.33 times one of PGD-AT-7; the bound of 0.6 holds.',
+      'Cost, lenet (seeds 1, 3 of 3): an epoch of J-SIGR in epochs of PGD-AT-7: 0.50, 0.17 (by the fastest epochs 0.50, 0.17); the bound of 0.6 holds.',
     );
     expect(claims[0]?.tests[0]?.numbers).toContain('52.5 against 22.5 % (clean -5.0; seeds 1, 3 of 3)');
     expect(duelCells(duels[0] as Duel)[5]).toContain('(seeds 1, 3 of 3)');

@@ -9,10 +9,12 @@ import {
   type Radius,
   radiiOf,
   type StudyCell,
+  secondsInAll,
   seedsText,
 } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
-import { type Comparison, compare, compareIntervals, figureOf, shareOf, type Verdict } from './estimate.ts';
+import { COST_BOUNDS, costOf } from './cost.ts';
+import { type Comparison, compare, compareIntervals, shareOf, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
 import { percent, points, pValue, radiusText } from './text.ts';
@@ -39,8 +41,8 @@ export interface Duel {
 
 /** J-SIGR against standard training, its halves and adversarial training, and against whoever is best there. */
 export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
-  const { standard, jacobian, selective, adversarial, equalTime } = LABELS;
-  const named: readonly string[] = [standard, jacobian, selective, adversarial, equalTime];
+  const { jsigr: _, ...rivals } = LABELS;
+  const named: readonly string[] = Object.values(rivals);
   return profile.architectures.flatMap((architecture) => {
     const own = cells.filter((cell) => cell.architecture === architecture);
     const ours = own.find(({ label }) => label === LABELS.jsigr);
@@ -81,7 +83,7 @@ function duelOf(
   { architecture, ours, theirs, seeds, comparison, robust }: Measured,
   at: Pick<Duel, 'kind' | 'radius' | 'isStrongest'>,
 ): Duel {
-  const caveat = caveatOf(profile, theirs);
+  const caveat = caveatOf(profile, { ours, theirs, seeds });
   return {
     architecture,
     ...at,
@@ -95,20 +97,28 @@ function duelOf(
   };
 }
 
-/** Adversarial training without the warm-up that it is given elsewhere is no rival to be judged by. */
-function caveatOf({ objectives }: Profile, { label, runs }: StudyCell): string {
+/** What a row at the same time may take more or less than the training whose time it was to have, as a share of it. */
+const SAME_TIME = 0.1;
+
+/** Adversarial training without the warm-up that it is given elsewhere, or with less or more time than it was to have, is no rival to be judged by. */
+function caveatOf({ objectives }: Profile, { ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>): string {
+  const { label, runs } = theirs;
   const row = objectives.find((each) => each.label === label);
+  if (!row?.sameTime) return '';
   const warmsUp = ({ epsilonWarmupEpochs = 0 }: RunSpec['settings']) => Number(epsilonWarmupEpochs) > 0;
-  if (!row?.sameTime || !row.recipes.some(({ settings }) => warmsUp(settings))) return '';
-  if (runs.every(({ spec }) => warmsUp(spec.settings))) return '';
-  return `${label} was trained for one epoch or less, too short for its warm-up`;
+  if (row.recipes.some(({ settings }) => warmsUp(settings)) && !runs.every(({ spec }) => warmsUp(spec.settings)))
+    return `${label} was trained for one epoch or less, too short for its warm-up`;
+  const shares = costRatios({ ours: theirs, theirs: ours, seeds }, secondsInAll);
+  if (shares.length < seeds.length) return `${label} was trained on another machine`;
+  if (shares.every((share) => Math.abs(share - 1) <= SAME_TIME)) return '';
+  return `${label} took ${shares.map((share) => share.toFixed(2)).join(', ')} of the time`;
 }
 
 /** What the numbers say of the method's claims, one sentence each, for or against alike. */
 export function findings(profile: Profile, cells: readonly StudyCell[], duels: readonly Duel[]): string[] {
   const of = (label: string, has: (run: RunRecord) => boolean) => pairsOf(profile, cells, label, has);
   return [
-    ...[LABELS.jacobian, LABELS.selective, LABELS.adversarial, LABELS.equalTime].flatMap((rival) =>
+    ...[LABELS.jacobian, LABELS.selective, LABELS.ross, LABELS.adversarial, LABELS.equalTime].flatMap((rival) =>
       (['transferred', 'white-box'] as const).flatMap((kind) => tally(duels, rival, kind)),
     ),
     ...strongestText(duels),
@@ -116,8 +126,7 @@ export function findings(profile: Profile, cells: readonly StudyCell[], duels: r
     ...[LABELS.jacobian, LABELS.selective].flatMap((half) =>
       of(half, HAS.clean).map((pair) => `${cleanText(profile, pair)} ${matchText(pair)}`),
     ),
-    ...of(LABELS.standard, HAS.epochs).flatMap((pair) => costText(profile, pair, 4)),
-    ...of(LABELS.adversarial, HAS.epochs).flatMap((pair) => costText(profile, pair, 0.6)),
+    ...COST_BOUNDS.flatMap(([rival, bound]) => of(rival, HAS.epochs).map((pair) => costText(profile, pair, bound))),
     ...[LABELS.standard, LABELS.adversarial].flatMap((rival) =>
       of(rival, HAS.explanation).flatMap((pair) => relevanceText(profile, pair)),
     ),
@@ -148,11 +157,12 @@ function strongestText(duels: readonly Duel[]): string[] {
   return (['transferred', 'white-box'] as const).flatMap((kind) => {
     const own = duels.filter((duel) => duel.isStrongest && duel.kind === kind);
     if (own.length === 0) return [];
-    const names = [...new Set(own.map(({ rival }) => rival))].join(', ');
+    const names = [...new Set(own.map(({ rival }) => rival))].join(' or ');
+    const each = own.length > 1 ? ', comparison by comparison,' : '';
     const ahead = own.filter(({ comparison }) => comparison.verdict === 'ahead').length;
     const behind = own.filter(({ comparison }) => comparison.verdict === 'behind').length;
     return [
-      `The strongest rival under ${kind === 'transferred' ? 'transferred examples' : 'white-box attacks'} is ${names}: J-SIGR is ahead of it in ${ahead} of ${own.length} comparisons, behind in ${behind}.`,
+      `The strongest rival under ${kind === 'transferred' ? 'transferred examples' : 'white-box attacks'} is${each} ${names}: J-SIGR is ahead of it in ${ahead} of ${own.length} comparisons, behind in ${behind}.`,
     ];
   });
 }
@@ -179,13 +189,10 @@ function matchText(pair: Pair): string {
   return `Equal to within ${100 * EQUAL_CLEAN} points: ${isEqual ? 'yes' : 'no'}.`;
 }
 
-function costText(profile: Profile, pair: Pair, bound: number): string[] {
-  const mean = figureOf(costRatios(pair))?.mean;
-  if (mean === undefined) return [];
-  const holds = mean <= bound ? 'holds' : 'does not hold';
-  return [
-    `Cost, ${where(profile, pair)}: an epoch of J-SIGR takes ${mean.toFixed(2)} times one of ${pair.theirs.label}; the bound of ${bound} ${holds}.`,
-  ];
+function costText(profile: Profile, pair: Pair, bound: number): string {
+  const { verdict, text } = costOf(pair, bound);
+  const holds = { ahead: 'holds', behind: 'does not hold', undecided: 'is undecided' }[verdict];
+  return `Cost, ${where(profile, pair)}: an epoch of J-SIGR in epochs of ${pair.theirs.label}: ${text}; the bound of ${bound} ${holds}.`;
 }
 
 function relevanceText(profile: Profile, pair: Pair): string[] {

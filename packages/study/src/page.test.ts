@@ -15,7 +15,7 @@ const pageOf = (whole: typeof part, runs: readonly RunRecord[]) =>
 
 test('a page of a part of a study says of what', () => {
   const whole = { ...part, architectures: ['lenet', 'mlp'], seeds: [1, 2, 3] };
-  const said = '\nA part of the study: lenet of lenet, mlp; seeds 1, 2 of 1, 2, 3';
+  const said = '\nA part of the study: 1 of 2 architectures (lenet); 2 of 3 seeds (1, 2)';
   expect(pageOf(whole, runs)).toContain(`${said}.\n`);
   expect(pageOf(whole, runs.slice(1))).toContain(`${said}; 7 of 8 models are made.\n`);
   expect(pageOf(part, runs.slice(1))).toContain('\nA part of the study: 7 of 8 models are made.\n');
@@ -24,6 +24,6 @@ test('a page of a part of a study says of what', () => {
     objectives: [...part.objectives, { label: 'b, c', objective: 'b', recipes: [{ settings: {} }] as const }],
   };
   const labels = part.objectives.map(({ label }) => label).join(' / ');
-  expect(pageOf(more, runs)).toContain(`\nA part of the study: ${labels} of ${labels} / b, c.\n`);
+  expect(pageOf(more, runs)).toContain(`\nA part of the study: 4 of 5 objectives (${labels}).\n`);
   expect(pageOf(part, runs)).not.toContain('A part of the study');
 });

@@ -54,7 +54,8 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
 }
 
 function head(profile: Profile, { runs }: StudyResults, { whole, command, digest, quick }: Provenance): string {
-  const { images, epochs, seeds, samples, attack } = profile;
+  const { images, epochs, samples, attack } = profile;
+  const seeds = profile.seeds.filter((seed) => runs.some(({ spec }) => spec.seed === seed));
   const machines = [...new Set(runs.flatMap(({ training }) => training?.value.machine ?? []))];
   const weak = attack === 'autoattack' ? '' : ', weaker than AutoAttack';
   return `Made by \`${command}\` from the raw results in [${profile.name}](${profile.name}): a file a model, per sample and seed. Dataset ${profile.dataset}, sha256 ${digest.slice(0, 12)}. Machine${machines.length > 1 ? 's' : ''}: ${machines.join(' and ')}.
@@ -70,13 +71,13 @@ The first ${samples.attacked} test samples under white-box attacks, ${samples.tr
 function partText({ architectures, seeds, objectives }: Profile, whole: Profile, made: number): string {
   const labels = (rows: Profile['objectives']) => rows.map(({ label }) => label);
   const sets = [
-    ['', architectures, whole.architectures, ', '],
-    [seeds.length > 1 ? 'seeds ' : 'seed ', seeds, whole.seeds, ', '],
-    ['', labels(objectives), labels(whole.objectives), ' / '],
+    ['architectures', architectures, whole.architectures, ', '],
+    ['seeds', seeds, whole.seeds, ', '],
+    ['objectives', labels(objectives), labels(whole.objectives), ' / '],
   ] as const;
   const parts = sets
     .filter(([, some, all]) => some.length < all.length)
-    .map(([kind, some, all, comma]) => `${kind}${some.join(comma)} of ${all.join(comma)}`);
+    .map(([kind, some, all, comma]) => `${some.length} of ${all.length} ${kind} (${some.join(comma)})`);
   const count = architectures.length * seeds.length * objectives.length;
   if (made < count) parts.push(`${made} of ${count} models are made`);
   return parts.length > 0 ? `\nA part of the study: ${parts.join('; ')}.\n` : '';

@@ -85,6 +85,7 @@ export const LABELS = {
   standard: 'standard',
   jacobian: 'Jacobian norm alone',
   selective: 'selective gradient alone',
+  ross: 'input gradient (Ross)',
   adversarial: 'PGD-AT-7',
   equalTime: 'PGD-AT-7, equal time',
 } as const;

@@ -67,7 +67,7 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
       cleanOf: LABELS.jsigr,
     },
     { label: LABELS.jsigr, objective: 'jsigr', recipes: jsigrRecipes },
-    { label: 'input gradient (Ross)', objective: 'input-gradient', recipes: gradientRecipes(weights.gradientWeight) },
+    { label: LABELS.ross, objective: 'input-gradient', recipes: gradientRecipes(weights.gradientWeight) },
     {
       label: 'FGSM-RS',
       objective: 'fgsm-rs',

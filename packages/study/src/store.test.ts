@@ -63,8 +63,9 @@ describe('a training of a study', () => {
   for (const moment of ['before', 'after'] as const)
     test(`that is killed just ${moment} its checkpoint is there knows all its epochs in the end`, async () => {
       await expect(trainRun(studyIn(moment, moment), spec)).rejects.toThrow('killed');
-      const run = await trainRun(studyIn(moment), spec);
+      const run = await trainRun({ ...studyIn(moment), machine: 'n' }, spec);
       expect(run.weights).toBe(weights);
+      expect(run.record.training?.value.machine).toBe('m, then n');
       expect(run.record.training?.value.epochs.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
     });
 

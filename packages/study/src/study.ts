@@ -1,8 +1,9 @@
+import { profilePlan } from '@jsigr/attacks';
 import type { Classifier } from '@jsigr/models';
 import { choose, heldOutSamples, idOf, largestOf, type Trial, tried } from './choice.ts';
 import { corrupt, corruptionNotes } from './corruption.ts';
 import { craftedBy, shownBy } from './crafted.ts';
-import { explain, STABLE_SHARE } from './explanation.ts';
+import { explain, MOVED_BY, STABLE_SHARE } from './explanation.ts';
 import { measure } from './measure.ts';
 import type { StudyObjective } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
@@ -191,7 +192,8 @@ async function measureAlone(context: StudyContext, { record, model }: TrainedRun
   const { attacked, transferred, explained } = profile.samples;
   const surrogates = sources.filter((source) => source.record.spec.architecture !== record.spec.architecture);
   const weights = surrogates.map((source) => source.weights);
-  await measure(context, record, 'whiteBox', [profile.attack, profile.balls, attacked, weights], async () =>
+  const plan = profilePlan(profile.attack, []);
+  await measure(context, record, 'whiteBox', [plan, profile.balls, attacked, weights], async () =>
     attackWhiteBox(context, await model(), await classifiersOf(surrogates)),
   );
   await measure(context, record, 'corruption', [transferred, corruptionNotes], async () =>
@@ -201,7 +203,7 @@ async function measureAlone(context: StudyContext, { record, model }: TrainedRun
     context,
     record,
     'explanation',
-    [profile.methods, profile.balls[0], explained, STABLE_SHARE],
+    [profile.methods, profile.balls[0], explained, STABLE_SHARE, MOVED_BY],
     async () => explain(context, await model()),
   );
 }

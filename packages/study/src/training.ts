@@ -102,6 +102,9 @@ async function opened(
   return { spec, classifier: classifierOf(checkpoint, spec.id) };
 }
 
+/** Between the machines of a training that went on on another one. */
+const THEN = ', then ';
+
 async function trained(
   context: StudyContext,
   spec: RunSpec,
@@ -111,10 +114,13 @@ async function trained(
   const { engine, dataset, digest, machine, store, log } = context;
   const whole = stepsPerEpoch(context);
   const resume = await store.checkpoint(spec.id, log);
-  const before = resume ? ((await store.read(spec)).training?.value.epochs ?? []) : [];
+  const known = resume ? (await store.read(spec)).training?.value : undefined;
+  const before = known?.epochs ?? [];
   let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= Math.ceil((resume?.step ?? 0) / whole));
   let weights = resume ? digestOf(resume) : '';
-  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, machine });
+  // Epochs of two machines are no time of either.
+  const machines = [...new Set([...(known?.machine.split(THEN) ?? []), machine])].join(THEN);
+  const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, machine: machines });
   const options = {
     run: spec.id,
     datasetDigest: digest,
@@ -152,6 +158,13 @@ function digestOf(checkpoint: Checkpoint): string {
 export function secondsPerEpoch({ epochs }: TrainingRecord): number | undefined {
   if (epochs.length === 0) return undefined;
   return epochs.reduce((sum, { seconds }) => sum + seconds, 0) / lengthOf({ epochs });
+}
+
+/** Seconds of the fastest epoch, with its share of the making of masks: other work on the machine disturbs it least. */
+export function fastestEpoch({ epochs }: TrainingRecord): number | undefined {
+  if (epochs.length === 0) return undefined;
+  const masks = epochs.reduce((sum, { maskSeconds }) => sum + maskSeconds, 0) / lengthOf({ epochs });
+  return masks + Math.min(...epochs.map(({ seconds, maskSeconds, share = 1 }) => (seconds - maskSeconds) / share));
 }
 
 /** Epochs that were made, the last one maybe in part. */
