@@ -1,5 +1,6 @@
-import type { Proportion } from '@jsigr/proto';
+import { type Proportion, RunState } from '@jsigr/proto';
 import { maskingName } from '../terminal/format.ts';
+import { worstOf } from './robustness.ts';
 import type { Point, SweepResult } from './summary.ts';
 
 /** A figure over the seeds. */
@@ -15,7 +16,10 @@ export interface Spread {
 export interface SweepGroup {
   /** Without the seed's; where the runs are called differently, all of their names. */
   readonly values: readonly string[];
+  /** Those that succeeded: what the figures are of. */
   readonly runs: number;
+  /** All of them. */
+  readonly tried: number;
   readonly heldOut: Spread | undefined;
   readonly seconds: Spread | undefined;
   readonly clean: Spread | undefined;
@@ -40,17 +44,18 @@ export function groupsOf(axes: readonly string[], results: readonly SweepResult[
   return [...groups.values()].map((own) => {
     const names = axes.map((_, i) => [...new Set(own.map(({ values }) => values[i] ?? ''))].join(', '));
     const values = names.filter((_, i) => i !== seed);
-    const trained = own.filter(({ run }) => run.latestModel || run.bestModel);
+    const trained = own.filter(({ run }) => run.state === RunState.RUN_STATE_SUCCEEDED);
     const share = (of: (result: SweepResult) => Proportion | undefined) =>
       sharesOf(trained.flatMap((each) => of(each) ?? []));
     return {
       values,
       runs: trained.length,
+      tried: own.length,
       heldOut: spreadOf(trained.flatMap(({ heldOutAccuracy }) => heldOutAccuracy ?? [])),
       seconds: spreadOf(trained.map(({ secondsPerEpoch }) => secondsPerEpoch)),
       clean: share(({ report }) => report?.cleanAccuracy),
-      whiteBox: share(({ report }) => report?.epsilons.at(-1)?.whiteBox),
-      transferred: share(({ report }) => report?.epsilons.at(-1)?.transferred),
+      whiteBox: share(({ report }) => worstOf(report, 'whiteBox')?.whiteBox),
+      transferred: share(({ report }) => worstOf(report, 'transferred')?.transferred),
       masking:
         [...new Set(trained.flatMap(({ report }) => (report ? [maskingName(report.masking)] : [])))].join(', ') || '-',
     };

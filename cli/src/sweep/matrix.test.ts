@@ -96,6 +96,22 @@ describe('a matrix', () => {
       field: 'training.techniques.averageDecay',
     },
     { what: 'too many', matrix: { seed: Array(30).fill(1), epochs: Array(30).fill(1) }, field: 'matrix' },
+    { what: 'a value twice', matrix: { seed: [1, 2, 1] }, field: 'matrix' },
+    {
+      what: 'a setting twice, however it is written',
+      matrix: { 'objectiveSettings.gradientWeight': [1, '1'] },
+      field: 'matrix',
+    },
+    {
+      what: 'two names for the same run',
+      matrix: {
+        objective: [
+          { label: 'a', objective: 'standard' },
+          { label: 'b', objective: 'standard' },
+        ],
+      },
+      field: 'matrix',
+    },
   ];
   it.each(refused)('with $what is refused', ({ matrix, field }) => {
     expect(() => expandMatrix(training, matrix)).toThrow(

@@ -46,7 +46,22 @@ export function expandMatrix(training: JsonObject, matrix: JsonObject): Sweep {
       ),
     [{ spec: training, values: [] }],
   );
-  return { axes: axes.map(({ name }) => name), runs: combinations.map(({ spec, values }) => runOf(spec, values)) };
+  const runs = combinations.map(({ spec, values }) => runOf(spec, values));
+  refuseRepeated(runs);
+  return { axes: axes.map(({ name }) => name), runs };
+}
+
+/** What stands twice would be one run, and count as two. */
+function refuseRepeated(runs: readonly SweepRun[]): void {
+  const known = new Map<string, SweepRun>();
+  for (const run of runs) {
+    const before = known.get(run.requestId);
+    if (before) {
+      const [one, other] = [before, run].map(({ values }) => values.join(', '));
+      throw invalidArgument('matrix', `has the same run twice: ${one} and ${other}`);
+    }
+    known.set(run.requestId, run);
+  }
 }
 
 function valuesOf(name: string, values: Json): readonly Json[] {

@@ -69,7 +69,7 @@ describe('the summary', () => {
       .trimEnd()
       .split('\n');
     expect(lines[0]).toMatch(
-      /^OBJECTIVE +STATE +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT 0.2 +TRANSFERRED AT 0.2 +MASKING +PARETO/,
+      /^OBJECTIVE +STATE +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT linf 0.2 +TRANSFERRED +MASKING +PARETO/,
     );
     expect(lines[1]).toMatch(
       /^standard +succeeded +87.5 % +2.0 +90.0 % \[10.0, 90.0\] +0.0 % .* - +not assessed +\* +models\/abab/,
@@ -77,6 +77,46 @@ describe('the summary', () => {
     expect(lines[2]).toMatch(/^jsigr .*40.0 % \[10.0, 90.0\] .*not assessed +\* +models/);
     expect(lines[3]).not.toContain('*');
     expect(lines[4]).toContain('100 samples each, 95 % intervals');
+  });
+
+  it.each([
+    {
+      what: 'in the norm in which fewest stand, at its largest radius',
+      epsilons: [
+        { norm: 'l2', epsilon: 0.5, whiteBox: share(40) },
+        { norm: 'l2', epsilon: 1, whiteBox: share(5) },
+        { norm: 'linf', epsilon: 0.1, whiteBox: share(30), transferred: share(60) },
+      ],
+      titles: /WHITE-BOX AT l2 1 +TRANSFERRED AT linf 0.1 /,
+      shares: / 5.0 % .* 60.0 % /,
+    },
+    {
+      what: 'where both kinds of attacks have other radii',
+      epsilons: [
+        { norm: 'linf', epsilon: 0.1, whiteBox: share(30) },
+        { norm: 'linf', epsilon: 0.3, transferred: share(60) },
+      ],
+      titles: /WHITE-BOX AT linf 0.1 +TRANSFERRED AT linf 0.3 /,
+      shares: / 30.0 % .* 60.0 % /,
+    },
+  ])('says what is left $what', ({ epsilons, titles, shares }) => {
+    const one = result('jsigr', 90, 0);
+    const report = RobustnessReport.fromPartial({ ...one.report, epsilons });
+    const text = summaryText(['objective'], [{ ...one, report }]);
+    expect(text).toMatch(titles);
+    expect(text).toMatch(shares);
+    // The worst of both makes the front: 30 % (or 5 %) against 20 %.
+    const [, ...rows] = summaryText(['objective'], [{ ...one, report }, result('rival', 95, 20)]).split('\n');
+    expect(rows[0]?.includes('*')).toBe(/ 30.0 /.test(rows[0] ?? ''));
+  });
+
+  it('names no radius that is not that of all', () => {
+    const one = result('jsigr', 90, 0);
+    const report = RobustnessReport.fromPartial({
+      ...one.report,
+      epsilons: [{ norm: 'l2', epsilon: 1, whiteBox: share(5) }],
+    });
+    expect(summaryText(['objective'], [one, { ...one, report }])).toMatch(/WHITE-BOX AT ITS WORST +TRANSFERRED /);
   });
 
   it('has no robustness columns where nothing was attacked', () => {
@@ -106,7 +146,7 @@ describe('runs that differ in nothing but the seed', () => {
     const [, together = ''] = text.split('\n\n');
     const lines = together.trimEnd().split('\n');
     expect(lines[0]).toMatch(
-      /^OBJECTIVE +SEEDS +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT 0.2 +TRANSFERRED .*MASKING +PARETO/,
+      /^OBJECTIVE +SEEDS +HELD-OUT +S\/EPOCH +CLEAN +WHITE-BOX AT linf 0.2 +TRANSFERRED +MASKING +PARETO/,
     );
     // 40 and 50: mean 45, standard deviation sqrt(50)
     expect(lines[2]).toMatch(/^jsigr +2 +87.5 % ± 0.0 +2.0 ± 0.0 +82.0 % ± 2.8 +45.0 % ± 7.1 +- +not assessed +\*$/);
@@ -136,9 +176,12 @@ describe('runs that differ in nothing but the seed', () => {
   it('do not count where they failed', () => {
     const failed = {
       ...seeded('jsigr', '3', 0, 0),
-      run: TrainingRun.fromPartial({ state: RunState.RUN_STATE_FAILED }),
+      // What it had kept before it failed is no model of the sweep.
+      run: TrainingRun.fromPartial({ state: RunState.RUN_STATE_FAILED, latestModel: `models/${'cd'.repeat(32)}` }),
     };
-    const [group] = groupsOf(axes, [...results.slice(2, 4), { ...failed, report: undefined }]);
-    expect(group).toMatchObject({ runs: 2, clean: { mean: expect.closeTo(0.82, 9) } });
+    const all = [...results.slice(2, 4), { ...failed, report: undefined }];
+    const [group] = groupsOf(axes, all);
+    expect(group).toMatchObject({ runs: 2, tried: 3, clean: { mean: expect.closeTo(0.82, 9) } });
+    expect(summaryText(axes, all)).toMatch(/^jsigr +2 of 3 /m);
   });
 });

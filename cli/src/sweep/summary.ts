@@ -1,7 +1,8 @@
 import { type Proportion, type RobustnessReport, type TrainingRun } from '@jsigr/proto';
-import { decimal, maskingName, percent, proportion, shortName, stateName } from '../terminal/format.ts';
+import { maskingName, percent, proportion, shortName, stateName } from '../terminal/format.ts';
 import { type Column, type Paint, table } from '../terminal/table.ts';
 import { axesOfGroups, groupsOf, pointOfGroup, type Spread, type SweepGroup } from './groups.ts';
+import { type Kind, placeText, worstOf } from './robustness.ts';
 
 /** What became of one run. */
 export interface SweepResult {
@@ -34,8 +35,7 @@ function groupsText(
 ): string {
   const attacked = groups.some(({ clean }) => clean);
   const best = front(groups.map(pointOfGroup));
-  const at = epsilonText(results);
-  const titles = ['SEEDS', 'HELD-OUT', 'S/EPOCH', ...(attacked ? ['CLEAN', `WHITE-BOX${at}`, `TRANSFERRED${at}`] : [])];
+  const titles = ['SEEDS', 'HELD-OUT', 'S/EPOCH', ...(attacked ? robustTitles(results) : [])];
   const columns: Column[] = [
     ...axesOfGroups(axes).map((axis) => ({ title: axis.toUpperCase() })),
     ...titles.map((title): Column => ({ title, align: 'right' })),
@@ -44,7 +44,7 @@ function groupsText(
   const share = (spread: Spread | undefined) => (spread ? `${percent(spread.mean)}${around(spread, 100, 1)}` : '-');
   const rows = groups.map((group, i) => [
     ...group.values,
-    String(group.runs),
+    group.runs < group.tried ? `${group.runs} of ${group.tried}` : String(group.runs),
     share(group.heldOut),
     group.seconds ? `${group.seconds.mean.toFixed(1)}${around(group.seconds, 1, 1)}` : '-',
     ...(attacked
@@ -59,17 +59,17 @@ function around({ deviation }: Spread, scale: number, digits: number): string {
   return deviation === undefined ? '' : ` ± ${(scale * deviation).toFixed(digits)}`;
 }
 
-function epsilonText(results: readonly SweepResult[]): string {
-  const epsilon = results.flatMap(({ report }) => report?.epsilons.at(-1)?.epsilon ?? []).at(0);
-  return epsilon === undefined ? '' : ` AT ${decimal(epsilon)}`;
+function robustTitles(results: readonly SweepResult[]): string[] {
+  const reports = results.map(({ report }) => report);
+  const at = (kind: Kind) => placeText(reports, kind);
+  return ['CLEAN', `WHITE-BOX${at('whiteBox')}`, `TRANSFERRED${at('transferred')}`];
 }
 
 /** Runs that no other one beats in accuracy, robustness and cost at once are marked. */
 function runsText(axes: readonly string[], results: readonly SweepResult[], paint?: Paint): string {
   const attacked = results.some(({ report }) => report);
   const best = front(results.map(pointOf));
-  const at = epsilonText(results);
-  const titles = ['HELD-OUT', 'S/EPOCH', ...(attacked ? ['CLEAN', `WHITE-BOX${at}`, `TRANSFERRED${at}`] : [])];
+  const titles = ['HELD-OUT', 'S/EPOCH', ...(attacked ? robustTitles(results) : [])];
   const columns: Column[] = [
     ...axes.map((axis) => ({ title: axis.toUpperCase() })),
     { title: 'STATE' },
@@ -94,16 +94,18 @@ function runsText(axes: readonly string[], results: readonly SweepResult[], pain
 }
 
 function robustCells(report: RobustnessReport | undefined): string[] {
-  const last = report?.epsilons.at(-1);
-  return [report?.cleanAccuracy, last?.whiteBox, last?.transferred].map((share) => proportion(share));
+  return [report?.cleanAccuracy, ...robustShares(report)].map((share) => proportion(share));
 }
 
-/** Larger is better: clean accuracy, accuracy in the worst case at the largest radius, and minus the cost. */
+function robustShares(report: RobustnessReport | undefined): (Proportion | undefined)[] {
+  return [worstOf(report, 'whiteBox')?.whiteBox, worstOf(report, 'transferred')?.transferred];
+}
+
+/** Larger is better: clean accuracy, accuracy in the worst case at the largest radii, and minus the cost. */
 export type Point = readonly [clean: number, robust: number, speed: number];
 
 function pointOf({ report, secondsPerEpoch }: SweepResult): Point | undefined {
-  const last = report?.epsilons.at(-1);
-  const shares = [last?.whiteBox, last?.transferred].filter((share): share is Proportion => share !== undefined);
+  const shares = robustShares(report).filter((share): share is Proportion => share !== undefined);
   if (!report?.cleanAccuracy || shares.length === 0) return undefined;
   return [report.cleanAccuracy.value, Math.min(...shares.map(({ value }) => value)), -secondsPerEpoch];
 }
