@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createEngine, float32, sizeOf, uniform, writeSafetensors } from '@jsigr/engine';
-import { classifierToOnnx, createClassifier, initialParameters, listArchitectures, predict } from '@jsigr/models';
+import { classifierToOnnx, createClassifier, listArchitectures, predict } from '@jsigr/models';
+import { movedParameters } from '../../packages/models/src/testing.ts';
 
 /** Of the largest logit. */
 const LIMIT = 1e-5;
@@ -56,7 +57,7 @@ async function writeAll(): Promise<void> {
   for (const network of networks) {
     const input = network.architecture === 'lenet' ? ([28, 28, 1] as const) : ([32, 32, 3] as const);
     const spec = { input, classes: 10, ...network };
-    const classifier = createClassifier(spec, initialParameters(spec, 3), network.architecture);
+    const classifier = createClassifier(spec, movedParameters(spec, 3), network.architecture);
     const images = float32(uniform({ seed: 4, stream: 'images' }, BATCH * sizeOf(input)), [BATCH, ...input]);
     const { logits } = await predict(engine, classifier, images);
     const name = [
