@@ -144,6 +144,15 @@ describe('a training configuration', () => {
       config: objective('selective', { gradientWeight: 0 }),
       message: /^objective.settings.gradientWeight: must be above 0, or imitationWeight/,
     },
+    ...[
+      ['jacobian', ['jacobianWeight']],
+      ['input-gradient', ['gradientWeight', 'imitationWeight']],
+      ['finite-difference', ['gradientWeight']],
+      ['interpretation', ['cosineWeight', 'normWeight']],
+    ].map(([name, weights]) => ({
+      config: objective(name as string, Object.fromEntries([...(weights as string[])].map((weight) => [weight, 0]))),
+      message: new RegExp(`^objective.settings.${weights?.[0]}: must be above 0.*: else only cross-entropy is left`),
+    })),
     { config: { techniques: { averageDecay: 1 } }, message: /^techniques.averageDecay: .*1/ },
     {
       config: { techniques: { classWeights: '1,x' } },

@@ -1,6 +1,6 @@
 import { gatherBatch } from '@jsigr/datasets';
 import type { TrainingRun } from './run.ts';
-import { classifierOf, evaluatedParameters, type TrainingState } from './state.ts';
+import { classifierOf, type TrainingState } from './state.ts';
 
 type Measurements = Readonly<Record<string, number>>;
 
@@ -19,7 +19,8 @@ export async function probed(
   const epochs = state.step / stepsPerEpoch;
   const measured = await probe.measure({
     engine,
-    classifier: classifierOf(run, { parameters: evaluatedParameters(run, state) }),
+    // What is trained, not its average, which hides for epochs that it has collapsed.
+    classifier: classifierOf(run, state),
     images,
     labels,
     seed: plan.config.seed,

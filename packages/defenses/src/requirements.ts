@@ -90,7 +90,7 @@ const CHECKS: readonly Check[] = [
     ),
   (undertaking) => {
     const { objective, config } = undertaking.plan;
-    const { saliency, ramp } = objective;
+    const { saliency, saliencyIsOptional, ramp } = objective;
     const length = lengthOf(undertaking);
     if (length === undefined) return [];
     const usual = findObjective(config.objective.name).parse({});
@@ -101,8 +101,10 @@ const CHECKS: readonly Check[] = [
     });
     const radius = Number(config.objective.settings.epsilonWarmupEpochs ?? 0);
     return [
-      // The default is for trainings of any length: the shortest have no masks.
-      ...(saliency && saliency.warmupEpochs > last && saliency.warmupEpochs !== usual.maskWarmupEpochs
+      // J-SIGR's default is for trainings of any length: the shortest have no masks.
+      ...(saliency &&
+      saliency.warmupEpochs > last &&
+      !(saliencyIsOptional && saliency.warmupEpochs === usual.maskWarmupEpochs)
         ? [late('maskWarmupEpochs', saliency.warmupEpochs, 'there would never be saliency')]
         : []),
       ...(ramp && ramp.startEpoch >= length

@@ -16,6 +16,8 @@ export interface SaliencyPlan {
   /** Name of a saliency method. */
   readonly method: string;
   readonly source: 'self' | 'teacher';
+  /** Noisy copies of an image, for methods that average over such; the method's default where absent. */
+  readonly samples?: number;
   /** Maps keep their signs, and entries within so many standard deviations of the mean are zero; absent: sizes alone. */
   readonly signedThreshold?: number;
 }
@@ -35,11 +37,15 @@ export type SaliencyEstimator = (
 /** The estimator of a method of `@jsigr/saliency`; the map of an image on which nothing matters stays zero. @throws SaliencyError UNKNOWN_METHOD */
 export function mapsBy({
   method: name,
+  samples,
   signedThreshold,
-}: Pick<SaliencyPlan, 'method' | 'signedThreshold'>): SaliencyEstimator {
+}: Pick<SaliencyPlan, 'method' | 'samples' | 'signedThreshold'>): SaliencyEstimator {
   const method = methodNamed(name, 'objective.settings.saliencyMethod');
   return async (engine, classifier, images, labels, { stride, ...addresses }) => {
-    const settings = 'stride' in method.settings.shape ? { stride } : {};
+    const known = Object.entries({ stride, samples }).filter(
+      ([name, value]) => value !== undefined && name in method.settings.shape,
+    );
+    const settings = Object.fromEntries(known);
     const context = { engine, classifier, images, targets: labels, ...addresses };
     const { map } = await method.explain(context, settings);
     const data = Float32Array.from(map.data);

@@ -263,7 +263,10 @@ describe('training ends early', () => {
     expect(seen.at(-1)).toMatchObject({ type: 'checkpoint', checkpoint: { step: whole, epoch: whole / 4 } });
   });
 
-  it('when it overfits catastrophically, with the epoch before kept', async () => {
+  it.each([
+    { techniques: {}, why: '' },
+    { techniques: { averageDecay: 0.99 }, why: ', which the average of its weights does not show yet' },
+  ])('when it overfits catastrophically$why, with the epoch before kept', async ({ techniques }) => {
     const seen: TrainingEvent[] = [];
     // Steps of two radii in a large ball: what withstands one FGSM step withstands nothing else.
     const settings = { epsilon: 0.4, stepFactor: 2 };
@@ -274,6 +277,7 @@ describe('training ends early', () => {
       heldOutFraction: 0.3,
       checkpointEveryEpochs: 15,
       objective: { name: 'fgsm-rs', settings },
+      techniques,
     };
     const run = trainToEnd(engine, config, bands(90), { onEvent: (event) => void seen.push(event) });
     const { reason, step = 0 } = (await run.catch((error: unknown) => error)) as { reason?: string; step?: number };

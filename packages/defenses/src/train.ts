@@ -139,6 +139,7 @@ async function* oneEpoch(
   const trained = yield* stepsOf(run, stepper, start, { epoch, maps, examples, stopping });
   if (trained.step === before.state.step) return before;
   checkFinite(trained.parameters, trained.step);
+  checkFinite(trained.optimizer, trained.step);
   if (trained.step % stepsPerEpoch > 0 && trained.step < totalSteps && pausing())
     return { state: trained, maps, metrics: {}, last: before.last, early: false };
   const { state, heldOut, measured, alarm } = await judged(run, trained);

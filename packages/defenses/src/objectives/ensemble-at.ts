@@ -1,7 +1,7 @@
 import { randomWords } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
-import { adversarialExamples, attackSettings, ballRule } from './inner-attack.ts';
+import { adversarialExamples, attackSettings, ballRule, type InnerAttack } from './inner-attack.ts';
 import { defineObjective, type PrepareContext } from './objective.ts';
 import { meanCrossEntropy } from './penalties.ts';
 import { withRules } from './settings.ts';
@@ -19,7 +19,10 @@ export const ensembleAdversarialTraining = defineObjective({
     {
       ...attackSettings,
       steps: attackSettings.steps.default(1),
-      randomStart: z.boolean().default(true).describe('start at a random point of the ball instead of the image'),
+      stepSize: attackSettings.stepSize.describe(
+        'length of a step, in units of the images; if not given epsilon with one step (FGSM), 2.5 epsilon / steps with more',
+      ),
+      randomStart: z.boolean().default(false).describe('start at a random point of the ball instead of the image'),
       includeSelf: z.boolean().default(true).describe('the network in training is one of the sources'),
       cleanWeight: z
         .number()
@@ -34,7 +37,7 @@ export const ensembleAdversarialTraining = defineObjective({
     needsSurrogates: true,
     inputs: () => ({}),
     prepare: async (context) => ({
-      images: await adversarialExamples(settings, context, sourceOf(context, settings.includeSelf)),
+      images: await adversarialExamples(attackOf(settings), context, sourceOf(context, settings.includeSelf)),
       inputs: { clean: context.images },
     }),
     loss: (batch) => {
@@ -49,6 +52,12 @@ export const ensembleAdversarialTraining = defineObjective({
     },
   }),
 });
+
+/** One step is the paper's FGSM: from the image to the edge of the ball. */
+function attackOf(settings: InnerAttack): InnerAttack {
+  const { steps, stepSize, epsilon } = settings;
+  return stepSize === undefined && steps === 1 && epsilon > 0 ? { ...settings, stepSize: epsilon } : settings;
+}
 
 /** Whose examples this step takes: one of the sources at random. */
 function sourceOf({ classifier, surrogates, seed, step }: PrepareContext, includeSelf: boolean) {

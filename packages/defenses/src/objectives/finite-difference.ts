@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { dualDirection, slopeAlong } from './directional-slope.ts';
 import { defineObjective } from './objective.ts';
 import { crossEntropy, inputGradient, meanCrossEntropy } from './penalties.ts';
-import { differenceSettings, rampOf, rampRule, rampSettings, weight, withRules } from './settings.ts';
+import { differenceSettings, rampOf, rampRule, rampSettings, someWeight, weight, withRules } from './settings.ts';
 
 /**
  * Finlay and Oberman, "Scaleable input gradient regularization for adversarial robustness", arXiv 1905.11468:
@@ -30,7 +30,7 @@ export const finiteDifference = defineObjective({
       ...differenceSettings,
       ...rampSettings(),
     },
-    [rampRule],
+    [rampRule, someWeight('gradientWeight')],
   ),
   bind: (settings) => ({
     ramp: rampOf(settings),

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { divergingExamples } from './diverging.ts';
 import { adversarialExamples, warmth } from './inner-attack.ts';
 import type { PrepareContext } from './objective.ts';
+import { findObjective } from './registry.ts';
 import { linear, X } from './testing.ts';
 
 let engine: Engine;
@@ -50,6 +51,25 @@ describe('the warm-up of the radius', () => {
       for (const [i, sign] of [1, -1, 1].entries()) expect(moved[i]).toBeCloseTo(sign * radius, 6);
     }
   });
+});
+
+describe('examples of ensemble adversarial training', () => {
+  // Signs as above; a random start would leave a corner that an image has not reached with half a radius.
+  it.each([
+    { settings: {}, moved: 0.1 },
+    { settings: { stepSize: 0.05 }, moved: 0.05 },
+    { settings: { steps: 5 }, moved: 0.1 },
+  ])(
+    'are one FGSM step from the image to the edge of the ball, unless other steps are given: $settings',
+    async ({ settings, moved }) => {
+      const { prepare } = findObjective('ensemble-at').bind({ epsilon: 0.1, ...settings });
+      const context = contextAt(0);
+      const { images, inputs } = (await prepare?.({ ...context, surrogates: [context.classifier] })) ?? expect.fail();
+      for (const [i, sign] of [1, -1, 1].entries())
+        expect((images.data[i] ?? Number.NaN) - (X[i] ?? 0)).toBeCloseTo(sign * moved, 6);
+      expect(inputs?.clean).toEqual(context.images);
+    },
+  );
 });
 
 describe('examples of TRADES', () => {

@@ -2,7 +2,14 @@ import { vjp } from '@jsigr/engine';
 import type * as z from 'zod';
 import { type BoundObjective, defineObjective } from './objective.ts';
 import { meanCrossEntropy } from './penalties.ts';
-import { type SelectiveSettings, saliencyPlan, selectiveInputs, selectiveRules, selectiveTerms } from './selective.ts';
+import {
+  type SelectiveSettings,
+  saliencyPlan,
+  selectiveInputs,
+  selectiveRules,
+  selectiveTerms,
+  weightRule,
+} from './selective.ts';
 import {
   estimatorSettings,
   gradientSettings,
@@ -15,7 +22,7 @@ import {
 
 const settings = withRules(
   { ...gradientSettings, mask: maskSetting('none'), ...estimatorSettings, ...rampSettings() },
-  [rampRule, ...selectiveRules],
+  [rampRule, ...selectiveRules, weightRule],
 );
 
 /** Without a mask: Ross and Doshi-Velez, AAAI 2018 (with per-sample gradients). With one: the other half of J-SIGR. */

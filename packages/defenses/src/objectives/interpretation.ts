@@ -3,7 +3,16 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
 import { defineObjective } from './objective.ts';
 import { cosineDistance, inputGradient, meanCrossEntropy, TINY } from './penalties.ts';
-import { gradientSettings, rampOf, rampRule, rampSettings, SALIENCY_SOURCES, weight, withRules } from './settings.ts';
+import {
+  gradientSettings,
+  rampOf,
+  rampRule,
+  rampSettings,
+  SALIENCY_SOURCES,
+  someWeight,
+  weight,
+  withRules,
+} from './settings.ts';
 
 /**
  * Noack et al., "An Empirical Study on the Relation between Network Interpretability and Adversarial Robustness", arXiv 1912.03430:
@@ -32,6 +41,12 @@ export const interpretation = defineObjective({
         .max(10)
         .default(1)
         .describe('entries of the target map within so many standard deviations of its mean are set to zero, 0..10'),
+      targetSamples: z
+        .int()
+        .min(1)
+        .max(1000)
+        .default(50)
+        .describe('noisy copies that a target map is averaged over, of methods that have them (smoothgrad), 1..1000'),
       saliencyMethod: gradientSettings.saliencyMethod.default('smoothgrad'),
       saliencySource: z
         .enum(SALIENCY_SOURCES)
@@ -42,7 +57,7 @@ export const interpretation = defineObjective({
       saliencyStride: gradientSettings.saliencyStride,
       ...rampSettings(),
     },
-    [rampRule],
+    [rampRule, someWeight('cosineWeight', 'normWeight')],
   ),
   bind: (settings) => ({
     ramp: rampOf(settings),
@@ -52,6 +67,7 @@ export const interpretation = defineObjective({
       stride: settings.saliencyStride,
       method: settings.saliencyMethod,
       source: settings.saliencySource,
+      samples: settings.targetSamples,
       signedThreshold: settings.targetThreshold,
     },
     inputs: ({ batchSize, input: [height, width], saliency }) => {

@@ -11,6 +11,7 @@ import {
   rampOf,
   rampRule,
   rampSettings,
+  someWeight,
   withRules,
 } from './settings.ts';
 
@@ -23,6 +24,7 @@ export const jacobian = defineObjective({
     rampRule,
     jacobianRule,
     jacobianEstimatorRule,
+    someWeight('jacobianWeight'),
   ]),
   bind: (settings) => ({
     ramp: rampOf(settings),

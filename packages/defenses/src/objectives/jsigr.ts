@@ -16,6 +16,7 @@ import {
   rampOf,
   rampRule,
   rampSettings,
+  someWeight,
   withRules,
 } from './settings.ts';
 import { sharedDifferences } from './shared-difference.ts';
@@ -33,13 +34,8 @@ const oneProjection: Rule<{ readonly projections: number; readonly estimator: Es
   message: 'must be 1 with estimator=finite-difference: one forward pass measures both terms',
   holds: ({ projections, estimator }) => estimator === 'exact' || projections === 1,
 };
-const someWeight: Rule<z.output<z.ZodObject<typeof jsigrShape>>> = {
-  field: 'jacobianWeight',
-  message: 'must be above 0, or gradientWeight or imitationWeight: with all at 0 nothing of J-SIGR is left',
-  holds: ({ jacobianWeight, gradientWeight, imitationWeight }) =>
-    jacobianWeight > 0 || gradientWeight > 0 || imitationWeight > 0,
-};
-export const jsigrRules = [rampRule, jacobianRule, oneProjection, ...selectiveRules, saliencyRule, someWeight];
+const anyWeight = someWeight('jacobianWeight', 'gradientWeight', 'imitationWeight');
+export const jsigrRules = [rampRule, jacobianRule, oneProjection, ...selectiveRules, saliencyRule, anyWeight];
 const settings = withRules(jsigrShape, jsigrRules);
 
 /**
@@ -63,7 +59,7 @@ export function bindJsigr(bound: z.output<typeof settings>): BoundObjective {
   return {
     ramp: rampOf(bound),
     ...(bound.estimator === 'exact' ? {} : { leastBatch: 2 }),
-    ...(saliency ? { saliency } : {}),
+    ...(saliency ? { saliency, saliencyIsOptional: true } : {}),
     inputs: (batch) => ({
       ...projectionInputs(bound.projections, batch),
       ...selectiveInputs(bound, batch),

@@ -2,7 +2,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { adversarialExamples } from './inner-attack.ts';
 import { defineObjective } from './objective.ts';
-import { divergence, meanCrossEntropy } from './penalties.ts';
+import { divergence, meanCrossEntropy, weightedMean } from './penalties.ts';
 import { rampOf } from './settings.ts';
 import { divergenceSettings, logitsOfBoth } from './two-images.ts';
 
@@ -30,7 +30,7 @@ export const mart = defineObjective({
         logits,
         terms: {
           crossEntropy: meanCrossEntropy(logits, batch),
-          margin: tf.mean(marginTerm(logits, batch.labels)),
+          margin: weightedMean(marginTerm(logits, batch.labels), batch.weights),
           divergence: tf.mul(
             tf.mean(tf.mul(divergence(clean, logits), doubt)),
             tf.mul(batch.ramp, settings.divergenceWeight),

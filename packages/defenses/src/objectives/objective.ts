@@ -91,6 +91,8 @@ export interface BoundObjective {
   readonly ramp?: { readonly startEpoch: number; readonly endEpoch: number };
   /** Where saliency maps of the training images are needed. */
   readonly saliency?: SaliencyPlan;
+  /** It has other terms, so that a training which ends before the first maps is still one of it. */
+  readonly saliencyIsOptional?: boolean;
   /** Inputs of the compiled step beyond images and labels; the same names and shapes at every step. */
   readonly inputs: (batch: BatchContext) => Readonly<Record<string, NdArray>>;
   /** Traced, differentiated by the parameters. */

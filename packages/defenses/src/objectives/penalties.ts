@@ -16,7 +16,11 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
 
 /** Mean over the batch of the cross-entropies of these logits, with smoothed labels and weighted classes where they are on. */
 export function meanCrossEntropy(logits: Tensor, { targets, weights }: Pick<TracedBatch, 'targets' | 'weights'>) {
-  const each = crossEntropy(logits, targets);
+  return weightedMean(crossEntropy(logits, targets), weights);
+}
+
+/** Mean of `[batch]`, with weighted classes where they are on. */
+export function weightedMean(each: Tensor, weights: TracedBatch['weights']): Tensor {
   return tf.mean(weights ? tf.mul(each, weights) : each);
 }
 

@@ -38,6 +38,14 @@ describe('on a linear softmax model', () => {
     expect(terms.divergence).toBeCloseTo(5 * DIVERGENCE * (1 - 0.588761), 4);
   });
 
+  it('MART weighs all of its boosted cross-entropy by class', async () => {
+    const given = { image: NEIGHBOUR, prepared: { clean: X }, copies: 2, weight: 0.5 };
+    const terms = await lossTerms(engine, 'mart', { divergenceWeight: 5 }, given);
+    expect(terms.crossEntropy).toBeCloseTo(0.5 * ADVERSARIAL_CROSS_ENTROPY, 5);
+    expect(terms.margin).toBeCloseTo(0.5 * 0.450504, 5);
+    expect(terms.divergence).toBeCloseTo(5 * DIVERGENCE * (1 - 0.588761), 4);
+  });
+
   it.each([0, 0.5, 1])('ensemble adversarial training weighs clean images by %d', async (cleanWeight) => {
     const given = { image: NEIGHBOUR, prepared: { clean: X } };
     const terms = await lossTerms(engine, 'ensemble-at', { cleanWeight }, given);

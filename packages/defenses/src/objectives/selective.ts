@@ -13,7 +13,14 @@ import {
   type SharedForward,
   targetFunctions,
 } from './penalties.ts';
-import { type Estimator, type MaskKind, type Rule, type SaliencySource, USUAL_THRESHOLD } from './settings.ts';
+import {
+  type Estimator,
+  type MaskKind,
+  type Rule,
+  type SaliencySource,
+  someWeight,
+  USUAL_THRESHOLD,
+} from './settings.ts';
 
 /** The settings of the selective input-gradient term (see `settings.ts`). */
 export interface SelectiveSettings {
@@ -72,11 +79,7 @@ export const saliencyRule: Rule<SelectiveSettings> = {
 };
 
 /** For the objective that is this term alone. */
-export const weightRule: Rule<SelectiveSettings> = {
-  field: 'gradientWeight',
-  message: 'must be above 0, or imitationWeight: with both at 0 only cross-entropy is left (standard)',
-  holds: ({ gradientWeight, imitationWeight }) => gradientWeight > 0 || imitationWeight > 0,
-};
+export const weightRule = someWeight('gradientWeight', 'imitationWeight');
 
 /** Saliency maps are made only where a mask or the imitation term uses them. */
 export function saliencyPlan(settings: SelectiveSettings): SaliencyPlan | undefined {

@@ -166,6 +166,17 @@ export function withRules<Shape extends z.ZodRawShape>(
   });
 }
 
+/** Without its penalties an objective is another one. */
+export function someWeight<Name extends string>(...names: readonly [Name, ...Name[]]): Rule<Record<Name, number>> {
+  const [field, ...others] = names;
+  const or = others.length > 0 ? `, or ${others.join(' or ')}` : '';
+  return {
+    field,
+    message: `must be above 0${or}: else only cross-entropy is left (standard)`,
+    holds: (settings) => names.some((name) => settings[name] > 0),
+  };
+}
+
 export const rampRule: Rule<Ramp> = {
   field: 'rampEndEpoch',
   message: 'must not be before rampStartEpoch',

@@ -28,6 +28,8 @@ export interface LossCase {
   readonly image?: readonly number[];
   /** Smoothed labels; the label itself by default. */
   readonly targets?: readonly number[];
+  /** Of every image's class; none by default. */
+  readonly weight?: number;
   readonly forward?: (images: Tensor) => Tensor;
   readonly classes?: number;
 }
@@ -37,7 +39,17 @@ export async function lossTerms(
   engine: Engine,
   name: string,
   settings: object,
-  { copies = 1, saliency, ramp = 1, prepared = {}, image = X, targets, forward = linear, classes = 3 }: LossCase = {},
+  {
+    copies = 1,
+    saliency,
+    ramp = 1,
+    prepared = {},
+    image = X,
+    targets,
+    weight,
+    forward = linear,
+    classes = 3,
+  }: LossCase = {},
 ): Promise<Record<string, number>> {
   const objective = findObjective(name).bind(settings);
   const repeat = (row: readonly number[]) =>
@@ -57,6 +69,14 @@ export async function lossTerms(
     labels: float32(repeat(label), [copies, classes]),
     targets: float32(repeat(targets ?? label), [copies, classes]),
     ramp: float32([ramp], []),
+    ...(weight === undefined
+      ? {}
+      : {
+          weights: float32(
+            Float32Array.from({ length: copies }, () => weight),
+            [copies],
+          ),
+        }),
     inputs: {
       ...objective.inputs(context),
       ...Object.fromEntries(Object.entries(prepared).map(([key, row]) => [key, pixels(row)])),
