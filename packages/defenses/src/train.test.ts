@@ -265,7 +265,7 @@ describe('training ends early', () => {
 
   it.each([
     { techniques: {}, why: '' },
-    { techniques: { averageDecay: 0.99 }, why: ', which the average of its weights does not show yet' },
+    { techniques: { averageDecay: 0.999 }, why: ', which the average of its weights does not show yet' },
   ])('when it overfits catastrophically$why, with the epoch before kept', async ({ techniques }) => {
     const seen: TrainingEvent[] = [];
     // Steps of two radii in a large ball: what withstands one FGSM step withstands nothing else.
