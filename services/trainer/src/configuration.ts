@@ -3,7 +3,7 @@ import type { Activation, NormKind } from '@jsigr/models';
 import { Feedback, type TrainingSpec } from '@jsigr/proto';
 import { invalidArgument, JsigrError, settingsFromText, type Violation } from '@jsigr/service';
 
-/** The contract's spec as the training loop takes it; zeros and empty texts take the loop's own defaults. */
+/** The contract's spec as the training loop takes it; zeros and empty texts take the loop's own defaults, but for a momentum of 0, which is none. */
 export function trainingConfig(spec: TrainingSpec): TrainingConfig {
   const { optimizer, augmentation } = spec;
   return {
