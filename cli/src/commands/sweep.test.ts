@@ -100,7 +100,10 @@ async function world({
         return { evaluation: Evaluation.fromPartial({ name: `evaluations/e${evaluations.length}` }) };
       }),
       getEvaluation: answers(({ name }: { name: string }) => ({
-        evaluation: Evaluation.fromPartial({ name, report: { epsilons: [{ norm: 'linf', epsilon: 0.1 }] } }),
+        evaluation: Evaluation.fromPartial({
+          name,
+          report: { epsilons: [{ norm: 'linf', epsilon: 0.1, whiteBox: { successes: 1, trials: 2, value: 0.5 } }] },
+        }),
       })),
       watchEvaluation: streams(async function* ({ name }: { name: string }) {
         const ended = evaluationState(Number(name.replace('evaluations/e', '')));
@@ -140,7 +143,7 @@ describe('sweep', () => {
     const { out } = await sweep(`${FILE}evaluation: { attacks: [fgsm:0.1], samples: 10 }`);
     expect(evaluations.map(({ spec }) => spec?.model.slice(0, 8))).toEqual([1, 2, 3, 4].map((n) => `models/${n}`));
     expect(evaluations[0]?.spec?.plan).toMatchObject({ part: 'held-out', samples: 10 });
-    expect(out).toContain('WHITE-BOX AT 0.1');
+    expect(out).toContain('WHITE-BOX AT linf 0.1');
   });
 
   it('averages over the seeds and draws what it found', async () => {

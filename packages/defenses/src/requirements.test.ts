@@ -108,10 +108,16 @@ describe('what fits together', () => {
       // With its default too: without maps it is another objective. J-SIGR has its Jacobian norm.
       config: { ...selective({}), epochs: 1 },
       expected: [
-        'objective.settings.maskWarmupEpochs: 1 given, but training ends after 1 epoch: there would never be saliency',
+        'objective.settings.maskWarmupEpochs: 1 by default, but training ends after 1 epoch: there would never be saliency',
       ],
     },
     { config: { objective: { name: 'jsigr' }, epochs: 1 }, expected: [] },
+    {
+      config: { objective: { name: 'jsigr', settings: { jacobianWeight: 0 } }, epochs: 1 },
+      expected: [
+        'objective.settings.maskWarmupEpochs: 1 by default, but training ends after 1 epoch: there would never be saliency',
+      ],
+    },
     {
       config: { ...selective({ maskWarmupEpochs: 3 }), epochs: 3 },
       expected: [

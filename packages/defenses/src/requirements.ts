@@ -97,7 +97,7 @@ const CHECKS: readonly Check[] = [
     const last = Math.ceil(length) - 1;
     const late = (name: string, value: number, why: string) => ({
       field: `objective.settings.${name}`,
-      message: `${value} given, but training ends after ${ofEpochs(length)}: ${why}`,
+      message: `${value} ${value === usual[name] ? 'by default' : 'given'}, but training ends after ${ofEpochs(length)}: ${why}`,
     });
     const radius = Number(config.objective.settings.epsilonWarmupEpochs ?? 0);
     return [

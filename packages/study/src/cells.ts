@@ -2,7 +2,7 @@ import { type Estimate, figureOf, meanOf, shareOf } from './estimate.ts';
 import { allOf, type Outcomes } from './outcomes.ts';
 import { type Ball, LABELS, type Profile } from './profile.ts';
 import type { ExplanationRecord, Moments, RunRecord, TrainingRecord } from './record.ts';
-import { lengthOf, secondsPerEpoch, secondsTo } from './training.ts';
+import { lengthOf, secondsPerEpoch, secondsTo, THEN } from './training.ts';
 
 /** A ball of one radius. */
 export interface Radius {
@@ -190,7 +190,7 @@ export function costRatios(
 ): number[] {
   return seeds.flatMap((seed) => {
     const [own, other] = [ours, theirs].map(({ runs }) => runs.find(({ spec }) => spec.seed === seed)?.training?.value);
-    if (!own || !other || own.machine !== other.machine) return [];
+    if (!own || !other || own.machine !== other.machine || own.machine.includes(THEN)) return [];
     const [seconds, base] = [secondsOf(own), secondsOf(other)];
     return seconds === undefined || base === undefined ? [] : [seconds / base];
   });

@@ -79,7 +79,10 @@ test('a claim about cost has its bounds, seed by seed', () => {
   expect(dear.tests[1]?.numbers).toBe('lenet: 4.50, 4.50 (by the fastest epochs 4.50, 4.50)');
   const elsewhere = claims({ 'PGD-AT-7': { machine: 'another one' } })(CLAIMS.cheap);
   expect(rulings(elsewhere)).toEqual(['undecided', 'undecided', 'holds']);
-  expect(elsewhere.tests[0]?.numbers).toBe('lenet: trained on different machines');
+  expect(elsewhere.tests[0]?.numbers).toBe('lenet: times that cannot be compared: different machines, or none');
+  const both = { machine: 'm, then n' };
+  const resumed = claims({ 'PGD-AT-7': both, 'J-SIGR': both })(CLAIMS.cheap);
+  expect(rulings(resumed)).toEqual(['undecided', 'undecided', 'undecided']);
 });
 
 test('a bound on costs that the mean and the fastest epochs see differently is undecided', () => {
@@ -110,4 +113,18 @@ test('what holds for a part of the models holds so far, what does not is final',
   expect(rulingsOf({ ...profile, architectures: ['lenet', 'mlp'] })).toEqual(part);
   const cheap = claimsOf(three, cells, duelsOf(three, cells)).find(({ title }) => title === CLAIMS.cheap);
   expect(cheap?.ruling).toBe('holds so far');
+  // The page of a part of the study says so as well.
+  const ofPart = claimsOf(profile, cells, duelsOf(profile, cells), three);
+  expect(ofPart.flatMap(({ tests }) => tests.map(({ ruling }) => ruling))).toEqual(part);
+});
+
+test('a model whose training broke down is there: what holds for the others holds', () => {
+  const runs = madeUp().map((run) =>
+    run.spec.seed === 2 && run.training
+      ? { ...run, measures: {}, training: { ...run.training, value: { ...run.training.value, ended: 'diverged' } } }
+      : run,
+  );
+  const cells = cellsOf(profile, runs);
+  const [, general] = claimsOf(profile, cells, duelsOf(profile, cells));
+  expect(general?.tests[0]).toMatchObject({ ruling: 'holds', numbers: expect.stringContaining('seed 1 of 2') });
 });

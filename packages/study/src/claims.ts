@@ -35,13 +35,22 @@ export const CLAIMS = {
   whole: 'More than each of its halves at equal clean accuracy',
 } as const;
 
-/** How each claim comes out in a study, for or against alike. */
-export function claimsOf(profile: Profile, cells: readonly StudyCell[], duels: readonly Duel[]): Claim[] {
+/**
+ * How each claim comes out in a study, for or against alike.
+ * @param whole the whole study, where the profile is a part of it: what holds for a part holds so far
+ */
+export function claimsOf(
+  profile: Profile,
+  cells: readonly StudyCell[],
+  duels: readonly Duel[],
+  whole: Profile = profile,
+): Claim[] {
+  const isWhole = (rival: string) => haveAll(whole, cells, rival);
   const duelTest = (kind: Duel['kind'], rival: string, decided?: Decided) =>
     testOfDuels(
       profile,
       duels.filter((duel) => duel.kind === kind && duel.rival === rival),
-      { kind, rival, ...(decided ? { decided } : {}) },
+      { kind, rival, isWhole: isWhole(rival), ...(decided ? { decided } : {}) },
     );
   return [
     claim(CLAIMS.transferred, [duelTest('transferred', LABELS.adversarial), duelTest('transferred', LABELS.equalTime)]),
@@ -50,10 +59,10 @@ export function claimsOf(profile: Profile, cells: readonly StudyCell[], duels: r
       duelTest('white-box', LABELS.standard, unmasked),
       duelTest('white-box', LABELS.adversarial, unmasked),
     ]),
-    claim(CLAIMS.interpretable, interpretability(profile, cells)),
+    claim(CLAIMS.interpretable, interpretability(profile, cells, isWhole)),
     claim(
       CLAIMS.cheap,
-      COST_BOUNDS.map(([rival, bound]) => costTest(profile, cells, rival, bound)),
+      COST_BOUNDS.map(([rival, bound]) => costTest(profile, cells, { rival, bound, isWhole: isWhole(rival) })),
     ),
     claim(CLAIMS.whole, [
       duelTest('transferred', LABELS.jacobian, atEqualClean),
@@ -72,21 +81,23 @@ function claim(title: string, tests: readonly ClaimTest[]): Claim {
   return { title, ruling: all('not measured') ? 'not measured' : 'undecided', tests };
 }
 
-/** A comparison of the study, and the seeds that it is of: see `seedsText`. */
-interface Made {
-  readonly architecture: string;
-  readonly seeds: string;
-}
-
-/** Being behind once is enough; being ahead is final once all architectures and seeds are there. */
-function rulingOf(verdicts: readonly Verdict[], { architectures }: Profile, made: readonly Made[]): Ruling {
+/** Being behind once is enough; being ahead is final once all models that a statement is about are there. */
+function rulingOf(verdicts: readonly Verdict[], isWhole: boolean): Ruling {
   if (verdicts.length === 0) return 'not measured';
   if (verdicts.includes('behind')) return 'does not hold';
   if (!verdicts.every((verdict) => verdict === 'ahead')) return 'undecided';
-  const isWhole =
-    made.every(({ seeds }) => seeds === '') &&
-    architectures.every((name) => made.some(({ architecture }) => architecture === name));
   return isWhole ? 'holds' : 'holds so far';
+}
+
+/** Whether J-SIGR and a rival were trained, to whatever end, on every architecture and at every seed. */
+function haveAll({ architectures, seeds }: Profile, cells: readonly StudyCell[], rival: string): boolean {
+  return [LABELS.jsigr, rival].every((label) =>
+    architectures.every((architecture) => {
+      const own = cells.filter((cell) => cell.label === label && cell.architecture === architecture);
+      const runs = own.flatMap((cell) => cell.runs);
+      return seeds.every((seed) => runs.some(({ spec, training }) => spec.seed === seed && training?.value.ended));
+    }),
+  );
 }
 
 /** What a comparison counts for, and why some do not. */
@@ -121,8 +132,14 @@ function testOfDuels(
   {
     kind,
     rival,
+    isWhole,
     decided = plainly,
-  }: { readonly kind: Duel['kind']; readonly rival: string; readonly decided?: Decided },
+  }: {
+    readonly kind: Duel['kind'];
+    readonly rival: string;
+    readonly isWhole: boolean;
+    readonly decided?: Decided;
+  },
 ): ClaimTest {
   const attack = kind === 'transferred' ? 'transferred examples' : `white-box attacks (${profile.attack})`;
   const statement = `more robust than ${rival} under ${attack}`;
@@ -132,7 +149,7 @@ function testOfDuels(
   const shown = duels.filter(({ radius }) => radius.norm === main.norm && radius.epsilon === main.epsilon);
   return {
     statement,
-    ruling: rulingOf(verdicts, profile, duels),
+    ruling: rulingOf(verdicts, isWhole),
     numbers: joined([
       tallyText(verdicts),
       duels.length > 0 ? `${rangeText(duels.map(({ comparison }) => comparison.difference))} points` : '',
@@ -176,7 +193,11 @@ const ALWAYS: readonly Measure[] = [
   { metric: 'stability', better: 'more', statement: 'maps that stay more alike under attack', text: asPercent },
 ];
 
-function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimTest[] {
+function interpretability(
+  profile: Profile,
+  cells: readonly StudyCell[],
+  isWhole: (rival: string) => boolean,
+): ClaimTest[] {
   const hasMasks = cells.some((cell) => profile.methods.some((method) => cell.explained(method, 'mass')));
   const measures = [...(hasMasks ? BY_MASKS : BY_PIXELS), ...ALWAYS];
   return measures.flatMap(({ metric, better, statement, text }) =>
@@ -188,15 +209,13 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
           const verdict = better === 'more' ? compareIntervals(own, other) : compareIntervals(other, own);
           const missing = seedsText(seeds, profile);
           const of = missing ? `${architecture} (${missing})` : architecture;
-          return [
-            { architecture, seeds: missing, verdict, words: `${of}, ${method}: ${text(own)} against ${text(other)}` },
-          ];
+          return [{ verdict, words: `${of}, ${method}: ${text(own)} against ${text(other)}` }];
         }),
       );
       const verdicts = found.map(({ verdict }) => verdict);
       return {
         statement: `${statement} than with ${rival}`,
-        ruling: rulingOf(verdicts, profile, found),
+        ruling: rulingOf(verdicts, isWhole(rival)),
         numbers: joined([tallyText(verdicts), ...found.map(({ words }) => words)]),
         masking: '',
       };
@@ -204,20 +223,23 @@ function interpretability(profile: Profile, cells: readonly StudyCell[]): ClaimT
   );
 }
 
-function costTest(profile: Profile, cells: readonly StudyCell[], rival: string, bound: number): ClaimTest {
-  const found = pairsOf(profile, cells, rival, HAS.epochs).map((pair) => ({
-    architecture: pair.architecture,
-    seeds: seedsText(pair.seeds, profile),
-    ...costOf(pair, bound),
-  }));
+function costTest(
+  profile: Profile,
+  cells: readonly StudyCell[],
+  { rival, bound, isWhole }: { readonly rival: string; readonly bound: number; readonly isWhole: boolean },
+): ClaimTest {
+  const found = pairsOf(profile, cells, rival, HAS.epochs).map((pair) => {
+    const missing = seedsText(pair.seeds, profile);
+    const { verdict, text } = costOf(pair, bound);
+    return { verdict, words: `${pair.architecture}: ${text}${missing && ` (${missing})`}` };
+  });
   return {
     statement: `an epoch takes at most ${bound} times one of ${rival}`,
     ruling: rulingOf(
       found.map(({ verdict }) => verdict),
-      profile,
-      found,
+      isWhole,
     ),
-    numbers: joined(found.map(({ architecture, seeds, text }) => `${architecture}: ${text}${seeds && ` (${seeds})`}`)),
+    numbers: joined(found.map(({ words }) => words)),
     masking: '',
   };
 }

@@ -20,7 +20,8 @@ export interface Cost {
 /** A bound on costs: where the mean of the epochs and the fastest ones disagree, other work on the machine decided, and the bound is undecided. */
 export function costOf(pair: Pair, bound: number): Cost {
   const [mean, fastest] = [costRatios(pair), costRatios(pair, fastestEpoch)];
-  if (mean.length < pair.seeds.length) return { verdict: 'undecided', text: 'trained on different machines' };
+  if (mean.length < pair.seeds.length)
+    return { verdict: 'undecided', text: 'times that cannot be compared: different machines, or none' };
   const all = [...mean, ...fastest];
   const within = all.filter((ratio) => ratio <= bound).length;
   const verdict = within === all.length ? 'ahead' : within === 0 ? 'behind' : 'undecided';

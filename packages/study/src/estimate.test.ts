@@ -49,7 +49,7 @@ describe('two models on the same samples', () => {
     expect(pair).toEqual({ difference: 0, p: [1], verdict: 'undecided' });
     expect(compare(seeds(first), new Map())).toEqual({ difference: 0, p: [], verdict: 'undecided' });
     expect(() => compare(seeds(first), seeds(outcomesOf([true])))).toThrow(
-      'seed 1: 40 samples cannot be compared with 1',
+      'two models, seed 1: 40 samples cannot be compared with 1',
     );
   });
 

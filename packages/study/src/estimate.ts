@@ -72,13 +72,21 @@ export interface Comparison {
 
 const SIGNIFICANT = 0.05;
 
-/** Of the seeds that both have. */
-export function compare(first: ReadonlyMap<number, Outcomes>, second: ReadonlyMap<number, Outcomes>): Comparison {
+/**
+ * Of the seeds that both have.
+ * @param what is compared, for messages
+ * @throws Error where they are not of the same samples
+ */
+export function compare(
+  first: ReadonlyMap<number, Outcomes>,
+  second: ReadonlyMap<number, Outcomes>,
+  what = 'two models',
+): Comparison {
   const seeds = [...first].flatMap(([seed, one]) => {
     const other = second.get(seed);
     if (!other) return [];
     if (one.total !== other.total)
-      throw new Error(`seed ${seed}: ${one.total} samples cannot be compared with ${other.total}`);
+      throw new Error(`${what}, seed ${seed}: ${one.total} samples cannot be compared with ${other.total}`);
     const [ours, theirs] = [flagsOf(one), flagsOf(other)];
     const only = ours.filter((flag, k) => flag && !theirs[k]).length;
     const without = ours.filter((flag, k) => !flag && theirs[k]).length;

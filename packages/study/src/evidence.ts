@@ -5,8 +5,8 @@ import { cellsOf } from './cells.ts';
 import { CLAIMS, claimsOf, type Ruling } from './claims.ts';
 import { claimsText, RULES } from './claims-text.ts';
 import { duelsOf } from './findings.ts';
-import type { Profile } from './profile.ts';
-import type { RunRecord } from './record.ts';
+import type { Profile, Recipe } from './profile.ts';
+import type { RunRecord, RunSpec } from './record.ts';
 import { writeWhole } from './store.ts';
 import { markdownTable } from './text.ts';
 
@@ -55,11 +55,11 @@ function isOf({ architectures, seeds, objectives, epochs }: Profile, { spec, tra
   if (!row || !training?.value.ended || !architectures.includes(spec.architecture) || !seeds.includes(spec.seed))
     return false;
   // A row at another's time has a length and a warm-up of its own.
-  if (row.sameTime) return true;
-  return (
-    spec.epochs === epochs &&
-    row.recipes.some(({ settings, noise = 0 }) => noise === spec.noise && isDeepStrictEqual(settings, spec.settings))
-  );
+  const comparable = ({ epsilonWarmupEpochs = 0, ...settings }: RunSpec['settings']) =>
+    row.sameTime ? settings : { ...settings, epsilonWarmupEpochs };
+  const isRecipe = ({ settings, noise = 0 }: Recipe) =>
+    noise === spec.noise && isDeepStrictEqual(comparable(settings), comparable(spec.settings));
+  return (row.sameTime !== undefined || spec.epochs === epochs) && row.recipes.some(isRecipe);
 }
 
 /** The claims over all studies: a table of rulings, and each study's numbers. */

@@ -116,7 +116,10 @@ describe('a rival at equal time', () => {
     { change: { seconds: 2.8 }, verdict: 'ahead' },
     { change: { seconds: 2 }, verdict: `undecided: ${label} took 0.67, 0.67 of the time` },
     { change: { seconds: 4 }, verdict: `undecided: ${label} took 1.33, 1.33 of the time` },
-    { change: { machine: 'n' }, verdict: `undecided: ${label} was trained on another machine` },
+    {
+      change: { machine: 'n' },
+      verdict: `undecided: ${label} has no time that can be compared: another machine, or none`,
+    },
   ])('with $change is judged: $verdict', ({ change, verdict }) => {
     expect(duels(0.4, change).cells[6]).toBe(verdict);
   });

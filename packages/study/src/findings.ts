@@ -75,7 +75,11 @@ function measured(ours: StudyCell, theirs: StudyCell, kind: Duel['kind'], radius
   if (!pair) return undefined;
   const at = (outcomes: BySeed): BySeed => new Map([...outcomes].filter(([seed]) => pair.seeds.includes(seed)));
   const share = (outcomes: BySeed) => shareOf([...at(outcomes).values()])?.mean ?? 0;
-  return { ...pair, comparison: compare(at(own), at(other)), robust: [share(own), share(other)] };
+  return {
+    ...pair,
+    comparison: compare(at(own), at(other), `${ours.architecture}, ${theirs.label}`),
+    robust: [share(own), share(other)],
+  };
 }
 
 function duelOf(
@@ -109,7 +113,7 @@ function caveatOf({ objectives }: Profile, { ours, theirs, seeds }: Pick<Pair, '
   if (row.recipes.some(({ settings }) => warmsUp(settings)) && !runs.every(({ spec }) => warmsUp(spec.settings)))
     return `${label} was trained for one epoch or less, too short for its warm-up`;
   const shares = costRatios({ ours: theirs, theirs: ours, seeds }, secondsInAll);
-  if (shares.length < seeds.length) return `${label} was trained on another machine`;
+  if (shares.length < seeds.length) return `${label} has no time that can be compared: another machine, or none`;
   if (shares.every((share) => Math.abs(share - 1) <= SAME_TIME)) return '';
   return `${label} took ${shares.map((share) => share.toFixed(2)).join(', ')} of the time`;
 }

@@ -30,7 +30,7 @@ export function studyPage(profile: Profile, results: StudyResults, provenance: P
   const cells = cellsOf(profile, results.runs);
   const duels = duelsOf(profile, cells);
   const sections: readonly (readonly [string, string])[] = [
-    ['What the evidence says', `${RULES}\n\n${claimsText(claimsOf(profile, cells, duels), 3)}`],
+    ['What the evidence says', `${RULES}\n\n${claimsText(claimsOf(profile, cells, duels, provenance.whole), 3)}`],
     [
       'What the numbers say',
       findings(profile, cells, duels)

@@ -102,8 +102,8 @@ async function opened(
   return { spec, classifier: classifierOf(checkpoint, spec.id) };
 }
 
-/** Between the machines of a training that went on on another one. */
-const THEN = ', then ';
+/** Between the machines of a training that went on on another one: its seconds are no time of either. */
+export const THEN = ', then ';
 
 async function trained(
   context: StudyContext,
@@ -118,7 +118,6 @@ async function trained(
   const before = known?.epochs ?? [];
   let epochs: readonly EpochRecord[] = before.filter(({ epoch }) => epoch <= Math.ceil((resume?.step ?? 0) / whole));
   let weights = resume ? digestOf(resume) : '';
-  // Epochs of two machines are no time of either.
   const machines = [...new Set([...(known?.machine.split(THEN) ?? []), machine])].join(THEN);
   const record = (ended: string): TrainingRecord => ({ epochs, ended, weights, machine: machines });
   const options = {

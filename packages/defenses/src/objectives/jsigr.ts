@@ -59,7 +59,7 @@ export function bindJsigr(bound: z.output<typeof settings>): BoundObjective {
   return {
     ramp: rampOf(bound),
     ...(bound.estimator === 'exact' ? {} : { leastBatch: 2 }),
-    ...(saliency ? { saliency, saliencyIsOptional: true } : {}),
+    ...(saliency ? { saliency, saliencyIsOptional: bound.jacobianWeight > 0 } : {}),
     inputs: (batch) => ({
       ...projectionInputs(bound.projections, batch),
       ...selectiveInputs(bound, batch),

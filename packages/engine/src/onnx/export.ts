@@ -21,7 +21,7 @@ export interface OnnxExport {
 }
 
 /**
- * A function of a batch as an ONNX file of standard operators, which any runtime reads, with what its constants alone decide computed. `fn` gets the constants and the input by their names.
+ * A function of a batch as an ONNX file of standard operators, which any runtime reads, with what its constants alone decide computed (sums, products, roots and new orders of theirs). `fn` gets the constants and the input by their names.
  * @throws EngineError UNSUPPORTED_OPERATION if the batch size is used in another way than to keep or merge shapes, or if an operation has no
  * standard form
  */
