@@ -2,7 +2,7 @@ import { type Estimate, figureOf, meanOf, shareOf } from './estimate.ts';
 import { allOf, type Outcomes } from './outcomes.ts';
 import { type Ball, LABELS, type Profile } from './profile.ts';
 import type { ExplanationRecord, Moments, RunRecord, TrainingRecord } from './record.ts';
-import { lengthOf, secondsPerEpoch, secondsTo, THEN } from './training.ts';
+import { secondsPerEpoch, secondsTo, THEN } from './training.ts';
 
 /** A ball of one radius. */
 export interface Radius {
@@ -176,17 +176,10 @@ export function pairOf(ours: StudyCell, theirs: StudyCell, has: (run: RunRecord)
   return seeds.length > 0 ? { architecture, ours: ours.over(seeds), theirs: theirs.over(seeds), seeds } : undefined;
 }
 
-type Seconds = (training: TrainingRecord) => number | undefined;
-/** Of a whole training. */
-export const secondsInAll: Seconds = (training) => {
-  const each = secondsPerEpoch(training);
-  return each === undefined ? undefined : each * lengthOf(training);
-};
-
 /** Seconds (of an epoch, on average) of the one by those of the other, of the seeds that were trained on the same machine. */
 export function costRatios(
   { ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>,
-  secondsOf: Seconds = secondsPerEpoch,
+  secondsOf: (training: TrainingRecord) => number | undefined = secondsPerEpoch,
 ): number[] {
   return seeds.flatMap((seed) => {
     const [own, other] = [ours, theirs].map(({ runs }) => runs.find(({ spec }) => spec.seed === seed)?.training?.value);

@@ -114,14 +114,28 @@ describe('a rival at equal time', () => {
 
   test.each([
     { change: { seconds: 2.8 }, verdict: 'ahead' },
-    { change: { seconds: 2 }, verdict: `undecided: ${label} took 0.67, 0.67 of the time` },
-    { change: { seconds: 4 }, verdict: `undecided: ${label} took 1.33, 1.33 of the time` },
+    { change: { seconds: 2 }, verdict: `undecided: ${label} took 0.67, 0.67 of the time, by the fastest epochs` },
+    { change: { seconds: 4 }, verdict: `undecided: ${label} took 1.33, 1.33 of the time, by the fastest epochs` },
     {
       change: { machine: 'n' },
       verdict: `undecided: ${label} has no time that can be compared: another machine, or none`,
     },
   ])('with $change is judged: $verdict', ({ change, verdict }) => {
     expect(duels(0.4, change).cells[6]).toBe(verdict);
+  });
+
+  test('is judged by the pace of the row of its recipe, where other work made its own epochs slow', () => {
+    const pace = 'PGD-AT-7';
+    const study = { ...paced, objectives: [...profile.objectives, { ...row, sameTime: { as: 'J-SIGR', pace } }] };
+    const verdictAt = (seconds: number) => {
+      const rivals = [1, 2].map((seed) => made(label, seed, { clean: 38, robust: 2, seconds: 9, mass: 0.4 }));
+      const runs = [...madeUp({ [pace]: { seconds } }), ...rivals].map((run) =>
+        run.spec.label === label ? { ...run, spec: { ...run.spec, settings } } : run,
+      );
+      return duelsOf(study, cellsOf(study, runs)).find(({ rival }) => rival === label)?.comparison.verdict;
+    };
+    // J-SIGR took 3 s.
+    expect([verdictAt(3.2), verdictAt(6)]).toEqual(['ahead', 'undecided']);
   });
 
   test('decides nothing where its training was too short for it, and the page says why', () => {

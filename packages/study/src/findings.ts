@@ -1,6 +1,5 @@
 import {
   type BySeed,
-  costRatios,
   HAS,
   mainRadius,
   type Pair,
@@ -9,11 +8,10 @@ import {
   type Radius,
   radiiOf,
   type StudyCell,
-  secondsInAll,
   seedsText,
 } from './cells.ts';
 import { EQUAL_CLEAN } from './choice.ts';
-import { COST_BOUNDS, costOf } from './cost.ts';
+import { COST_BOUNDS, costOf, sameTimeShares } from './cost.ts';
 import { type Comparison, compare, compareIntervals, shareOf, type Verdict } from './estimate.ts';
 import { LABELS, type Profile } from './profile.ts';
 import type { RunRecord, RunSpec } from './record.ts';
@@ -54,7 +52,7 @@ export function duelsOf(profile: Profile, cells: readonly StudyCell[]): Duel[] {
         const strongest = rivals.toSorted((one, other) => other.robust[1] - one.robust[1])[0];
         return rivals
           .filter((each) => each === strongest || named.includes(each.theirs.label))
-          .map((each) => duelOf(profile, each, { kind, radius, isStrongest: each === strongest }));
+          .map((each) => duelOf(profile, own, each, { kind, radius, isStrongest: each === strongest }));
       }),
     );
   });
@@ -84,10 +82,11 @@ function measured(ours: StudyCell, theirs: StudyCell, kind: Duel['kind'], radius
 
 function duelOf(
   profile: Profile,
+  cells: readonly StudyCell[],
   { architecture, ours, theirs, seeds, comparison, robust }: Measured,
   at: Pick<Duel, 'kind' | 'radius' | 'isStrongest'>,
 ): Duel {
-  const caveat = caveatOf(profile, { ours, theirs, seeds });
+  const caveat = caveatOf(profile, { architecture, ours, theirs, seeds }, cells);
   return {
     architecture,
     ...at,
@@ -105,17 +104,19 @@ function duelOf(
 const SAME_TIME = 0.1;
 
 /** Adversarial training without the warm-up that it is given elsewhere, or with less or more time than it was to have, is no rival to be judged by. */
-function caveatOf({ objectives }: Profile, { ours, theirs, seeds }: Pick<Pair, 'ours' | 'theirs' | 'seeds'>): string {
-  const { label, runs } = theirs;
+function caveatOf({ objectives }: Profile, pair: Pair, cells: readonly StudyCell[]): string {
+  const { label, runs } = pair.theirs;
   const row = objectives.find((each) => each.label === label);
-  if (!row?.sameTime) return '';
+  const { sameTime } = row ?? {};
+  if (!row || !sameTime) return '';
   const warmsUp = ({ epsilonWarmupEpochs = 0 }: RunSpec['settings']) => Number(epsilonWarmupEpochs) > 0;
   if (row.recipes.some(({ settings }) => warmsUp(settings)) && !runs.every(({ spec }) => warmsUp(spec.settings)))
     return `${label} was trained for one epoch or less, too short for its warm-up`;
-  const shares = costRatios({ ours: theirs, theirs: ours, seeds }, secondsInAll);
-  if (shares.length < seeds.length) return `${label} has no time that can be compared: another machine, or none`;
+  const pace = cells.find((cell) => cell.label === sameTime.pace && cell.architecture === pair.architecture);
+  const shares = sameTimeShares(pair, pace);
+  if (shares.length < pair.seeds.length) return `${label} has no time that can be compared: another machine, or none`;
   if (shares.every((share) => Math.abs(share - 1) <= SAME_TIME)) return '';
-  return `${label} took ${shares.map((share) => share.toFixed(2)).join(', ')} of the time`;
+  return `${label} took ${shares.map((share) => share.toFixed(2)).join(', ')} of the time, by the fastest epochs`;
 }
 
 /** What the numbers say of the method's claims, one sentence each, for or against alike. */
