@@ -118,6 +118,50 @@ def input_case(name, kind):
     (HERE.parent / "inputs" / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 
+def operator_case(name, shape, nodes, weights, scores):
+    """Operators that no exporter puts together like this: a node is its operator, its inputs, its output and its attributes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, [output], **attributes) for operator, inputs, output, attributes in nodes], "g",
+        [value("images", TensorProto.FLOAT, shape)], [value("scores", TensorProto.FLOAT, [shape[0], scores])],
+        [numpy_helper.from_array(np.asarray(array), key) for key, array in weights.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    (HERE.parent / "inputs").mkdir(exist_ok=True)
+    (HERE.parent / "inputs" / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+def operator_cases():
+    random = np.random.default_rng(0)
+    noise = lambda *shape: random.standard_normal(shape).astype(np.float32)
+    return {
+        # a token for each of the two images of the batch that it was written for
+        "fixed-token": ([2, 1, 6, 6], [
+            ("Reshape", ["images", "rows"], "x", {}),
+            ("Concat", ["x", "token"], "all", {"axis": 1}),
+            ("ReduceMean", ["all", "axes"], "scores", {"keepdims": 0}),
+        ], {"rows": [2, 6, 6], "token": noise(2, 1, 6), "axes": [1]}, 6),
+        # a window as large as the image
+        "wide-fold": (["n", 2, 32, 32], [
+            ("Reshape", ["images", "columns"], "x", {}),
+            ("Col2Im", ["x", "size", "size"], "folded", {}),
+            ("GlobalAveragePool", ["folded"], "mean", {}),
+            ("Flatten", ["mean"], "scores", {}),
+        ], {"columns": [0, 2048, 1], "size": [32, 32]}, 2),
+        # nothing times the logarithm of a negative number
+        "no-number": (["n", 1, 6, 6], [
+            ("Sub", ["images", "two"], "below", {}),
+            ("Log", ["below"], "none", {}),
+            ("Mul", ["none", "zero"], "nothing", {}),
+            ("Add", ["images", "nothing"], "x", {}),
+            ("Flatten", ["x"], "flat", {}),
+            ("MatMul", ["flat", "W"], "scores", {}),
+        ], {"two": np.float32(2), "zero": np.float32(0), "W": noise(36, 3)}, 3),
+    }
+
+
 def fixed_case(name, module):
     """Attention whose shapes have the batch of the example in places where it cannot be told from others."""
     import torch
@@ -516,6 +560,7 @@ def cases():
         "sklearn-mlp-17": lambda name: sklearn_case(name, MLPClassifier((9, 5), "tanh", max_iter=300, random_state=0), 6, zipmap=False),
         "keras-cnn-17": keras_case,
         **{name: lambda name, kind=kind: input_case(name, kind) for name, kind in (("uint8", 2), ("float16", 10), ("float64", 11))},
+        **{name: lambda name, case=case: operator_case(name, *case) for name, case in operator_cases().items()},
         "fixed-attention": lambda name: fixed_case(name, models["Encoder"]()),
         "external": lambda name: external_case(name, nn.Sequential(nn.Flatten(), nn.Linear(75, 3))),
     }

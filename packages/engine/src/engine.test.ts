@@ -97,6 +97,11 @@ describe('tracing', () => {
       /matMul|Error in matMul|3 rows/,
     ],
     ['shapes that do not broadcast', (x) => tf.add(x, tf.ones([3])), /do not broadcast/],
+    [
+      'parts that do not lie beside each other',
+      (x) => tf.concat([tf.reshape(x, [2, 2]), tf.ones([2, 3])]),
+      /\[2,2\] and \[2,3\] cannot be joined along axis 0/,
+    ],
     ['a huge constant', (x) => tf.add(x, tf.range(0, 2 ** 21)), /the limit is 1048576/],
   ];
   function outside(): tf.Tensor {

@@ -61,7 +61,7 @@ export class GraphBuilder {
   constant(values: NdArray['data'], shape: readonly number[], dtype: DType): Node {
     if (values.length > CONSTANT_LIMIT)
       throw new EngineError(
-        'INVALID_GRAPH',
+        'UNSUPPORTED_OPERATION',
         `a constant of shape [${shape}] has ${values.length} numbers; the limit is ${CONSTANT_LIMIT}: make it an input`,
       );
     return this.make({ kernel: 'Constant', inputs: [], attributes: {}, shape, dtype, values });

@@ -36,6 +36,15 @@ export const closedForms: Readonly<Record<string, ClosedForm>> = {
     second: [0, 0, 0],
   },
   elu: { f: tf.elu, x: [-1, 0, 2], value: [1 / E - 1, 0, 2], first: [1 / E, 1, 1], second: [1 / E, 1, 0] },
+  // their slopes at 0 are those of TensorFlow.js
+  prelu: {
+    f: (x) => tf.prelu(x, tf.scalar(0.25)),
+    x: [-4, 0, 2],
+    value: [-1, 0, 2],
+    first: [0.25, 0.25, 1],
+    second: [0, 0, 0],
+  },
+  relu6: { f: tf.relu6, x: [-1, 0, 3, 6, 7], value: [0, 0, 3, 6, 6], first: [0, 0, 1, 1, 0], second: [0, 0, 0, 0, 0] },
   abs: { f: tf.abs, x: [-3, 0, 3], value: [3, 0, 3], first: [-1, 0, 1], second: [0, 0, 0] },
   'clip, at its ends too': {
     f: (x) => tf.clipByValue(x, -1, 1),

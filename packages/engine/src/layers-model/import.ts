@@ -15,6 +15,8 @@ interface LayerNode {
 }
 
 interface Topology {
+  /** Whether Keras wrote the model, and not TensorFlow.js: its `backend` says so. */
+  readonly isKeras: boolean;
   readonly layers: readonly LayerNode[];
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -29,7 +31,8 @@ interface Topology {
 export function importLayersModel(modelJson: Uint8Array | string, files: WeightFiles): ImportedModel {
   const json = parse(modelJson);
   const parameters = readWeights(list(json.weightsManifest, 'weightsManifest'), files);
-  const { layers, inputs, outputs } = topologyOf(json);
+  const topology = topologyOf(json);
+  const { layers, inputs, outputs } = topology;
   for (const { className, name } of layers) layerOf(className, name);
   const entries = inputs.map((name) => {
     const layer = layers.find((candidate) => candidate.name === name);
@@ -44,12 +47,12 @@ export function importLayersModel(modelJson: Uint8Array | string, files: WeightF
     inputs: entries,
     outputs,
     parameters,
-    forward: (given, images) => evaluate({ layers, inputs, outputs }, parameters, given, images),
+    forward: (given, images) => evaluate(topology, parameters, given, images),
   };
 }
 
 function evaluate(
-  { layers, inputs, outputs }: Topology,
+  { isKeras, layers, inputs, outputs }: Topology,
   parameters: Readonly<Record<string, NdArray>>,
   given: Tensors,
   images: Tensors,
@@ -68,13 +71,15 @@ function evaluate(
       className,
       name,
       config,
+      isKeras,
       inputs: [...(own ? [own] : []), ...sources.map((source) => valueNamed(source, name))],
       weight(weight: string) {
         const key = `${name}/${weight}`;
-        const found = Object.keys(parameters).find((candidate) => candidate === key || candidate.endsWith(`/${key}`));
-        const tensor = found === undefined ? undefined : given[found];
-        if (tensor) return tensor;
-        throw malformed(`the weight ${key} of layer '${name}' (${className}) is missing`);
+        const found = namesOf(key, Object.keys(parameters));
+        const tensor = given[found[0] ?? ''];
+        if (tensor && found.length === 1) return tensor;
+        const what = found.length > 1 ? `may be any of ${found.join(', ')}` : 'is missing';
+        throw malformed(`the weight ${key} of layer '${name}' (${className}) ${what}`);
       },
     };
     values.set(
@@ -83,6 +88,11 @@ function evaluate(
     );
   }
   return Object.fromEntries(outputs.map((name) => [name, valueNamed(name, 'output')]));
+}
+
+/** The weights that a layer may mean: that of this name, otherwise those whose name has scopes before it. */
+function namesOf(key: string, names: readonly string[]): readonly string[] {
+  return names.includes(key) ? [key] : names.filter((name) => name.endsWith(`/${key}`));
 }
 
 /** TensorFlow.js' own errors do not say which layer they come from. */
@@ -124,8 +134,9 @@ function topologyOf(json: Record<string, Json>): Topology {
   const className = text(model.class_name, 'class_name');
   const config = Array.isArray(model.config) ? { layers: model.config } : record(model.config, 'config');
   const layers = list(config.layers, 'layers').map((layer) => record(layer, 'a layer'));
-  if (className === 'Sequential') return sequential(layers);
-  if (className === 'Model' || className === 'Functional') return functional(config, layers);
+  const isKeras = typeof topology.backend === 'string' && topology.backend !== 'tensor_flow.js';
+  if (className === 'Sequential') return { isKeras, ...sequential(layers) };
+  if (className === 'Model' || className === 'Functional') return { isKeras, ...functional(config, layers) };
   throw new EngineError('UNSUPPORTED_OPERATION', `the model is a ${className}; there are Sequential and Functional`);
 }
 
@@ -135,7 +146,7 @@ function headOf(layer: Record<string, Json>): Omit<LayerNode, 'sources'> {
   return { className, config, name: text(config.name ?? layer.name, `name of a ${className} layer`) };
 }
 
-function sequential(layers: readonly Record<string, Json>[]): Topology {
+function sequential(layers: readonly Record<string, Json>[]): Omit<Topology, 'isKeras'> {
   const heads = layers.map(headOf);
   const nodes = heads.map((head, i) => ({
     ...head,
@@ -146,7 +157,7 @@ function sequential(layers: readonly Record<string, Json>[]): Topology {
   return { layers: nodes, inputs: [start.name], outputs: [end.name] };
 }
 
-function functional(config: Record<string, Json>, layers: readonly Record<string, Json>[]): Topology {
+function functional(config: Record<string, Json>, layers: readonly Record<string, Json>[]): Omit<Topology, 'isKeras'> {
   const ends = (key: string) => {
     const given = list(config[key], key);
     // one end may be written without the list around it

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EngineError } from '../errors.ts';
-import { gelu, silu } from '../layers/activation.ts';
-import { runKernel } from '../operations/rules.ts';
+import { elu, gelu, silu } from '../layers/activation.ts';
+import { exactRelu, runKernel } from '../operations/rules.ts';
 
 /** One layer of Keras while it is applied: its configuration, its weights, its inputs. */
 export interface LayerCall {
@@ -9,6 +9,8 @@ export interface LayerCall {
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly inputs: readonly tf.Tensor[];
+  /** Whether Keras wrote the model, and not TensorFlow.js. */
+  readonly isKeras: boolean;
   /** @throws EngineError MALFORMED_FILE if the file has no such weight */
   weight(name: string): tf.Tensor;
 }
@@ -218,16 +220,9 @@ function upsample(call: LayerCall): tf.Tensor {
   const mode = String(call.config.interpolation ?? 'nearest');
   const kernel = { nearest: 'ResizeNearestNeighbor', bilinear: 'ResizeBilinear' }[mode];
   if (!kernel) throw fail(call, `its interpolation is '${mode}'; there are nearest and bilinear`);
-  // TensorFlow.js' layers place the pixels of both at whole multiples, Keras at their centres
-  return runKernel(
-    kernel,
-    { images },
-    { size, alignCorners: false, halfPixelCenters: mode === 'bilinear' && isKeras(call) },
-  );
-}
-
-function isKeras(call: LayerCall): boolean {
-  return 'trainable' in call.config && 'module' in call.config;
+  // TensorFlow.js' layers place the pixels of both at whole multiples, Keras at their centres, which only the bilinear mode shows
+  const halfPixelCenters = mode === 'bilinear' && call.isKeras;
+  return runKernel(kernel, { images }, { size, alignCorners: false, halfPixelCenters });
 }
 
 function reluLayer(call: LayerCall): tf.Tensor {
@@ -235,7 +230,7 @@ function reluLayer(call: LayerCall): tf.Tensor {
   const [slope, threshold] = [number(call, 'negative_slope', 0), number(call, 'threshold', 0)];
   if (slope !== 0 || threshold !== 0) throw fail(call, 'only a slope and a threshold of 0 are supported');
   const most = call.config.max_value ?? call.config.maxValue ?? null;
-  return most === null ? tf.relu(x) : tf.clipByValue(x, 0, Number(most));
+  return most === null ? tf.relu(x) : tf.clipByValue(exactRelu(x), 0, Number(most));
 }
 
 function merge(f: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor): Layer {
@@ -266,10 +261,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   Dense: dense,
   DepthwiseConv2D: (call) => withBias(call, depthwise(call, 'depthwise_kernel')),
   Dropout: same,
-  ELU: (call) => {
-    const x = first(call);
-    return tf.add(tf.relu(x), tf.mul(number(call, 'alpha', 1), tf.sub(tf.exp(tf.neg(tf.relu(tf.neg(x)))), 1)));
-  },
+  ELU: (call) => elu(first(call), number(call, 'alpha', 1)),
   Flatten: (call) => tf.reshape(first(call), [first(call).shape[0] ?? 1, -1]),
   GaussianDropout: same,
   GaussianNoise: same,

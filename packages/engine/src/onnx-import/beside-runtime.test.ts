@@ -1,13 +1,10 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEngine, type Engine } from '../engine.ts';
-import { float32, type NdArray, spec } from '../ndarray.ts';
-import { encodeModel } from '../onnx/encode.ts';
-import { OnnxGraph, type OnnxNode } from '../onnx/graph.ts';
-import { uniform } from '../random.ts';
+import { float32, type NdArray } from '../ndarray.ts';
 import { relativeError } from '../testing.ts';
 import { importOnnx } from './import.ts';
 import { runOnnxFile } from './run-file.ts';
+import { fileOf, imagesOf, tracedFile } from './testing.ts';
 
 // Single operators, written here, beside ONNX Runtime: what no exporter of the golden files writes.
 
@@ -17,18 +14,6 @@ beforeAll(async () => {
 });
 afterAll(() => engine.dispose());
 
-/** A file of operator set 20 that computes y of x. */
-function fileOf(shape: readonly number[], write: (graph: OnnxGraph, x: OnnxNode) => OnnxNode): Uint8Array {
-  const graph = new OnnxGraph(1);
-  const x = graph.input('x', shape, 'float32');
-  const y = write(graph, x);
-  return encodeModel({
-    nodes: graph.nodes,
-    inputs: [{ name: 'x', node: x, dtype: 'float32' }],
-    outputs: [{ name: 'y', node: y, dtype: 'float32' }],
-  });
-}
-
 /** The same file for an older operator set: its number is the last byte of the file's first entry. */
 function ofOpset(file: Uint8Array, opset: number): Uint8Array {
   const changed = Buffer.from(file);
@@ -37,29 +22,7 @@ function ofOpset(file: Uint8Array, opset: number): Uint8Array {
   return new Uint8Array(changed);
 }
 
-async function ours(file: Uint8Array, x: NdArray): Promise<NdArray> {
-  const { parameters, forward } = await importOnnx(file);
-  const constants = Object.fromEntries(
-    Object.entries(parameters).map(([name, { data, shape }]) => [name, { data, shape }]),
-  );
-  const f = (images: tf.Tensor) => {
-    const weights = Object.fromEntries(
-      Object.entries(constants).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
-    );
-    return forward(weights, { x: images }).y as tf.Tensor;
-  };
-  const compiled = await engine.compile(f as never, spec(...x.shape) as never);
-  return (await compiled.run(x as never)) as unknown as NdArray;
-}
-
-const imagesOf = (shape: readonly number[]) =>
-  float32(
-    uniform(
-      { seed: 3, stream: 'images' },
-      shape.reduce((a, b) => a * b),
-    ),
-    shape,
-  );
+const ours = (file: Uint8Array, x: NdArray) => tracedFile(engine, file, x);
 
 describe('Resize to the nearest pixel', () => {
   // 0.7 and 1.6 are no float32: which of two pixels is nearer hangs on the last bit

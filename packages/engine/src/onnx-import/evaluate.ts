@@ -153,14 +153,19 @@ function evaluateOperator(
     const call = callOf(node, inputs, { opset: opsets.get(node.domain) ?? 1, dependsOnImages, readExternal });
     const evaluate = () => [row.evaluate(call)].flat();
     const results = canFold(inputs) ? folded(evaluate) : evaluate();
-    for (const { shape, known } of results)
-      if (
-        !shape.every((size) => Number.isInteger(size) && size >= 0) ||
-        sizeOf(shape) > (known ? CONSTANT_LIMIT : SIZE_LIMIT)
-      )
-        throw new EngineError('SHAPE_MISMATCH', `${what}: its result would have the shape [${shape}]`);
+    for (const result of results) checkResult(what, result);
     return results;
   });
+}
+
+/** What is computed while reading is small. A weight is known as well, but lies in the file already. */
+function checkResult(what: string, result: Value): void {
+  const { shape } = result;
+  const says = `${what}: its result would have the shape [${shape}]`;
+  if (!shape.every((size) => Number.isInteger(size) && size >= 0) || sizeOf(shape) > SIZE_LIMIT)
+    throw new EngineError('SHAPE_MISMATCH', says);
+  if (isKnown(result) && sizeOf(shape) > CONSTANT_LIMIT)
+    throw new EngineError('UNSUPPORTED_OPERATION', `${says}; the limit is ${CONSTANT_LIMIT} numbers`);
 }
 
 export function unknownOperator(node: FileNode, opsets: Opsets): EngineError {
@@ -211,7 +216,8 @@ function locating<T>(what: string, body: () => T): T {
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     if (cause instanceof EngineError && message.startsWith(what)) throw cause;
-    const reason = cause instanceof EngineError ? cause.reason : 'INVALID_GRAPH';
+    // what TensorFlow.js refuses itself does not fit together
+    const reason = cause instanceof EngineError ? cause.reason : 'SHAPE_MISMATCH';
     throw new EngineError(reason, `${what}: ${message}`, { cause });
   }
 }

@@ -2,7 +2,16 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ELEMENT_TYPE, type OnnxGraph } from '../onnx/graph.ts';
 import { elementwise, rows, rowsValue, scalarValue, type Value } from '../onnx/layout.ts';
 import { composite, type Operation, type Primitive, primitive } from './operation.ts';
-import { asFloat, elementwiseRow, inferElementwise, pair, runKernel, simplifyElementwise, single } from './rules.ts';
+import {
+  asFloat,
+  elementwiseRow,
+  exactRelu,
+  inferElementwise,
+  negativePart,
+  pair,
+  simplifyElementwise,
+  single,
+} from './rules.ts';
 import { integers, positive, real, realAwayFrom, type Sample, sample } from './samples.ts';
 
 type Derivative = (x: tf.Tensor, y: tf.Tensor) => tf.Tensor;
@@ -40,11 +49,6 @@ function unaryByHand(
 
 const SELU_ALPHA = 1.6732632423543772;
 const SELU_SCALE = 1.0507009873554805;
-
-/** ReLU as a part of another function, which `withSoftplus` leaves alone. */
-function exactRelu(x: tf.Tensor): tf.Tensor {
-  return runKernel('Relu', { x }, { isExact: true });
-}
 
 function lastAxis(graph: OnnxGraph, operator: string, x: Value, shape: readonly number[]): Value {
   return rowsValue(graph.node(operator, [rows(graph, x)], shape, { attributes: { axis: -1 } }), 'float32');
@@ -204,13 +208,14 @@ export const functions = {
     inputs: ['x', 'alpha'],
     compose(inputs) {
       const [x, alpha] = pair(inputs);
-      return tf.sub(exactRelu(x), tf.mul(alpha, exactRelu(tf.neg(x))));
+      return tf.add(exactRelu(x), tf.mul(alpha, negativePart(x)));
     },
     samples: [sample([realAwayFrom([0], [2, 3]), positive([3])], (x, alpha) => tf.square(tf.prelu(x, alpha)))],
   }),
+  // of the ReLU, whose slope at 0 is 0
   Relu6: composite({
     inputs: ['x'],
-    compose: (inputs) => tf.clipByValue(single(inputs), 0, 6),
+    compose: (inputs) => tf.clipByValue(exactRelu(single(inputs)), 0, 6),
     samples: kinkAt(0, (x) => tf.relu6(tf.mul(x, 2))),
   }),
   ClipByValue: primitive<{ clipValueMin: number; clipValueMax: number }>({

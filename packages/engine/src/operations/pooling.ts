@@ -13,21 +13,24 @@ function sizeOfWindow({ filterSize }: PoolAttributes): [number, number] {
   return typeof filterSize === 'number' ? [filterSize, filterSize] : pair(filterSize);
 }
 
-/** What is left of the images if windows of this size tile them; `undefined` if the windows overlap or are padded. */
+/** What is left of the images if windows of this size tile them; `undefined` if the windows overlap, have gaps, are padded or hang over. */
 function tiledPart(x: Images, attributes: PoolAttributes): [number, number, number, number] | undefined {
   const [n, height, width, channels] = dimensions4(x.shape);
-  const { strideHeight, strideWidth, outHeight, outWidth, padInfo } = tf.backend_util.computePool2DInfo(
+  const { dilations = 1 } = attributes;
+  const { padInfo, ...info } = tf.backend_util.computePool2DInfo(
     [n, height, width, channels],
     sizeOfWindow(attributes),
     attributes.strides as number | [number, number],
-    1,
+    dilations as number | [number, number],
     attributes.pad as 'same',
     attributes.dimRoundingMode,
   );
   const [kh, kw] = sizeOfWindow(attributes);
   const isPadded = [padInfo.top, padInfo.bottom, padInfo.left, padInfo.right].some((width) => width !== 0);
-  if (isPadded || kh !== strideHeight || kw !== strideWidth) return undefined;
-  return [n, outHeight * kh, outWidth * kw, channels];
+  const hasGaps = info.effectiveFilterHeight !== kh || info.effectiveFilterWidth !== kw;
+  if (isPadded || hasGaps || kh !== info.strideHeight || kw !== info.strideWidth) return undefined;
+  const [tall, wide] = [info.outHeight * kh, info.outWidth * kw];
+  return tall > height || wide > width ? undefined : [n, tall, wide, channels];
 }
 
 /** The row of a pooling: recorded if windows tile the images, otherwise composed of what each place of the window sees. */
@@ -76,11 +79,19 @@ const distinct = (x: tf.Tensor) => {
   return tf.add(tf.mul(x, 0.01), tf.tensor(order, x.shape));
 };
 
-type Pool = (x: tf.Tensor4D, size: number, strides: number, pad: 'same' | 'valid' | number) => tf.Tensor4D;
+type Pool = (
+  x: tf.Tensor4D,
+  size: number,
+  strides: number,
+  pad: 'same' | 'valid' | number,
+  rounding?: 'ceil',
+) => tf.Tensor4D;
 
 function samplesOf(call: Pool): Sample[] {
-  const on = (size: number, strides: number, pad: 'same' | 'valid' | number) => (x: tf.Tensor) =>
-    tf.square(call(distinct(x) as tf.Tensor4D, size, strides, pad));
+  const on =
+    (...window: [size: number, strides: number, pad: 'same' | 'valid' | number, rounding?: 'ceil']) =>
+    (x: tf.Tensor) =>
+      tf.square(call(distinct(x) as tf.Tensor4D, ...window));
   const identity = () => tf.reshape(tf.eye(16), [1, 1, 16, 16]) as tf.Tensor4D;
   const blocked = (x: tf.Tensor) => tf.conv2d(distinct(x) as tf.Tensor4D, identity(), 1, 'same');
   return [
@@ -90,6 +101,7 @@ function samplesOf(call: Pool): Sample[] {
     sample([real([1, 5, 5, 2])], on(2, 2, 'valid')),
     sample([real([1, 5, 6, 2])], on(3, 2, 'same')),
     sample([real([1, 5, 5, 2])], on(3, 1, 1)),
+    sample([real([1, 5, 4, 2])], on(2, 2, 0, 'ceil')),
   ];
 }
 

@@ -16,6 +16,20 @@ export function runKernel(
   return tf.engine().runKernel(name, { ...inputs }, attributes as tf.NamedAttrMap);
 }
 
+/** Ends of a clip that has only one: float32 reaches to 3.4028e38. */
+export const LOWEST = -3.4e38;
+export const HIGHEST = 3.4e38;
+
+/** ReLU as a part of another function, which `withSoftplus` leaves alone. */
+export function exactRelu(x: tf.Tensor): tf.Tensor {
+  return runKernel('Relu', { x }, { isExact: true });
+}
+
+/** min(x, 0), with the slope 1 at 0, where a ReLU has 0: PyTorch and TensorFlow count 0 among the negative numbers. */
+export function negativePart(x: tf.Tensor): tf.Tensor {
+  return tf.clipByValue(x, LOWEST, 0);
+}
+
 // Rows know how many inputs they have; the type system does not.
 export function single<T>(inputs: readonly T[]): T {
   return pick(inputs, 0);

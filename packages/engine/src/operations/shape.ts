@@ -121,8 +121,15 @@ export const shapes = {
     infer(inputs, { axis }) {
       const { shape, dtype } = single(inputs);
       const normal = single(tf.util.parseAxisParam(axis, [...shape]));
+      const joined = (length: number) => shape.map((d, i) => (i === normal ? length : d));
+      for (const input of inputs)
+        if (!sameShape(input.shape, joined(input.shape[normal] ?? 0)))
+          throw new EngineError(
+            'SHAPE_MISMATCH',
+            `[${shape}] and [${input.shape}] cannot be joined along axis ${normal}`,
+          );
       const length = inputs.reduce((sum, input) => sum + at(input.shape, normal), 0);
-      return { shape: shape.map((d, i) => (i === normal ? length : d)), dtype, attributes: { axis: normal } };
+      return { shape: joined(length), dtype, attributes: { axis: normal } };
     },
     gradient({ dy, inputs, attributes: { axis } }) {
       const length = (input: tf.Tensor) => at(input.shape, axis);

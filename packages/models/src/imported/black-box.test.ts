@@ -7,7 +7,7 @@ import { classifierToOnnx } from '../export-onnx.ts';
 import { initialParameters } from '../model-spec.ts';
 import { openModel } from '../open-model.ts';
 import { predict } from '../predict.ts';
-import { arranged, type Oracle, oracleOfFile, queriedOf } from './black-box.ts';
+import { arranged, type Oracle, oracleOfFile, queriedOf, tryOracle } from './black-box.ts';
 import { importEndpoint, importModel } from './import-model.ts';
 import type { Reading } from './manifest.ts';
 
@@ -174,6 +174,20 @@ describe('an oracle', () => {
   ])('that gives $what is told so', async ({ answer, message }) => {
     const asked = classifierOf(oracleOf({ answer })).query(imagesOf([3, 1, 1, 2]));
     await expect(asked).rejects.toMatchObject({ reason: 'MALFORMED_ANSWER', message: expect.stringMatching(message) });
+  });
+
+  it('is tried on any number of scores', async () => {
+    const answer = ({ shape: [count = 0] }: NdArray) => float32(new Float32Array(200_000 * count), [count, 200_000]);
+    expect((await tryOracle(oracleOf({ answer }), plain, [1, 1, 2])).isSteady).toBe(true);
+  });
+
+  it.each([1, 4])('that gives no numbers for %i images is refused', async (size) => {
+    const answer = ({ shape: [count = 0] }: NdArray) =>
+      float32(new Float32Array(2 * count).fill(count === size ? Number.NaN : 1), [count, 2]);
+    await expect(tryOracle(oracleOf({ answer }), plain, [1, 1, 2])).rejects.toMatchObject({
+      reason: 'MALFORMED_ANSWER',
+      message: expect.stringContaining('scores that are not finite'),
+    });
   });
 
   it('with a budget refuses the question that goes beyond it', async () => {

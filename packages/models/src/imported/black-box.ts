@@ -2,6 +2,7 @@ import { float32, type ImportedInput, type NdArray, openOnnxFile, uniform } from
 import type { ImageShape, QueriedClassifier } from '../classifier.ts';
 import { ModelError } from '../errors.ts';
 import { columnsOf } from './classifier.ts';
+import { relativeDifference } from './difference.ts';
 import type { Reading, ScoreKind } from './manifest.ts';
 
 /** Whoever gives scores and cannot be traced: a runtime with a file, a live endpoint. */
@@ -143,12 +144,11 @@ export async function tryOracle(
   const size = input[0] * input[1] * input[2];
   const images = float32(uniform({ seed: 1, stream: 'import' }, TRIALS * size), [TRIALS, ...input]);
   const scores = await scoresOf(oracle, reading, images);
-  if (!scores.data.every(Number.isFinite))
-    throw malformed('it gives scores that are not finite for random images in [0,1]: does it need a normalization?');
   const alone = await scoresOf(oracle, reading, float32(images.data.slice(0, size) as Float32Array, [1, ...input]));
-  const scale = Math.max(1e-6, ...Array.from(alone.data, Math.abs));
-  const gap = Math.max(...Array.from(alone.data, (value, k) => Math.abs(value - (scores.data[k] ?? Number.NaN))));
-  return { scores, isSteady: gap / scale <= TOLERANCE };
+  if (!scores.data.every(Number.isFinite) || !alone.data.every(Number.isFinite))
+    throw malformed('it gives scores that are not finite for random images in [0,1]: does it need a normalization?');
+  const gap = relativeDifference(scores.data.slice(0, alone.data.length), alone.data);
+  return { scores, isSteady: gap <= TOLERANCE };
 }
 
 function malformed(message: string): ModelError {

@@ -240,6 +240,21 @@ describe('importModel', () => {
     classifier.close?.();
   });
 
+  it.each([
+    ['fixed-token', /because it was exported for a fixed batch of 2 .* cannot be joined along axis 1/],
+    ['wide-fold', /because Col2Im .*: a constant of shape .* has 2097152 numbers; the limit is 1048576/],
+  ])('asks %s, which cannot be traced', async (name, why) => {
+    const files = await importModel({ 'model.onnx': read(`inputs/${name}.onnx`) });
+    expect((await manifestOf(files)).blackBox).toMatch(why);
+  });
+
+  it('refuses a file for which ONNX Runtime gives no numbers, whatever is computed here', async () => {
+    await expect(importModel({ 'model.onnx': read('inputs/no-number.onnx') })).rejects.toMatchObject({
+      name: 'ModelError',
+      message: expect.stringContaining('ONNX Runtime gives scores that are not finite'),
+    });
+  });
+
   it('reads back what is exported here', async () => {
     const spec = { architecture: 'resnet8', input: [8, 8, 3], classes: 4 } as const;
     const ours = createClassifier(spec, initialParameters(spec, 1), 'ours');
@@ -263,6 +278,14 @@ describe('importModel', () => {
     'model.onnx': exportOnnx(
       (({ images }: { images: Tensor }) =>
         after(tf.matMul(tf.reshape(tf.mean(images, [1, 2, 3]), [-1, 1]), tf.ones([1, classes])))) as never,
+      { constants: {}, input: { name: 'images', spec: { shape, dtype: 'float32' } }, output: 'scores' },
+    ),
+  });
+
+  /** Every pixel is a score: more numbers than a function takes as arguments. */
+  const flattened = (shape: number[]) => ({
+    'model.onnx': exportOnnx(
+      (({ images }: { images: Tensor }) => tf.reshape(images, [-1, shape.reduce((a, b) => a * b)])) as never,
       { constants: {}, input: { name: 'images', spec: { shape, dtype: 'float32' } }, output: 'scores' },
     ),
   });
@@ -314,6 +337,13 @@ describe('importModel', () => {
     ],
     ['images that are too large', means([2000, 2, 1], 1), {}, 'files', 'sides of 1 to 1024 pixels are allowed'],
     ['too many classes', means([8, 8, 1], 10_001), {}, 'files', 'tells 10001 classes apart; at most 10000 are allowed'],
+    [
+      'images as scores',
+      flattened([500, 500, 1]),
+      {},
+      'files',
+      'tells 250000 classes apart; at most 10000 are allowed',
+    ],
     ['a softmax over one class', means([8, 8, 1], 1, tf.softmax), {}, 'files', 'a softmax over one class, which is 1'],
     [
       'an output that is no list of scores, saying what else there is',

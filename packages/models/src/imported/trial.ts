@@ -3,6 +3,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelError } from '../errors.ts';
 import { scoresOf } from './classifier.ts';
+import { relativeDifference } from './difference.ts';
 import type { Reading, ScoreKind } from './manifest.ts';
 import type { Source } from './source.ts';
 
@@ -32,7 +33,8 @@ export async function tryOut(engine: Engine, source: Source, reading: Reading, i
       'the model gives scores that are not finite for random images in [0,1]: does it need a normalization?',
     );
   const why = 'the model gives an image other scores in a batch than alone';
-  if (together.data.length !== first.data.length * size || difference(rowsOf(together, 0, 1), first) > TOLERANCE)
+  const isSteady = () => relativeDifference(rowsOf(together, 0, 1).data, first.data) <= TOLERANCE;
+  if (together.data.length !== first.data.length * size || !isSteady())
     throw fixedBatch(source, why) ?? unsupported(why);
   return together;
 }
@@ -62,7 +64,10 @@ async function run(engine: Engine, source: Source, reading: Reading, images: NdA
   }
 }
 
-/** The same images through the file itself. */
+/**
+ * The same images through the file itself.
+ * @throws ModelError UNSUPPORTED_MODEL if ONNX Runtime gives other scores, or any that are not finite
+ */
 export async function compareWithFile(
   engine: Engine,
   file: Uint8Array,
@@ -79,8 +84,11 @@ export async function compareWithFile(
   if (!expected) throw unsupported(`ONNX Runtime gave no '${wanted}'`);
   const ours = whole.softmaxInput ? softmaxOf(scores) : whole.sigmoidInput ? sigmoidOf(scores) : scores;
   const count = Math.min(batch, given);
-  const error = difference(rowsOf(ours, 0, count), rowsOf(expected, 0, count));
-  if (error > TOLERANCE)
+  const [found, theirs] = [rowsOf(ours, 0, count).data, rowsOf(expected, 0, count).data];
+  if (!theirs.every(Number.isFinite))
+    throw unsupported('ONNX Runtime gives scores that are not finite for random images in [0,1]');
+  const error = relativeDifference(found, theirs);
+  if (!(error <= TOLERANCE))
     throw unsupported(
       `its scores differ from ONNX Runtime's by ${error.toPrecision(2)} of the largest: please report this file`,
     );
@@ -109,18 +117,13 @@ function rowsOf({ data, shape: [count = 1, ...rest] }: NdArray, from: number, ro
   return float32((data as Float32Array).slice(from * size, (from + rows) * size), [rows, ...rest]);
 }
 
-/** Largest difference relative to the largest number. */
-function difference(a: NdArray, b: NdArray): number {
-  const scale = Math.max(1e-6, ...Array.from(b.data, Math.abs));
-  return Math.max(...Array.from(a.data, (value, i) => Math.abs(value - (b.data[i] ?? Number.NaN)) / scale));
-}
-
 function softmaxOf({ data, shape }: NdArray): NdArray {
   const [count = 1] = shape;
   const size = data.length / count;
   const rows = Array.from({ length: count }, (_, i) => Array.from(data.slice(i * size, (i + 1) * size)));
   const softened = rows.flatMap((row) => {
-    const powers = row.map((value) => Math.exp(value - Math.max(...row)));
+    const most = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const powers = row.map((value) => Math.exp(value - most));
     const sum = powers.reduce((a, b) => a + b, 0);
     return powers.map((power) => power / sum);
   });

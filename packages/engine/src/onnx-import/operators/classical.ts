@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { Call } from '../call.ts';
+import { dividedUnlessZero, euclideanNorm } from '../norms.ts';
 import type { OperatorTable } from '../operator.ts';
 import { plainValue, type Value } from '../value.ts';
 
@@ -16,16 +17,17 @@ function scaler(call: Call): Value {
   return plainValue(tf.mul(tf.sub(x, tf.tensor1d(listOf(call, 'offset'))), tf.tensor1d(listOf(call, 'scale'))));
 }
 
+/** Rows divided by their norm; MAX is the largest number, and not the largest size, in ONNX Runtime too. */
 function normalizer(call: Call): Value {
-  const x = call.plain(0);
+  const x = tf.cast(call.plain(0), 'float32');
   const norm = call.text('norm', 'MAX');
   const size = {
-    MAX: () => tf.max(tf.abs(x), -1, true),
+    MAX: () => tf.max(x, -1, true),
     L1: () => tf.sum(tf.abs(x), -1, true),
-    L2: () => tf.sqrt(tf.sum(tf.square(x), -1, true)),
+    L2: () => euclideanNorm(x, -1),
   }[norm];
   if (!size) throw call.error('MALFORMED_FILE', `its norm is '${norm}'; there are MAX, L1, L2`);
-  return plainValue(tf.div(x, size()));
+  return plainValue(dividedUnlessZero(x, size()));
 }
 
 /** x W^T + b, with the coefficients [outputs, inputs] of the file. */

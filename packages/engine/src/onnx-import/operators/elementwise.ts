@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { gelu } from '../../layers/activation.ts';
-import { sizeOf } from '../../ndarray.ts';
+import { elu, gelu } from '../../layers/activation.ts';
+import { HIGHEST, LOWEST } from '../../operations/rules.ts';
 import type { Call } from '../call.ts';
 import type { OnnxOperator, OperatorTable } from '../operator.ts';
 import { dtypeOf } from '../tensor.ts';
-import { aligned, imagesValue, knownValue, plainValue, tensorOf, type Value, valueLike } from '../value.ts';
+import { aligned, imagesValue, plainValue, tensorOf, type Value, valueLike } from '../value.ts';
 
 /** f(x), element by element. */
 function unary(f: (x: tf.Tensor, call: Call) => tf.Tensor, reads?: readonly number[]): OnnxOperator {
@@ -46,18 +46,6 @@ function variadic(
 
 const isInteger = (x: tf.Tensor) => x.dtype === 'int32';
 
-const [LOWEST, HIGHEST] = [-3.4e38, 3.4e38];
-
-/** min(x, 0), with the slope 1 at 0, where a ReLU has 0: PyTorch and TensorFlow count 0 among the negative numbers. */
-function negativePart(x: tf.Tensor): tf.Tensor {
-  return tf.clipByValue(x, LOWEST, 0);
-}
-
-/** exp(min(x, 0)) - 1: does not overflow where it is not used. */
-function expm1OfNegative(x: tf.Tensor): tf.Tensor {
-  return tf.sub(tf.exp(negativePart(x)), 1);
-}
-
 function clip(x: tf.Tensor, call: Call): tf.Tensor {
   const limit = (name: string, index: number, fallback: number) =>
     call.has(index) ? (call.numbers(index)[0] ?? fallback) : call.float(name, fallback);
@@ -96,14 +84,11 @@ export const elementwiseOperators = {
   Cast: unary(cast),
   CastLike: { evaluate: (call) => valueLike(call.value(0), tf.cast(tensorOf(call.value(0)), call.value(1).dtype)) },
   Ceil: unary((x) => (isInteger(x) ? x : tf.ceil(x))),
-  Celu: unary((x, call) => {
-    const alpha = call.float('alpha', 1);
-    return tf.add(tf.relu(x), tf.mul(alpha, expm1OfNegative(tf.div(x, alpha))));
-  }),
+  Celu: unary((x, call) => tf.mul(call.float('alpha', 1), elu(tf.div(x, call.float('alpha', 1))))),
   Clip: unary(clip, [1, 2]),
   Cos: unary((x) => tf.cos(x)),
   Div: binary(divide),
-  Elu: unary((x, call) => tf.add(tf.relu(x), tf.mul(call.float('alpha', 1), expm1OfNegative(x)))),
+  Elu: unary((x, call) => elu(x, call.float('alpha', 1))),
   Equal: binary((a, b) => tf.equal(a, b)),
   Erf: unary((x) => tf.erf(x)),
   Exp: unary((x) => tf.exp(x)),
@@ -141,20 +126,12 @@ export const elementwiseOperators = {
   Neg: unary((x) => tf.neg(x)),
   Not: unary((x) => tf.logicalNot(x)),
   Or: binary((a, b) => tf.logicalOr(a, b)),
-  PRelu: {
-    evaluate: (call) =>
-      broadcasting([call.value(0), call.value(1)], (...[x, slope]) =>
-        tf.add(tf.relu(x as tf.Tensor), tf.mul(slope as tf.Tensor, negativePart(x as tf.Tensor))),
-      ),
-  },
+  PRelu: binary(tf.prelu),
+  // an exponent of shape [1] is a parameter like other lists: generalised mean pooling learns it
   Pow: {
     evaluate: (call) => {
-      const base = call.value(0);
-      const { dtype } = base;
-      // a square is simpler than a power, so one number is read rather than computed with
-      const given = call.value(1);
-      const exponent = given.known && sizeOf(given.shape) === 1 ? knownValue(given.known) : given;
-      return broadcasting([base, exponent], (...[a, b]) =>
+      const { dtype } = call.value(0);
+      return broadcasting([call.value(0), call.value(1)], (...[a, b]) =>
         tf.cast(tf.pow(toFloat(a as tf.Tensor), toFloat(b as tf.Tensor)), dtype),
       );
     },
@@ -164,7 +141,7 @@ export const elementwiseOperators = {
   Round: unary((x) => tf.round(x)),
   Selu: unary((x, call) => {
     const [alpha, gamma] = [call.float('alpha', 1.6732632423543772), call.float('gamma', 1.0507009873554805)];
-    return tf.mul(gamma, tf.add(tf.relu(x), tf.mul(alpha, expm1OfNegative(x))));
+    return tf.mul(gamma, elu(x, alpha));
   }),
   Shrink: unary((x, call) => {
     const [bias, lambda] = [call.float('bias', 0), call.float('lambd', 0.5)];

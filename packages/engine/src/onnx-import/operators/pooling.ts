@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { runKernel } from '../../operations/rules.ts';
 import type { Call } from '../call.ts';
+import { dividedUnlessZero, euclideanNorm } from '../norms.ts';
 import { alsoOneDimensional } from '../one-dimensional.ts';
 import type { OnnxOperator, OperatorTable } from '../operator.ts';
 import { axisOf, imagesValue, tensorOf, type Value, valueLike } from '../value.ts';
@@ -108,13 +109,13 @@ function localResponse(call: Call): Value {
   return imagesValue(tf.div(x, tf.pow(tf.add(bias, tf.mul(alpha / size, sum)), beta)));
 }
 
-/** Numbers along an axis divided by their norm. */
+/** Numbers along an axis divided by their norm; the zero vector stays. */
 function normalizeByNorm(call: Call): Value {
   const value = call.value(0);
   const x = tensorOf(value);
   const axis = axisOf(value, call.integer('axis', -1));
-  const norm = call.integer('p', 2) === 1 ? tf.sum(tf.abs(x), axis, true) : tf.sqrt(tf.sum(tf.square(x), axis, true));
-  return valueLike(value, tf.div(x, norm));
+  const norm = call.integer('p', 2) === 1 ? tf.sum(tf.abs(x), axis, true) : euclideanNorm(x, axis);
+  return valueLike(value, dividedUnlessZero(x, norm));
 }
 
 export const poolingOperators = {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { type Call, laid } from '../call.ts';
+import { euclideanNorm } from '../norms.ts';
 import type { OnnxOperator, OperatorTable } from '../operator.ts';
 import { axisOf, plainOf, plainValue, type Value, valueLike } from '../value.ts';
 
@@ -66,26 +67,10 @@ function argument(find: (x: tf.Tensor, axis: number) => tf.Tensor): OnnxOperator
   };
 }
 
-/** Most numbers that CumSum adds up. */
-const LONGEST = 2048;
-
-/** Running sum along an axis: a product with a triangular matrix. */
 function runningSum(call: Call): Value {
   const x = call.plain(0);
   const axis = axisOf(plainValue(x), call.numbers(1)[0] ?? 0);
-  const length = x.shape[axis] ?? 1;
-  if (length > LONGEST)
-    throw call.error('UNSUPPORTED_OPERATION', `${length} numbers; at most ${LONGEST} are supported`);
-  const [isExclusive, isReverse] = [call.integer('exclusive', 0) === 1, call.integer('reverse', 0) === 1];
-  const counts = Array.from({ length: length * length }, (_, i) => {
-    const distance = (i % length) - Math.floor(i / length);
-    const ahead = isReverse ? -distance : distance;
-    return Number(isExclusive ? ahead > 0 : ahead >= 0);
-  });
-  const order = x.shape.map((_, i) => (i === axis ? x.rank - 1 : i === x.rank - 1 ? axis : i));
-  const last = tf.transpose(tf.cast(x, 'float32'), order);
-  const sums = tf.matMul(tf.reshape(last, [x.size / length, length]), tf.tensor2d(counts, [length, length]));
-  return plainValue(tf.cast(tf.transpose(tf.reshape(sums, last.shape), order), x.dtype as 'float32'));
+  return plainValue(tf.cumsum(x, axis, call.integer('exclusive', 0) === 1, call.integer('reverse', 0) === 1));
 }
 
 /** Most numbers that TopK takes: it finds one after the other. */
@@ -118,7 +103,7 @@ export const reductionOperators = {
   ArgMin: argument((x, axis) => tf.argMin(x, axis)),
   CumSum: { reads: [1], evaluate: runningSum },
   ReduceL1: reduction((x, axes) => tf.sum(tf.abs(x), axes, true)),
-  ReduceL2: reduction((x, axes) => tf.sqrt(tf.sum(tf.square(x), axes, true))),
+  ReduceL2: reduction(euclideanNorm),
   ReduceLogSum: reduction((x, axes) => tf.log(tf.sum(x, axes, true))),
   ReduceLogSumExp: reduction(logSumExp),
   ReduceMax: reduction((x, axes) => tf.max(x, axes, true)),

@@ -89,9 +89,11 @@ function axesOf(call: Call, x: tf.Tensor4D): [Axis, Axis] {
     );
   const resized = (axis: number, from: number): Axis => {
     const i = axes.findIndex((given) => (given + 4) % 4 === axis);
-    const scale = i < 0 ? 1 : single(sizes.length > 0 ? (sizes[i] ?? from) / from : (scales[i] ?? 1));
-    const to = Math.floor(from * scale + 1e-6);
-    if (!(to >= 1 && to <= 4096)) throw call.error('MALFORMED_FILE', `axis ${axis} would have ${to} pixels`);
+    const wanted = i < 0 ? undefined : sizes[i];
+    const scale = i < 0 ? 1 : single(wanted === undefined ? (scales[i] ?? 1) : wanted / from);
+    const to = wanted ?? Math.floor(single(from * scale));
+    if (!(Number.isInteger(to) && to >= 1 && to <= 4096))
+      throw call.error('MALFORMED_FILE', `axis ${axis} would have ${to} pixels`);
     return { from, places: Array.from({ length: to }, (_, pixel) => coordinate(pixel, from, to, scale)) };
   };
   for (const [axis, length] of [

@@ -277,7 +277,9 @@ function triangle(call: Call): Value {
     const distance = (i % columns) - Math.floor(i / columns) - k;
     return Number(isUpper ? distance >= 0 : distance <= 0);
   });
-  return plainValue(tf.mul(x, tf.cast(tf.tensor(mask, [rows, columns], 'int32'), x.dtype as 'float32')));
+  const kept = tf.tensor(mask, [rows, columns], 'bool');
+  // chosen, not multiplied: what is left out may be infinite
+  return plainValue(x.dtype === 'bool' ? tf.logicalAnd(x, kept) : tf.where(kept, x, tf.zerosLike(x)));
 }
 
 function shapeOf(call: Call): Value {
