@@ -64,7 +64,7 @@ export function assemble(parts: Parts): {
     logger,
   } = parts;
   const models = new Models(store.models, artefacts, { audit, limits, endpointNetworks });
-  const datasets = new Datasets(store.datasets, artefacts, audit);
+  const datasets = new Datasets(store.datasets, artefacts, { audit, limits });
   const threads = threadPlan(cores);
   const nextToken = () => store.next(FENCING_TOKENS);
   const means = {

@@ -18,7 +18,6 @@ const LONGEST_FROZEN_MS = 8000;
 const LONGEST_DOWN_MS = 1500;
 const LONGEST_SLOW_MS = 2500;
 const LONGEST_FULL_MS = 1500;
-/** Clock jumps stay below half of a day: request ids are kept for one. */
 const LONGEST_JUMP_MS = 11 * 3600 * 1000;
 
 /** False where there was nothing to strike. */

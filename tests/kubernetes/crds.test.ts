@@ -207,10 +207,16 @@ const bad: readonly (readonly [
     'spec.attacks[0].norm: Unsupported value: "l0": supported values: "linf", "l2", "l1"',
   ],
   [
-    'epsilons without a profile',
+    'epsilons beside attacks',
     'RobustnessEvaluation',
-    { ...evaluation, epsilons: ['0.1'] },
-    'spec.epsilons: Invalid value: "object": are those of a profile: name one, or give each attack its own epsilons',
+    { ...attack({}), epsilons: ['0.1'] },
+    'spec.epsilons: Invalid value: "object": stand beside attacks, each of which has its own: leave them out',
+  ],
+  [
+    "a loop's epsilons beside attacks",
+    'TrainingRun',
+    { ...run, loop: { epsilons: ['0.1'], attacks: [{ name: 'pgd', epsilons: ['0.1'] }] } },
+    'spec.loop.epsilons: Invalid value: "object": stand beside attacks, each of which has its own: leave them out',
   ],
   [
     'too many shards',

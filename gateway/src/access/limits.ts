@@ -12,6 +12,8 @@ export interface Limits {
   readonly watches: number;
   /** Uploads and exports that are going on: each holds a model in memory. */
   readonly transfers: number;
+  /** Files that are read at once: of each up to 4 MiB wait for the client. */
+  readonly reads: number;
   /** Explanations that wait or are computed: an explainer that has to be started first is waited for. */
   readonly explanations: number;
 }
@@ -22,14 +24,16 @@ export const DEFAULT_LIMITS: Limits = {
   activeRuns: 10_000,
   watches: 2000,
   transfers: 4,
+  reads: 64,
   explanations: 48,
 };
 
-type Held = 'watches' | 'transfers' | 'explanations';
+type Held = 'watches' | 'transfers' | 'reads' | 'explanations';
 
 const words: Record<Held, string> = {
   watches: 'watch calls',
   transfers: 'uploads and exports',
+  reads: 'files that are read',
   explanations: 'explanations',
 };
 
@@ -81,6 +85,16 @@ export class TenantLimits {
       if (left > 0) this.#held.set(key, left);
       else this.#held.delete(key);
     };
+  }
+
+  /** What a source gives, which counts for as long as it lasts. @throws JsigrError QUOTA_EXCEEDED */
+  async *during<T>(tenant: string, what: Held, source: AsyncIterable<T>): AsyncGenerator<T> {
+    const release = this.hold(tenant, what);
+    try {
+      yield* source;
+    } finally {
+      release();
+    }
   }
 
   /**

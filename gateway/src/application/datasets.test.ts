@@ -6,6 +6,7 @@ import { ImportDatasetRequest } from '@jsigr/proto';
 import { directoryArtefactStore, JsigrError } from '@jsigr/service';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { LOCAL } from '../access/caller.ts';
+import { TenantLimits } from '../access/limits.ts';
 import type { Store } from '../store/store.ts';
 import { memoryStore, OPENING_MS } from '../store/testing.ts';
 import { type TestGateway, testGateway } from '../testing/gateway.ts';
@@ -63,8 +64,8 @@ describe('datasets', () => {
     expect(await datasets.get({ name: 'datasets/mine' })).toEqual(dataset);
     expect((await read({})).createTime).toEqual(dataset.createTime);
     const manifest: Buffer[] = [];
-    for await (const { data } of datasets.readFile({ name: 'datasets/mine', path: 'manifest.json', readOffset: 0 }))
-      manifest.push(data);
+    const file = { name: 'datasets/mine', path: 'manifest.json', readOffset: 0 };
+    for await (const { data } of datasets.readFile(file, LOCAL)) manifest.push(data);
     expect(JSON.parse(Buffer.concat(manifest).toString())).toMatchObject({ name: 'mine', input: [2, 3, 1] });
     const { datasets: listed } = await datasets.list({ pageSize: 0, pageToken: '' });
     expect(listed.map(({ name, digest }) => [name, digest !== ''])).toEqual([
@@ -102,7 +103,10 @@ describe('datasets', () => {
 
   test('that are embedded are made again when their bytes are damaged', async () => {
     const artefacts = join(folder, 'artefacts');
-    const embedded = new Datasets(store.datasets, directoryArtefactStore(artefacts), gateway.audit);
+    const embedded = new Datasets(store.datasets, directoryArtefactStore(artefacts), {
+      audit: gateway.audit,
+      limits: new TenantLimits(),
+    });
     const made = await embedded.byId('glyphs');
     const file = join(artefacts, 'datasets', made.digest, made.files.at(-1)?.path ?? '');
     await truncate(file, 1000);
@@ -113,7 +117,7 @@ describe('datasets', () => {
 
   test('that are embedded are not made again because their store fails just now', async () => {
     const artefacts = directoryArtefactStore(join(folder, 'failing'));
-    const embedded = new Datasets(store.datasets, artefacts, gateway.audit);
+    const embedded = new Datasets(store.datasets, artefacts, { audit: gateway.audit, limits: new TenantLimits() });
     await embedded.byId('glyphs');
     const put = vi.spyOn(artefacts, 'put');
     vi.spyOn(artefacts, 'read').mockImplementation(() => {

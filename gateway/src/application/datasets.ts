@@ -22,6 +22,7 @@ import {
 } from '@jsigr/service';
 import type { Audit } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
+import type { TenantLimits } from '../access/limits.ts';
 import type { DatasetStore } from '../store/catalogue.ts';
 import type { DatasetMethods, MadeDataset } from './dataset-methods.ts';
 import { fileChunks } from './file-chunks.ts';
@@ -37,12 +38,18 @@ export class Datasets {
   readonly #artefacts: ArtefactStore;
   readonly #making = new Map<string, Promise<Dataset>>();
   readonly #audit: Audit;
+  readonly #limits: TenantLimits;
   #thread: ComputeThread<DatasetMethods> | undefined;
 
-  constructor(store: DatasetStore, artefacts: ArtefactStore, audit: Audit) {
+  constructor(
+    store: DatasetStore,
+    artefacts: ArtefactStore,
+    { audit, limits }: { readonly audit: Audit; readonly limits: TenantLimits },
+  ) {
     this.#store = store;
     this.#artefacts = artefacts;
     this.#audit = audit;
+    this.#limits = limits;
   }
 
   /** @throws JsigrError NOT_FOUND, listing the names that there are. */
@@ -86,9 +93,13 @@ export class Datasets {
   }
 
   /** The bytes of one file, in chunks. */
-  async *readFile({ name, path, readOffset }: ReadDatasetFileRequest): AsyncGenerator<ReadDatasetFileResponse> {
+  async *readFile(
+    { name, path, readOffset }: ReadDatasetFileRequest,
+    { tenant }: Caller,
+  ): AsyncGenerator<ReadDatasetFileResponse> {
     const { digest } = await this.get({ name });
-    yield* fileChunks(this.#artefacts, 'datasets', digest, path, readOffset);
+    const chunks = fileChunks(this.#artefacts, 'datasets', digest, path, readOffset);
+    yield* this.#limits.during(tenant, 'reads', chunks);
   }
 
   /** The dataset, in the artefact store; an embedded one is made if need be. @throws JsigrError NOT_FOUND, listing what there is. */

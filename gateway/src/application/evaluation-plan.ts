@@ -36,9 +36,11 @@ export function completePlan(
 ): EvaluationPlan {
   const given = withoutProfile(plan ?? EvaluationPlan.fromPartial({}), dataset);
   // A profile that is still there is a mistake, which the check names; nothing is to be put in its place.
-  const attacks = given.attacks.length > 0 || given.profile ? given.attacks : defaultAttacks(dataset);
+  const isOpen = given.attacks.length === 0 && !given.profile;
+  const attacks = isOpen ? defaultAttacks(dataset, given.epsilons) : given.attacks;
   return {
     ...given,
+    epsilons: isOpen ? [] : given.epsilons,
     part: given.part || part,
     attacks: attacks.map((each) => ({ ...each, norm: each.norm || 'linf' })),
   };
@@ -60,8 +62,8 @@ function defaultEpsilon(dataset: Dataset | undefined): number {
   return dataset && dataset.input[2] !== 1 ? DEFAULT_EPSILON.colour : DEFAULT_EPSILON.grey;
 }
 
-function defaultAttacks(dataset: Dataset | undefined): AttackPlan[] {
-  return defaultPlan([defaultEpsilon(dataset)]).map(attackPlan);
+function defaultAttacks(dataset: Dataset | undefined, epsilons: readonly number[]): AttackPlan[] {
+  return defaultPlan(epsilons.length > 0 ? epsilons : [defaultEpsilon(dataset)]).map(attackPlan);
 }
 
 /** Images that a live endpoint is asked about at most, unless told. */
@@ -174,6 +176,8 @@ export function checkPlan(plan: EvaluationPlan, field: string, dataset: Dataset 
   const { attacks: planned, samples, part, surrogates, seed, profile } = plan;
   if (profile && planned.length > 0) violations.add(`${field}.profile`, 'stands beside attacks: give one of the two');
   else if (profile) violations.oneOf(`${field}.profile`, nameOf(profile), Object.keys(profiles));
+  if (plan.epsilons.length > 0 && planned.length > 0 && !profile)
+    violations.add(`${field}.epsilons`, 'stand beside attacks, each of which has its own: leave them out');
   violations.oneOf(`${field}.part`, part, PARTS);
   violations.integer(`${field}.seed`, seed, 0, MAX_SEED);
   violations.integer(`${field}.samples`, samples, 0, MAX_SAMPLES);

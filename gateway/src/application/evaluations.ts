@@ -132,7 +132,8 @@ export class Evaluations extends Runs<Evaluation> {
         `${name} is ${stateName(state)}: it has no ledger`,
         'wait until it succeeded',
       );
-    yield* fileChunks(this.#artefacts, 'ledgers', ledger, path, readOffset);
+    const chunks = fileChunks(this.#artefacts, 'ledgers', ledger, path, readOffset);
+    yield* this.means.limits.during(caller.tenant, 'reads', chunks);
   }
 
   protected view(run: StoredRun): Evaluation {

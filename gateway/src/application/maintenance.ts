@@ -43,7 +43,6 @@ export class Maintenance {
     const thinBefore = new Date(now.getTime() - keepProgressMs);
     garbage.push(
       { kind: 'uploads', ...uploads },
-      { kind: 'request-ids', count: await this.#store.expireRequestIds(now, dryRun), bytes: 0 },
       { kind: 'progress-events', count: await this.#store.thinProgress(thinBefore, dryRun), bytes: 0 },
     );
     return { garbage };

@@ -124,7 +124,8 @@ export class Models {
   async *readFile(request: ReadModelFileRequest, caller: Caller): AsyncGenerator<ReadModelFileResponse> {
     const { path, readOffset } = request;
     const model = await this.get(request, caller);
-    yield* fileChunks(this.#artefacts, 'models', digestOf(model), path, readOffset);
+    const chunks = fileChunks(this.#artefacts, 'models', digestOf(model), path, readOffset);
+    yield* this.#limits.during(caller.tenant, 'reads', chunks);
   }
 
   /** @throws JsigrError INVALID_ARGUMENT for a format that is not known. */

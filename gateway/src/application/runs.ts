@@ -114,12 +114,8 @@ export abstract class Runs<T> {
   ): AsyncGenerator<{ event: RunEvent }> {
     const { runs, limits } = this.means;
     const run = { kind: this.#kind, id: this.#id(name), tenants: visibleTenants(caller) };
-    const release = limits.hold(caller.tenant, 'watches');
-    try {
-      for await (const event of watchRun(runs, run, afterSequence, signal)) yield { event };
-    } finally {
-      release();
-    }
+    const events = limits.during(caller.tenant, 'watches', watchRun(runs, run, afterSequence, signal));
+    for await (const event of events) yield { event };
   }
 
   /** Newest first. */

@@ -43,7 +43,8 @@ export class TrainingRuns extends Runs<TrainingRun> {
     const means = { find: models, heldOutBy: (model: Model) => this.means.models.heldOutBy(model) };
     const spec = await checkUndertaking(complete, dataset, means, violations);
     const stored = TrainingSpec.toJSON(await withFullNames(spec, dataset, models, violations));
-    const idempotent = requestOf(requestId, { spec: stored, displayName, labels }, violations);
+    // What people call it makes it no other run.
+    const idempotent = requestOf(requestId, { spec: stored, labels }, violations);
     violations.throwIfAny();
     return this.keep({ spec: stored, displayName, labels, ...idempotent }, caller);
   }

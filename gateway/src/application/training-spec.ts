@@ -8,7 +8,7 @@ import {
   type NormKind,
   resolveModelSpec,
 } from '@jsigr/models';
-import { type Dataset, EvaluationPlan, Feedback, type LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
+import { type Dataset, EvaluationPlan, Feedback, LoopSpec, type OptimizerSpec, TrainingSpec } from '@jsigr/proto';
 import { checkLoopPlan, checkPlan, completePlan, needsSurrogates, transferAttacks } from './evaluation-plan.ts';
 import { checkSettings } from './settings.ts';
 import type { Violations } from './violations.ts';
@@ -45,7 +45,8 @@ export function completeSpec(given: TrainingSpec, dataset: Dataset | undefined):
     batchSize: spec.batchSize || DEFAULT_BATCH,
     checkpointEveryEpochs: spec.checkpointEveryEpochs || 1,
     optimizer: completeOptimizer(optimizer),
-    loop: loop?.enabled ? completeLoop(loop, dataset) : undefined,
+    // One that is off and yet has settings stays: the check says so.
+    loop: loop?.enabled ? completeLoop(loop, dataset) : loop && settingsOf(loop).length > 0 ? loop : undefined,
   };
 }
 
@@ -94,7 +95,8 @@ export function checkSpec(spec: TrainingSpec, dataset: Dataset | undefined, viol
   checkSettings(techniquesSchema, spec.techniques, `${FIELD}.techniques`, violations);
   const noise = augmentation?.noise ?? 0;
   violations.number(`${FIELD}.augmentation.noise`, noise, '0 to 1', (value) => value >= 0 && value <= 1);
-  if (loop) checkLoop(loop, dataset, violations);
+  if (loop?.enabled) checkLoop(loop, dataset, violations);
+  else if (loop) violations.add(`${FIELD}.loop.enabled`, `must be true: ${settingsOf(loop).join(', ')} given`);
 }
 
 /**
@@ -168,6 +170,11 @@ function checkLoop(loop: LoopSpec, dataset: Dataset | undefined, violations: Vio
       `${field}.plan.attacks`,
       `a model is selected by transferred examples: the plan needs one of ${transferAttacks.join(', ')}`,
     );
+}
+
+/** What is set of a loop besides whether there is one. */
+function settingsOf(loop: LoopSpec): string[] {
+  return Object.keys(LoopSpec.toJSON({ ...loop, enabled: false }) as object);
 }
 
 /** Settings of one kind of feedback are of no use with another. */

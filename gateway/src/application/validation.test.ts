@@ -282,6 +282,18 @@ describe('a training run is refused for', () => {
       /FEEDBACK_AUGMENT are/,
     ],
     [
+      'settings of a loop that is off',
+      { loop: { feedback: Feedback.FEEDBACK_EARLY_STOP, patience: 3, plan: { profile: 'nonsense' } } },
+      'spec.loop.enabled',
+      /^must be true: feedback, plan, patience given$/,
+    ],
+    [
+      'radii beside attacks that have their own',
+      loop({ attacks: [attack], epsilons: [0.2] }),
+      'spec.loop.plan.epsilons',
+      /^stand beside attacks/,
+    ],
+    [
       'a surrogate that is no name',
       loop({ attacks: [attack], surrogates: ['mlp'] }),
       'spec.loop.plan.surrogates[0]',
@@ -530,6 +542,17 @@ describe('what is accepted', () => {
     ]);
   });
 
+  test('radii without attacks are those of the usual attacks', async () => {
+    const { spec } = await evaluation({ plan: { epsilons: [0.02, 0.05] } });
+    expect(spec?.plan?.epsilons).toEqual([]);
+    expect(spec?.plan?.attacks.length).toBeGreaterThan(1);
+    for (const { epsilons } of spec?.plan?.attacks ?? []) expect(epsilons).toEqual([0.02, 0.05]);
+  });
+
+  test('a loop that is off is none', async () => {
+    expect((await training({ spec: { ...usual, loop: { enabled: false } } })).spec?.loop).toBeUndefined();
+  });
+
   test('sgd has its own learning rate', async () => {
     const { spec } = await training({ spec: { ...usual, optimizer: { name: 'sgd', momentum: 0.9 } } });
     expect(spec?.optimizer).toMatchObject({ learningRate: 0.05, momentum: 0.9 });
@@ -540,6 +563,12 @@ describe('what is accepted', () => {
     const spelledOut = { ...usual, batchSize: 64, optimizer: { name: 'adam' } };
     const again = await training({ requestId: 'r1', labels: { b: '2', a: '1' }, spec: spelledOut });
     expect(again.name).toBe(first.name);
+    const renamed = await training({
+      requestId: 'r1',
+      labels: { a: '1', b: '2' },
+      displayName: 'as a longer sweep calls it',
+    });
+    expect(renamed.name).toBe(first.name);
     await expect(training({ requestId: 'r1' })).rejects.toMatchObject({ reason: 'REQUEST_ID_REUSED' });
   });
 

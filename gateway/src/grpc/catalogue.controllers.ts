@@ -111,7 +111,7 @@ export class DatasetController {
 
   @GrpcStreamCall('DatasetService', 'readDatasetFile')
   read(call: ServerWritableStream<ReadDatasetFileRequest, ReadDatasetFileResponse>) {
-    return pump(call, () => this.#application.datasets.readFile(call.request));
+    return pump(call, () => this.#application.datasets.readFile(call.request, callerOf(call.metadata)));
   }
 }
 

@@ -82,10 +82,11 @@ export class CatalogueHttp {
     @Param('id') id: string,
     @Param('path') path: string,
     @Query() query: object,
+    @From() caller: Caller,
     @Res() response: ServerResponse,
   ) {
     const request = messageFromJson(ReadDatasetFileRequest, { ...query, name: `datasets/${id}`, path });
-    await sendBytes(this.#application.datasets.readFile(request), response);
+    await sendBytes(this.#application.datasets.readFile(request, caller), response);
   }
 
   @Serves('jsigr.v1.DatasetService/ImportDataset')

@@ -35,6 +35,7 @@ const REQUEST_MS = 30_000;
 const WATCH_SECONDS = 120;
 const SILENCE_MS = 150_000;
 const APPLY = 'application/apply-patch+yaml';
+const MERGE = 'application/merge-patch+json';
 /** Owner of the fields that this program sets. */
 export const FIELD_MANAGER = 'jsigr';
 
@@ -74,6 +75,11 @@ export class KubernetesClient {
     const path = pathOf(collection, this.namespace, body.metadata?.name, part);
     const query = { fieldManager: FIELD_MANAGER, force: 'true' };
     return this.request('PATCH', path, { query, body, contentType: APPLY });
+  }
+
+  /** What is given takes the place of what was there, lists as a whole; with a resource version only if that is the newest. */
+  merge<T>(collection: Collection, name: string, body: unknown): Promise<T> {
+    return this.request('PATCH', pathOf(collection, this.namespace, name), { body, contentType: MERGE });
   }
 
   /** Its dependants go with it, in the background. What is not there is fine. */

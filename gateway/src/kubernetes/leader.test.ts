@@ -11,6 +11,8 @@ class OneLease {
   lease: Lease | undefined;
   /** Identities that cannot reach the API server. */
   readonly cut = new Set<string>();
+  /** Identities whose writes are not answered. */
+  readonly hung = new Set<string>();
   #version = 0;
 
   as(identity: string) {
@@ -31,6 +33,7 @@ class OneLease {
       },
       replace: async <T extends KubernetesObject>(_: Collection, body: T): Promise<T> => {
         check();
+        if (this.hung.has(identity)) return new Promise(() => {});
         if (body.metadata?.resourceVersion !== this.lease?.metadata?.resourceVersion)
           throw new KubernetesError(409, 'Conflict', 'it has changed');
         return this.#store(body);
@@ -77,6 +80,17 @@ function candidates(lease: OneLease, ...names: string[]) {
   );
   return { leading, history, most, controllers };
 }
+
+test('one whose renewals are not answered steps down before another leads', async () => {
+  const lease = new OneLease();
+  const { leading, history, most } = candidates(lease, 'a', 'b');
+  await vi.waitFor(() => expect(leading.size).toBe(1));
+  const [first = ''] = leading;
+  lease.hung.add(first);
+  await vi.waitFor(() => expect(history.length).toBe(2), 5000);
+  expect(history[1]).not.toBe(first);
+  expect(most.atOnce).toBe(1);
+});
 
 test('one leads; when it stops another takes over at once', async () => {
   const lease = new OneLease();

@@ -65,7 +65,14 @@ async function keep(
     await sleep(durationMs / RENEWALS, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return held;
     const asked = performance.now();
-    const next = await take(options, held);
+    // A request may hang for longer than a Lease lasts.
+    const late = new AbortController();
+    const next = await Promise.race([
+      take(options, held).finally(() => late.abort()),
+      sleep(Math.max(0, renewed + (durationMs * 2) / 3 - asked), undefined, { signal: late.signal }).catch(
+        () => undefined,
+      ),
+    ]);
     if (next) {
       held = next;
       renewed = asked;

@@ -127,9 +127,14 @@ export class Operator {
     const ours = { apiVersion, kind, metadata: { name, uid } };
     switch (action.do) {
       case 'add finalizer':
+        return unlessGone(
+          client.apply(collection, { ...ours, metadata: { ...ours.metadata, finalizers: [FINALIZER] } }),
+        );
       case 'remove finalizer': {
-        const finalizers = action.do === 'add finalizer' ? [FINALIZER] : [];
-        return unlessGone(client.apply(collection, { ...ours, metadata: { ...ours.metadata, finalizers } }));
+        // By whomever it was set: a resource that was saved and applied anew brings it along, and an apply of ours would leave it.
+        const { resourceVersion, finalizers = [] } = metadata;
+        const left = finalizers.filter((each) => each !== FINALIZER);
+        return unlessGone(client.merge(collection, name, { metadata: { resourceVersion, finalizers: left } }));
       }
       case 'write status':
         return unlessGone(client.apply(collection, { ...ours, status: action.status }, 'status'));

@@ -4,9 +4,6 @@ import { sql, type Transaction } from 'kysely';
 import { runName, type StoredRun, storedRun } from './run-rows.ts';
 import type { Tables } from './schema.ts';
 
-/** For so long a request id stands for its request, in milliseconds; then it may be used for another one. */
-export const REQUEST_ID_MS = 24 * 3600 * 1000;
-
 export interface RequestId {
   readonly id: string;
   readonly fingerprint: string;
@@ -23,7 +20,6 @@ export async function findRequest(
   transaction: Transaction<Tables>,
   { tenant, kind }: Scope,
   { id, fingerprint }: RequestId,
-  now: Date,
 ): Promise<StoredRun | undefined> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`${tenant} ${kind} ${id}`}, 0))`.execute(transaction);
   const row = await transaction
@@ -34,7 +30,6 @@ export async function findRequest(
     .where('request_ids.tenant', '=', tenant)
     .where('request_ids.kind', '=', kind)
     .where('request_ids.request_id', '=', id)
-    .where('runs.create_time', '>', new Date(now.getTime() - REQUEST_ID_MS))
     .executeTakeFirst();
   if (!row || row.fingerprint === fingerprint) return row && storedRun(row);
   throw new JsigrError({

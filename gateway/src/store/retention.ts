@@ -1,6 +1,5 @@
 import { RunState } from '@jsigr/proto';
 import { type Kysely, sql } from 'kysely';
-import { REQUEST_ID_MS } from './request-ids.ts';
 import type { Tables } from './schema.ts';
 import { activeStates, isFinal, runStates } from './state-machine.ts';
 
@@ -20,12 +19,6 @@ export class RetentionStore {
   async referenced(kind: keyof typeof queries): Promise<ReadonlySet<string>> {
     const { rows } = await sql<{ digest: string | null }>`${queries[kind]}`.execute(this.#database);
     return new Set(rows.map(({ digest }) => digest ?? ''));
-  }
-
-  /** Request ids that stand for nothing any more. @returns how many there are, or were. */
-  async expireRequestIds(now: Date, dryRun: boolean): Promise<number> {
-    const before = new Date(now.getTime() - REQUEST_ID_MS);
-    return this.#remove(sql`request_ids where run in (select id from runs where create_time <= ${before})`, dryRun);
   }
 
   /** Progress events of runs that finished before. @returns how many there are, or were. */

@@ -33,7 +33,7 @@ export interface NewRun {
   readonly spec: unknown;
   readonly displayName?: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** Creation is idempotent under this id for 24 hours, for each tenant by itself. */
+  /** Creation is idempotent under this id, for each tenant by itself. */
   readonly request?: RequestId;
   /** Of the call that creates it, if that is traced. */
   readonly traceParent?: string | undefined;
@@ -107,14 +107,14 @@ export class RunStore extends RunReader {
 
   /** The run that the same request made before. @throws JsigrError ALREADY_EXISTS when another request came under this request id. */
   async requested(scope: Pick<StoredRun, 'tenant' | 'kind'>, request: RequestId): Promise<StoredRun | undefined> {
-    return this.#kysely.transaction().execute((transaction) => findRequest(transaction, scope, request, this.#now()));
+    return this.#kysely.transaction().execute((transaction) => findRequest(transaction, scope, request));
   }
 
-  /** The request id was used before: for the same request, for another one, or so long ago that it is free again. */
+  /** The request id was used before: for the same request, or for another one. */
   async #createAgain(row: NewRow, request: RequestId | undefined, payload: EventPayload): Promise<StoredRun> {
     const scope = { tenant: row.tenant, kind: row.kind };
     return this.#kysely.transaction().execute(async (transaction) => {
-      const earlier = request && (await findRequest(transaction, scope, request, row.create_time));
+      const earlier = request && (await findRequest(transaction, scope, request));
       if (earlier) return earlier;
       const made = await transaction.insertInto('runs').values(row).returningAll().executeTakeFirstOrThrow();
       if (request) await keepRequest(transaction, scope, request, row.id);

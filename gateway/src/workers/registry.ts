@@ -74,6 +74,11 @@ export class WorkerRegistry {
     return this.#expected.has(workerId);
   }
 
+  /** It has registered, and renewed its lease in time since. */
+  hasLease(workerId: string): boolean {
+    return [...this.#leases.values()].some(({ registration }) => registration.workerId === workerId);
+  }
+
   /** At its next renewal the worker learns that nobody needs it any more, and ends as one that has done its work. */
   release(workerId: string): void {
     this.#expected.delete(workerId);

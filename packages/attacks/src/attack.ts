@@ -37,11 +37,11 @@ export interface AttackContext {
   readonly sampleIndices: readonly number[];
   /** Rows that are computed together at most; compiled shapes are this and a few fractions of it. By default all rows. */
   readonly batchSize?: number;
-  /** Shaped like `images`: where first attempts start, instead of at their own starting point (earlier adversarial images). */
-  readonly starts?: NdArray;
+  /** `[rows]` of `[height * width * channels]` in [0,1]: where a row starts instead of at its own starting point (an earlier adversarial image). */
+  readonly starts?: readonly (Float32Array | undefined)[];
   /** Raised instead of the loss that the settings name: the hook of adaptive attacks. Gradient attacks with a `loss` setting take it. */
   readonly loss?: AttackLoss;
-  /** Other images and their labels, that some transfer attacks mix in. */
+  /** Other images and their labels, that some attacks mix in or begin with. */
   readonly pool?: { readonly images: NdArray; readonly labels: NdArray };
   readonly signal?: AbortSignal;
   /**

@@ -305,10 +305,10 @@ describe('what is refused', () => {
       field: 'settings.target',
     },
     {
-      what: 'starts of another shape',
-      change: { starts: float32(Array(4).fill(0), [1, 2, 2, 1]) },
+      what: 'a start of another size',
+      change: { starts: [new Float32Array(3)] },
       reason: 'INVALID_INPUT',
-      field: 'starts',
+      field: 'starts[0]',
     },
     { what: 'too few addresses', change: { sampleIndices: [] }, reason: 'INVALID_INPUT', field: 'sampleIndices' },
   ];

@@ -67,6 +67,25 @@ describe('a model that can only be asked', () => {
     expect(row?.loss).toBeCloseTo(twin?.loss ?? Number.NaN, 4);
   });
 
+  test('is searched from a real image of another class where random ones all are of its own', async () => {
+    // The sum of twelve uniform numbers is above 2 almost always; real images of class 0 are dark.
+    const ones = Array.from({ length: SIZE }, () => 1);
+    const [sums, limit] = [
+      [ones.map(() => 0), ones],
+      [0, -2],
+    ];
+    const images = Uint8Array.from({ length: 10 * SIZE }, (_, i) => (i < 5 * SIZE ? 30 : 120));
+    const labels = Uint8Array.from({ length: 10 }, (_, i) => Number(i >= 5));
+    const attacked = options({
+      target: queriedLinear(sums, limit),
+      split: { count: 10, images, labels },
+      indices: [5, 6, 7],
+      plan: [{ attack: 'hop-skip-jump', norm: 'linf', epsilons: [0.9], settings: { queries: 400 } }],
+    });
+    const { report } = await evaluate(engine, attacked);
+    expect(report.attacks[0]?.robustAccuracy.count).toBe(0);
+  });
+
   test('is asked as often as the ledger says: filling is not sent', async () => {
     const target = queriedLinear(rows, bias);
     const plan = options().plan.filter(({ attack }) => attack !== 'mi-fgsm'); // whose forwards are the surrogate's

@@ -9,7 +9,7 @@ import { flat } from './norms.ts';
 import { parametersOf } from './randomised.ts';
 import { type RowState, type View, walk } from './rows.ts';
 import { countSetting } from './settings.ts';
-import { isWrong } from './step.ts';
+import { finite, isWrong } from './step.ts';
 
 interface WagnerState extends RowState, Nearest {
   /** The image is `(tanh(latent) + 1) / 2`: always in the box. `first` and `second` are Adam's moments. */
@@ -158,11 +158,12 @@ const stepOf = memoise((forward: Classifier['forward']) => (inputs: StepInputs) 
   const { parameters, images, labels, latent, first, second, weight, confidence, rate } = inputs;
   const imageOf = (w: tf.Tensor) => tf.mul(tf.add(tf.tanh(w), tf.scalar(1)), tf.scalar(0.5));
   const squares = (points: tf.Tensor) => tf.sum(tf.square(flat(tf.sub(points, images))), 1);
-  const slope = grad((w: tf.Tensor) => {
+  const slopeOf = grad((w: tf.Tensor) => {
     const points = imageOf(w);
     const missing = tf.relu(tf.sub(confidence, margin.value(forward(parameters, points), labels, labels)));
     return tf.sum(tf.add(squares(points), tf.mul(weight, missing)));
-  })(latent);
+  });
+  const slope = finite(slopeOf(latent));
   const points = imageOf(latent);
   const nextFirst = tf.add(tf.mul(first, tf.scalar(DECAY.first)), tf.mul(slope, tf.scalar(1 - DECAY.first)));
   const nextSecond = tf.add(

@@ -27,10 +27,12 @@ export function checkContext(context: AttackContext, attack: string, known: read
       `${images.dtype} [${images.shape}] given, float32 [rows, ${source.input.join(', ')}] needed by ${source.id}`,
     );
   checkPixels('images', images.data);
-  if (starts) {
-    if (starts.dtype !== 'float32' || starts.shape.join() !== images.shape.join())
-      throw new AttackError('INVALID_INPUT', 'starts', `[${starts.shape}] given, [${images.shape}] needed`);
-    checkPixels('starts', starts.data);
+  for (const [row, start] of (starts ?? []).entries()) {
+    if (!start) continue;
+    const size = images.data.length / rows;
+    if (start.length !== size)
+      throw new AttackError('INVALID_INPUT', `starts[${row}]`, `${start.length} numbers given, ${size} needed`);
+    checkPixels(`starts[${row}]`, start);
   }
   if (labels.dtype !== 'int32' || labels.data.length !== rows)
     throw new AttackError('INVALID_INPUT', 'labels', `int32 [${rows}] needed, ${labels.dtype} [${labels.shape}] given`);

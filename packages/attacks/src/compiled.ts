@@ -39,14 +39,15 @@ export async function startAt(
   return (await runCompiled(engine, `${stream}/${norm.name}`, startOf(norm), inputs)).points;
 }
 
-/** The starting points; first attempts start at the earlier adversarial image instead that the context gives, brought into the ball. */
+/** The starting points; those rows for which the context gives an earlier adversarial image start at it instead, brought into the ball. */
 export async function warmed(context: AttackContext, view: View, points: NdArray): Promise<NdArray> {
   const { engine, norm, starts } = context;
-  if (!starts || !view.attempts.includes(0)) return points;
+  if (!starts?.some((start) => start)) return points;
   const size = sizeOfImage(view);
   const data = Float32Array.from(points.data);
   view.rows.forEach((row, place) => {
-    if (view.attempts[place] === 0) data.set(starts.data.subarray(row * size, (row + 1) * size), place * size);
+    const start = starts[row];
+    if (start) data.set(start, place * size);
   });
   const inputs = { images: view.images, points: float32(data, points.shape), epsilon: view.epsilon, ...UNIT_BOX };
   return (await runCompiled(engine, `confine/${norm.name}`, confineOf(norm), inputs)).points;

@@ -12,7 +12,7 @@ import { parametersOf } from './randomised.ts';
 import { targetCount } from './ranked-targets.ts';
 import { type RowState, type View, walk } from './rows.ts';
 import { countSetting } from './settings.ts';
-import { isWrong } from './step.ts';
+import { finite, isWrong } from './step.ts';
 
 /** How far beyond the boundary. */
 const OVERSHOOT = 1.02;
@@ -96,7 +96,7 @@ const stepOf = memoise((forward: Classifier['forward'], norm: Norm) => (inputs: 
   const boundaries = Array.from({ length: count }, (_, i) => {
     const target = oneHot(logits, tf.reshape(tf.slice(targets, [0, i], [-1, 1]), [-1]));
     const direction = tf.sub(target, label);
-    const gradient = pullback(direction);
+    const gradient = finite(pullback(direction));
     const gap = tf.sum(tf.mul(direction, logits), 1);
     return { gradient, gap, distance: tf.div(tf.abs(gap), tf.maximum(norm.dual(gradient), tf.scalar(1e-12))) };
   });

@@ -11,7 +11,6 @@ import { flagsOf } from './flags.ts';
 import { logitsOfSamples } from './judge.ts';
 import type { Cell, Ledger, Unit } from './ledger.ts';
 import { assessMasking, type MaskingAssessment } from './masking.ts';
-import { linf } from './norms.ts';
 import type { PlannedAttack } from './plan.ts';
 import { flatShare, looksLikeProbabilities, recovered } from './probabilities.ts';
 import { type EvaluationReport, reportOf } from './report.ts';
@@ -97,8 +96,11 @@ function assess(
   plan: readonly PlannedAttack[],
   correct: readonly number[],
 ): Promise<MaskingAssessment | undefined> {
-  const norm = plan[0]?.norm ?? linf;
-  const radii = plan.filter((planned) => planned.norm === norm).flatMap(({ epsilons }) => epsilons);
+  // In a ball of radius 0 there is nothing to compare.
+  const [first, ...others] = plan.filter(({ epsilons }) => Math.max(...epsilons) > 0);
+  if (!first) return Promise.resolve(undefined);
+  const { norm } = first;
+  const radii = [first, ...others].filter((planned) => planned.norm === norm).flatMap(({ epsilons }) => epsilons);
   const indices = correct.slice(0, MASKING_SAMPLES);
   return assessMasking(engine, { ...options, indices, norm, epsilon: Math.max(...radii) });
 }

@@ -11,6 +11,7 @@ import { margins } from './queries.ts';
 import { rankedTargets, targetCount } from './ranked-targets.ts';
 import { choose, type RowState, type View, walk } from './rows.ts';
 import { countSetting } from './settings.ts';
+import { finite } from './step.ts';
 
 /** Constants of the paper: overshoot of the boundary, largest weight of the image, and how far to go back from an adversarial point. */
 const OVERSHOOT = 1.05;
@@ -93,7 +94,8 @@ interface StepInputs {
 }
 
 /** Both the point and the image go to the linearised boundary; the next point lies between them, a little beyond (algorithm 1, lines 7 to 13). */
-const stepOf = memoise((norm: Norm) => ({ images, points, gradient, gap }: StepInputs) => {
+const stepOf = memoise((norm: Norm) => ({ images, points, gradient: given, gap }: StepInputs) => {
+  const gradient = finite(given);
   const kind = norm.name as PlaneNorm; // the attack's norms are those
   const delta = tf.sub(points, images);
   const fromPoint = toPlane(kind, points, gradient, tf.neg(gap));

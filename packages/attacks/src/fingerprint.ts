@@ -27,13 +27,14 @@ export function fingerprintOf(
   return JSON.stringify({ models, attacks, loss: loss?.name, budget, cascade, seed, batchSize, engine, indices, data });
 }
 
-/** Of the bytes and labels of the samples, in their order. */
-function digestOf({ split, indices, input }: EvaluationOptions): string {
+/** Of the bytes and labels of the samples, in their order, and of where they start. */
+function digestOf({ split, indices, input, startOf }: EvaluationOptions): string {
   const size = input[0] * input[1] * input[2];
   const hash = createHash('sha256');
   for (const sample of indices) {
     hash.update(split.images.subarray(sample * size, (sample + 1) * size));
     hash.update(`${split.labels[sample]} `);
+    if (startOf) hash.update(startOf(sample) ?? 'its own');
   }
   return hash.digest('hex').slice(0, 32);
 }

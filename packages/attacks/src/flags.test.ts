@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { evaluate } from './evaluation.ts';
 import type { EvaluationOptions } from './evaluation-options.ts';
-import type { AttackLoss } from './losses.ts';
+import { type AttackLoss, losses } from './losses.ts';
 import type { PlanEntry } from './plan.ts';
 import { randomised } from './randomised.ts';
 import { passesOf } from './runner.ts';
@@ -88,6 +88,21 @@ test('too few classes for the DLR loss are said; the margin is raised, and AutoA
   });
   expect(report.flags.map(({ name }) => name)).toEqual(['few-classes']);
   for (const { robustAccuracy, attempts } of report.attacks) expect([robustAccuracy.count, attempts]).toEqual([0, 1]);
+});
+
+test.each([
+  {
+    what: 'towards a target',
+    change: { settings: { loss: 'dlr', target: 2 } },
+    flags: ['few-classes', 'target-is-label'],
+  },
+  { what: 'towards none', change: { settings: { loss: 'dlr' } }, flags: [] },
+])('of three classes the DLR loss $what: $flags', async ({ change, flags }) => {
+  const plan: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.3], ...change }];
+  const { report } = await evaluate(engine, { ...base, plan });
+  expect(report.flags.map(({ name }) => name)).toEqual(flags);
+  const own = await evaluate(engine, { ...base, plan, loss: losses.margin });
+  expect(own.report.flags.map(({ name }) => name)).not.toContain('few-classes');
 });
 
 test('averaging over draws is a no-op for a model that draws nothing; one that does is flagged, and draws the same again', async () => {

@@ -41,18 +41,18 @@ const BLIND_SHARE = 0.01;
 
 /** The flags of an evaluation, those of AutoAttack among them (Croce and Hein's code warns of the same). */
 export function flagsOf(
-  { target, indices, cascade = false }: EvaluationOptions,
+  { target, indices, cascade = false, loss }: EvaluationOptions,
   plan: readonly PlannedAttack[],
   sights: Sights,
   results: readonly CellResult[],
 ): Flag[] {
-  const needed = Math.max(...plan.map(classesNeeded));
+  const needed = Math.max(...plan.map((planned) => classesNeeded(planned, loss !== undefined)));
   const onTarget = labelledAsTarget(plan, sights.labels);
   const flags: Readonly<Record<Flag['name'], string | false>> = {
     probabilities: probabilities(sights.flatShare),
     'masking-not-assessed':
       sights.lacksMasking &&
-      `masked gradients were not looked for: fewer than ${LEAST_MASKING_SAMPLES} samples are correctly classified`,
+      `masked gradients were not looked for: that takes ${LEAST_MASKING_SAMPLES} correctly classified samples and a radius above 0`,
     'black-box':
       isQueried(target) &&
       `the model was attacked as a black box, by queries, transferred examples and noise alone: ${target.blackBox}`,
@@ -119,9 +119,11 @@ function wasShort(target: Classifier): boolean {
 }
 
 /** Classes that a planned attack's loss is made for. */
-function classesNeeded({ attack, settings }: PlannedAttack): number {
+function classesNeeded({ attack, settings }: PlannedAttack, ownLoss: boolean): number {
+  if (ownLoss) return 0;
   if (attack.name === 'apgd-t') return 4;
-  return settings.loss === 'dlr' ? 3 : 0;
+  if (settings.loss !== 'dlr') return 0;
+  return targetOf(settings) === undefined ? 3 : 4;
 }
 
 /** The most samples that queries alone fooled, over the balls in which both were tried: in a cascade later attacks do not meet them any more. */

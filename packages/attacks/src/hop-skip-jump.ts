@@ -154,10 +154,20 @@ function* searchOf(
     return { seed, stream: `hop-skip-jump.${what}/${attempts[index] ?? 0}`, step, sample };
   };
   const distanceOf = (point: Float32Array) => norm.lengthOf(point.map((value, i) => value - (image[i] ?? 0)));
-  const start = yield* firstAdversarial((step) => uniform(address('start', step), size));
+  const start =
+    (yield* firstAdversarial(FIRST_TRIES, (step) => uniform(address('start', step), size))) ??
+    (yield* firstAdversarial(...othersOf(context, index)));
   if (!start) return;
+  let nearest = Number.POSITIVE_INFINITY;
+  // The next point of the boundary may lie farther away than the one before.
+  const keep = (found: Float32Array) => {
+    const distance = distanceOf(found);
+    if (distance >= nearest) return;
+    nearest = distance;
+    tell(found);
+  };
   let point = yield* toBoundary(geometry, image, start);
-  tell(point);
+  keep(point);
   for (let j = 1; distanceOf(point) > (epsilons[index] ?? 0); j++) {
     const distance = distanceOf(point);
     // sqrt(d) theta in l2 and d theta in linf are the same: 1 / d.
@@ -170,18 +180,26 @@ function* searchOf(
     const direction = geometry.direction(yield* gradientAt(point, radius, count, noise));
     const jumped = yield* jump(point, direction, distance / Math.sqrt(j));
     point = yield* toBoundary(geometry, image, jumped);
-    tell(point);
+    keep(point);
   }
 }
 
-/** A uniform random image that is misclassified, if one of the first few is. */
-function* firstAdversarial(draw: (step: number) => Float32Array): Search<Float32Array | undefined> {
-  for (let from = 0; from < FIRST_TRIES; from += TRIES_TOGETHER) {
-    const answers = yield { count: TRIES_TOGETHER, at: (i) => draw(from + i) };
+/** The first of some images that is misclassified. Random ones may all fall into the sample's own class: then real ones of others are asked about. */
+function* firstAdversarial(count: number, draw: (step: number) => Float32Array): Search<Float32Array | undefined> {
+  for (let from = 0; from < count; from += TRIES_TOGETHER) {
+    const answers = yield { count: Math.min(TRIES_TOGETHER, count - from), at: (i) => draw(from + i) };
     const found = answers.indexOf(true);
     if (found >= 0) return draw(from + found);
   }
   return undefined;
+}
+
+/** How many images of other classes there are, and each of them. */
+function othersOf({ pool, labels, images }: AttackContext, index: number): [number, (i: number) => Float32Array] {
+  const size = images.data.length / labels.data.length;
+  const found = [...(pool?.labels.data.keys() ?? [])].filter((i) => pool?.labels.data[i] !== labels.data[index]);
+  const imageAt = (i: number) => pool?.images.data.subarray(i * size, (i + 1) * size) as Float32Array;
+  return [found.length, (i) => imageAt(found[i] ?? 0)];
 }
 
 /** The paper's tolerance is meant for real images; that of a tiny one would be coarse. */

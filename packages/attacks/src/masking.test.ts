@@ -132,7 +132,7 @@ describe('samples that the model gets wrong', () => {
     const { masking, flags } = await evaluated(right);
     expect(masking).toBe('not assessed');
     expect(flags.map(({ message }) => message)).toEqual([
-      'masked gradients were not looked for: fewer than 8 samples are correctly classified',
+      'masked gradients were not looked for: that takes 8 correctly classified samples and a radius above 0',
     ]);
   });
 });

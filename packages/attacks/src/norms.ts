@@ -137,6 +137,11 @@ export const l1: Norm = {
   diameter: (size) => size,
 };
 
+/** How far every number of an image of `size` numbers moves in a perturbation of this length that moves all alike. */
+export function evenly(norm: Norm, length: number, size: number): number {
+  return length / norm.diameter(size);
+}
+
 /** The norms by name. */
 export const norms: Readonly<Record<NormName, Norm>> = { linf, l2, l1 };
 

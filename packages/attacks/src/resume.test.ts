@@ -215,6 +215,21 @@ test('a first attempt starts where it is told to: an earlier adversarial image i
   for (const row of rows) expect(row).toMatchObject({ success: true, backwards: 1 });
 });
 
+test('a sample that has no earlier image starts at its own place, and a ledger with other starts is another one', async () => {
+  const settings = { steps: 2, loss: 'margin' };
+  const one: PlanEntry[] = [{ attack: 'pgd', norm: 'linf', epsilons: [0.03], settings }];
+  const image = Float32Array.from({ length: 6 }, () => 0.5);
+  const own = await evaluate(engine, { ...base, plan: one });
+  const startOf = (sample: number) => (sample === base.indices[0] ? image : undefined);
+  const told = await evaluate(engine, { ...base, plan: one, startOf });
+  const others = ({ ledger }: typeof own) =>
+    ledger.units.flatMap(({ rows }) => rows).filter(({ sample }) => sample !== base.indices[0]);
+  expect(others(told)).toEqual(others(own));
+  await expect(evaluate(engine, { ...base, plan: one, startOf, resume: own.ledger })).rejects.toMatchObject({
+    reason: 'LEDGER_MISMATCH',
+  });
+});
+
 test('an own loss is raised instead of the settings’', async () => {
   // It lowers the margin: an attack on it turns nothing that a step the other way would have turned.
   const harmless: AttackLoss = {

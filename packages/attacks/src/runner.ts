@@ -1,5 +1,5 @@
 import type { Split } from '@jsigr/datasets';
-import { type Engine, float32 } from '@jsigr/engine';
+import type { Engine } from '@jsigr/engine';
 import { type Classifier, isQueried, mayAsk } from '@jsigr/models';
 import type { Attack, Cost } from './attack.ts';
 import { poolOf, samplesOf } from './batches.ts';
@@ -114,7 +114,7 @@ async function attackTogether(job: AttackJob, tries: readonly Try[], before: Cos
     tries.map(({ sample }) => sample),
   );
   const epsilons = tries.map(() => epsilon);
-  const starts = startsOf(job, tries, samples.images.shape);
+  const starts = tries.map(({ sample, attempt }) => (attempt === 0 ? job.startOf?.(sample) : undefined));
   const outcome = await attack.run(
     {
       engine,
@@ -127,7 +127,7 @@ async function attackTogether(job: AttackJob, tries: readonly Try[], before: Cos
       batchSize,
       pool: poolOf(split, target.input),
       ...(members && { members }),
-      ...(starts && { starts }),
+      starts,
       ...(loss && { loss }),
       ...(signal && { signal }),
       ...(isSpent && {
@@ -159,19 +159,4 @@ async function attackTogether(job: AttackJob, tries: readonly Try[], before: Cos
     job.onExample?.(row, image);
     return row;
   });
-}
-
-function startsOf({ startOf, split, target }: AttackJob, tries: readonly Try[], shape: readonly number[]) {
-  if (!startOf || !tries.some(({ attempt }) => attempt === 0)) return undefined;
-  const images = samplesOf(
-    split,
-    target.input,
-    tries.map(({ sample }) => sample),
-  ).images;
-  const data = Float32Array.from(images.data);
-  tries.forEach(({ sample }, row) => {
-    const start = startOf(sample);
-    if (start) data.set(start, row * (data.length / tries.length));
-  });
-  return float32(data, shape);
 }

@@ -1,4 +1,3 @@
-import { float32 } from '@jsigr/engine';
 import { piecesOf, poolOf, samplesOf } from './batches.ts';
 import { judge } from './judge.ts';
 import type { AttackJob } from './runner.ts';
@@ -26,6 +25,8 @@ interface Search {
   /** Infinity until it was fooled. */
   high: number;
   known: Float32Array;
+  /** The attempt that found it. */
+  attempt: number;
   forwards: number;
   backwards: number;
 }
@@ -40,18 +41,23 @@ export async function smallestEpsilons(job: SmallestEpsilonJob): Promise<Smalles
   for (const piece of piecesOf(job.indices, job.batchSize)) {
     const searches = piece.map((sample): Search => {
       const known = samplesOf(job.split, job.target.input, [sample]).images.data as Float32Array;
-      return { sample, low: 0, high: Number.POSITIVE_INFINITY, known, forwards: 0, backwards: 0 };
+      return { sample, low: 0, high: Number.POSITIVE_INFINITY, known, attempt: 0, forwards: 0, backwards: 0 };
     });
     const attempts = job.attack.attempts(job.settings, job.target.classes);
     // Attacks that look for the nearest image need no halving: with no radius to reach they search to their end.
     const nearest = job.attack.goal === 'distance';
     for (let attempt = 0; attempt < attempts; attempt++)
-      await narrow(job, nearest ? searches : searches.filter(isOpen), attempt, () => (nearest ? 0 : job.most));
+      await narrow(
+        job,
+        nearest ? searches : searches.filter(isOpen),
+        () => attempt,
+        () => (nearest ? 0 : job.most),
+      );
     for (let i = 0; i < (nearest ? 0 : (job.halvings ?? 10)); i++)
       await narrow(
         job,
         searches.filter((search) => !isOpen(search)),
-        0,
+        ({ attempt }) => attempt,
         ({ low, high }) => (low + high) / 2,
       );
     for (const { sample, high, forwards, backwards } of searches)
@@ -69,7 +75,7 @@ function isOpen({ high }: Search): boolean {
 async function narrow(
   job: SmallestEpsilonJob,
   searches: readonly Search[],
-  attempt: number,
+  attemptOf: (search: Search) => number,
   radiusOf: (search: Search) => number,
 ): Promise<void> {
   if (searches.length === 0) return;
@@ -80,11 +86,7 @@ async function narrow(
     searches.map(({ sample }) => sample),
   );
   const epsilons = searches.map(radiusOf);
-  const starts = new Float32Array(samples.images.data.length);
-  searches.forEach(({ known }, row) => {
-    starts.set(known, row * known.length);
-  });
-  const warm = !searches.some(isOpen);
+  const attempts = searches.map(attemptOf);
   const { adversarial, forwards, backwards } = await attack.run(
     {
       engine,
@@ -93,10 +95,10 @@ async function narrow(
       norm,
       epsilons,
       seed,
-      attempts: searches.map(() => attempt),
+      attempts,
       batchSize,
       pool: poolOf(split, target.input),
-      ...(warm && { starts: float32(starts, samples.images.shape) }),
+      starts: searches.map((search) => (isOpen(search) ? undefined : search.known)),
       ...(members && { members }),
       ...(loss && { loss }),
       ...(signal && { signal }),
@@ -114,6 +116,7 @@ async function narrow(
     if (fooled && verdict.distance < search.high) {
       search.high = Math.min(verdict.distance, limits[row] ?? verdict.distance); // float32 may round it up
       search.known = verdict.image.slice();
+      search.attempt = attempts[row] ?? 0;
       // As long as no attempt found an example, another one may yet, in a smaller ball than this one.
     } else if (!fooled && !isOpen(search)) search.low = Math.max(search.low, epsilons[row] ?? 0);
   });

@@ -107,7 +107,7 @@ function better(state: SquareState, candidates: NdArray, margin: NdArray): Squar
   const best = Float32Array.from(state.margin.data);
   for (let row = 0; row < rows; row++) {
     const found = margin.data[row] ?? Number.NEGATIVE_INFINITY;
-    if (found <= (best[row] ?? 0)) continue;
+    if (!(found > (best[row] ?? 0))) continue; // no number is no improvement
     best[row] = found;
     points.set(candidates.data.subarray(row * size, (row + 1) * size), row * size);
   }

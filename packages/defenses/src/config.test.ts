@@ -80,6 +80,14 @@ describe('a training configuration', () => {
       message: /^objective.settings.saliencySource: may be teacher only where saliency is used/,
     },
     {
+      config: objective('jsigr', { saliencySource: 'teacher', gradientWeight: 0 }),
+      message: /^objective.settings.saliencySource: may be teacher only where saliency is used/,
+    },
+    {
+      config: objective('trades', { divergenceWeight: 0 }),
+      message: /^objective.settings.divergenceWeight: must be above 0/,
+    },
+    {
       config: objective('jsigr', { estimator: 'finite-difference', projections: -1 }),
       message: /^objective.settings.projections: must be 1 with estimator=finite-difference/,
     },

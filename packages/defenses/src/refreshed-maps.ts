@@ -1,4 +1,5 @@
 import type { Classifier } from '@jsigr/models';
+import { SaliencyError } from '@jsigr/saliency';
 import { TrainingError } from './errors.ts';
 import type { TrainingRun } from './run.ts';
 import { refreshIsDue, saliencyOfSplit } from './saliency-cache.ts';
@@ -28,10 +29,30 @@ export async function refreshedMaps(
   return { maps: await mapsOf(run, classifierOf(run, { parameters: mapped })), state: { ...state, mapped } };
 }
 
-function mapsOf(run: TrainingRun, classifier: Classifier): Promise<SaliencyMaps> {
-  const { engine, plan, options, dataset, train, estimate } = run;
+/**
+ * Maps of a few images before anything is trained: what a method cannot say of this network (Grad-CAM of one without convolutions) it cannot say later either.
+ * @throws TrainingError INVALID_SETTING
+ */
+export async function tryMaps(run: TrainingRun, state: TrainingState): Promise<void> {
+  const { plan, options, teacher, train } = run;
+  const { saliency } = plan.objective;
+  if (!saliency || options.saliency) return;
+  const classifier = teacher ?? classifierOf(run, state);
+  await mapsOf(run, classifier, train.subarray(0, TRIED)).catch((error) => {
+    if (!(error instanceof SaliencyError)) throw error;
+    const field = 'objective.settings.saliencyMethod';
+    throw new TrainingError('INVALID_SETTING', field, `${field}: ${saliency.method} given, ${error.message}`, {
+      cause: error,
+    });
+  });
+}
+
+const TRIED = 64;
+
+function mapsOf(run: TrainingRun, classifier: Classifier, images = run.train): Promise<SaliencyMaps> {
+  const { engine, plan, options, dataset, estimate } = run;
   const { stride = 1, signedThreshold } = plan.objective.saliency ?? {};
-  return saliencyOfSplit({ engine, classifier, estimate }, dataset.train, train, {
+  return saliencyOfSplit({ engine, classifier, estimate }, dataset.train, images, {
     stride,
     seed: plan.config.seed,
     signed: signedThreshold !== undefined,

@@ -42,7 +42,8 @@ export function mapsBy({
 }: Pick<SaliencyPlan, 'method' | 'samples' | 'signedThreshold'>): SaliencyEstimator {
   const method = methodNamed(name, 'objective.settings.saliencyMethod');
   return async (engine, classifier, images, labels, { stride, ...addresses }) => {
-    const known = Object.entries({ stride, samples }).filter(
+    // Squares that are covered lie side by side: no pixel is left out.
+    const known = Object.entries({ stride, size: stride, samples }).filter(
       ([name, value]) => value !== undefined && name in method.settings.shape,
     );
     const settings = Object.fromEntries(known);

@@ -223,6 +223,35 @@ describe('training', () => {
   });
 });
 
+describe('a saliency method', () => {
+  const jsigr = (settings: Record<string, string | number>) => ({ ...SMALL, objective: { name: 'jsigr', settings } });
+
+  it.each(['occlusion', 'shapley', 'grad-cam'])('%s makes masks without any setting of its own', async (method) => {
+    const seen = await events(jsigr({ saliencyMethod: method, rampEndEpoch: 0 }));
+    expect(seen.at(-1)).toMatchObject({ type: 'finished', reason: 'completed' });
+  });
+
+  it('that the network cannot have is refused before anything is trained', async () => {
+    const config = { ...jsigr({ saliencyMethod: 'grad-cam' }), architecture: 'mlp' };
+    const seen: unknown[] = [];
+    const training = async () => {
+      for await (const event of train(engine, config, bands(45))) seen.push(event);
+    };
+    await expect(training()).rejects.toMatchObject({
+      reason: 'INVALID_SETTING',
+      field: 'objective.settings.saliencyMethod',
+      message: expect.stringContaining('grad-cam given, classifier: has no convolution'),
+    });
+    expect(seen).toEqual([]);
+  });
+
+  it('is not asked for maps that count for nothing', async () => {
+    const asked = async () => Promise.reject(new Error('nobody needs maps'));
+    const seen = await events(jsigr({ gradientWeight: 0, rampEndEpoch: 0 }), { saliency: asked });
+    expect(seen.at(-1)).toMatchObject({ type: 'finished', reason: 'completed' });
+  });
+});
+
 describe('training ends early', () => {
   it('with a last checkpoint when it is told to stop', async () => {
     let made = 0;

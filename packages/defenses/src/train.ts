@@ -2,13 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import { type Dataset, epochOrder } from '@jsigr/datasets';
 import type { Engine } from '@jsigr/engine';
 import { accuracy, type Checkpoint } from '@jsigr/models';
+import { SaliencyError } from '@jsigr/saliency';
 import type { BatchCompanions } from './batches.ts';
 import type { TrainingConfig } from './config.ts';
 import { TrainingError } from './errors.ts';
 import type { EpochEvent, FinishedEvent, StateEvent, StepEvent, TrainingEvent } from './events.ts';
 import { checkFinite } from './guards.ts';
 import { alarmOf, probed } from './probe.ts';
-import { refreshedMaps } from './refreshed-maps.ts';
+import { refreshedMaps, tryMaps } from './refreshed-maps.ts';
 import { prepareRun, type TrainingOptions, type TrainingRun } from './run.ts';
 import type { SaliencyMaps } from './saliency-maps.ts';
 import {
@@ -36,7 +37,9 @@ export async function* train(
   const run = prepareRun(engine, config, dataset, options);
   const stepper = new Stepper(run);
   try {
-    yield* epochs(run, stepper, startState(run));
+    const start = startState(run);
+    if (start.step === 0) await tryMaps(run, start);
+    yield* epochs(run, stepper, start);
   } finally {
     await stepper.release();
   }
@@ -86,7 +89,8 @@ async function* epochs(run: TrainingRun, stepper: Stepper, start: TrainingState)
   } catch (error) {
     // The last epoch at which all was well is kept, though its checkpoint may not have been due.
     const { state, metrics, last } = standing;
-    if (error instanceof TrainingError && state.step > 0 && last?.step !== state.step)
+    const isOurs = error instanceof TrainingError || error instanceof SaliencyError;
+    if (isOurs && state.step > 0 && last?.step !== state.step)
       yield { type: 'checkpoint', checkpoint: makeCheckpoint(run, state, metrics) };
     throw error;
   }

@@ -1,6 +1,14 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { type ServerReadableStream, type ServerWritableStream, status } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerReadableStream,
+  type ServerWritableStream,
+  status,
+} from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
 import { pump, receive } from './pump.ts';
 
@@ -43,6 +51,39 @@ test('a client that takes nothing any more is let go, and the source with it', a
   expect(errors).toMatchObject([{ code: status.RESOURCE_EXHAUSTED, details: expect.stringMatching(/0\.05 s/) }]);
   await expect.poll(() => closed).toBe(true);
   expect(call.ended).toBe(false);
+});
+
+test('a client that takes nothing any more holds no stream open, and what waited for it is dropped', async () => {
+  const bytes = (message: Buffer) => message;
+  const flood = {
+    ...{ path: '/test/Flood', requestStream: false, responseStream: true },
+    ...{ requestSerialize: bytes, requestDeserialize: bytes, responseSerialize: bytes, responseDeserialize: bytes },
+  } as const;
+  async function* source() {
+    for (;;) yield Buffer.alloc(256 * 1024);
+  }
+  const server = new Server();
+  const pumped: Promise<void>[] = [];
+  server.addService(
+    { flood },
+    { flood: (call: ServerWritableStream<Buffer, Buffer>) => void pumped.push(pump(call, source(), 100)) },
+  );
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
+  );
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const call = client.makeServerStreamRequest(flood.path, bytes, bytes, Buffer.alloc(0));
+  const ended = new Promise<{ code?: number }>((resolve) => call.on('error', resolve));
+  await expect.poll(() => pumped.length).toBe(1);
+  await pumped[0];
+  // It waits for open streams, and would wait for ever.
+  const shut = new Promise((resolve) => server.tryShutdown(resolve));
+  await shut;
+  call.resume();
+  expect(await ended).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+  client.close();
 });
 
 test('a client that is slow is waited for', async () => {

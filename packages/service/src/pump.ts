@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js';
 import { RpcException } from '@nestjs/microservices';
 import { cancelled, JsigrError, resourceExhausted } from './errors.ts';
@@ -43,9 +44,20 @@ export async function pump<Request, Response>(
     await drainInto(call, iterable[Symbol.asyncIterator](), signal, stalledMs);
     call.end();
   } catch (error) {
+    if (error instanceof JsigrError && error.reason === SLOW_CONSUMER) reset(call);
     // Not destroy(): that would drop messages which were written before the error.
     call.emit('error', toServiceError(error));
   }
+}
+
+/**
+ * Ends the stream of a call at once, with what waits in it: a status would wait behind messages that the client does not take. Clients see RESOURCE_EXHAUSTED (gRPC's
+ * word for ENHANCE_YOUR_CALM). grpc-js hands out no stream, so it is looked for in the layers of the call.
+ */
+function reset(call: object): void {
+  type Layer = { readonly stream?: ServerHttp2Stream; readonly call?: Layer; readonly nextCall?: Layer };
+  for (let layer: Layer | undefined = call as Layer; layer; layer = layer.call ?? layer.nextCall)
+    layer.stream?.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 async function drainInto<Request, Response>(
@@ -91,9 +103,11 @@ export function drained(stream: EventEmitter, signal: AbortSignal, stalledMs = S
   });
 }
 
+const SLOW_CONSUMER = 'SLOW_CONSUMER';
+
 function slowConsumer(stalledMs: number): JsigrError {
   return resourceExhausted(
-    'SLOW_CONSUMER',
+    SLOW_CONSUMER,
     `nothing of the stream was taken for ${stalledMs / 1000} s`,
     'call again for what comes after the last message that you have',
   );

@@ -43,9 +43,9 @@ export class StudyCell {
     );
   }
 
-  /** Accuracy without attack, on the samples that transferred examples were made of. */
+  /** Accuracy without attack, on all test samples. */
   get clean(): Estimate | undefined {
-    return shareOf(this.runs.flatMap(({ measures }) => measures.transfer?.value.clean ?? []));
+    return shareOf(this.runs.flatMap(({ measures }) => measures.clean?.value ?? []));
   }
 
   /**
@@ -205,7 +205,7 @@ export function pairsOf(
 
 /** What a run may have that is compared. */
 export const HAS = {
-  clean: ({ measures }: RunRecord) => measures.transfer !== undefined,
+  clean: ({ measures }: RunRecord) => measures.clean !== undefined,
   epochs: ({ training }: RunRecord) => training !== undefined && training.value.epochs.length > 0,
   explanation: ({ measures }: RunRecord) => measures.explanation !== undefined,
 } as const;

@@ -64,7 +64,7 @@ White-box attacks are the profile \`${attack}\` of packages/attacks${weak}: ${at
 
 ${images || 'All'} training images, ${epochs} epochs, Adam ${profile.learningRate} with a cosine schedule, batches of ${profile.batchSize}; seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')}. Figures in percent are
 means over the seeds ± their standard deviation, with 95 % intervals: Student's t over the seeds and Wilson's over the samples, added in squares${seeds.length > 1 ? '' : ' (one seed: the samples alone)'}.
-The first ${samples.attacked} test samples under white-box attacks, ${samples.transferred} under transferred examples and corruptions, ${samples.explained} explained. Intervals cover the choice of samples and seeds, not the weakness of an attack.`;
+Clean accuracy on all test samples; the first ${samples.attacked} of them under white-box attacks, ${samples.transferred} under transferred examples and corruptions, ${samples.explained} explained. Intervals cover the choice of samples and seeds, not the weakness of an attack.`;
 }
 
 /** What of the whole study there is; empty where nothing is missing. */

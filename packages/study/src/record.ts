@@ -57,6 +57,7 @@ export interface TransferredRobustness extends Robustness {
 }
 
 export interface TransferRecord {
+  /** Of the samples that the examples were made of. */
   readonly clean: Outcomes;
   /** By the source's architecture. */
   readonly sources: Readonly<Record<string, readonly TransferredRobustness[]>>;
@@ -88,6 +89,8 @@ export interface ExplanationRecord {
 
 /** What can be measured of a trained model. */
 export interface Measures {
+  /** Of all test samples. */
+  readonly clean: Outcomes;
   readonly whiteBox: WhiteBoxRecord;
   readonly transfer: TransferRecord;
   readonly corruption: readonly CorruptionRecord[];

@@ -112,7 +112,8 @@ describe('a study', () => {
 
   test('measures all of it, and no robust accuracy is above the clean one or rises with the radius', () => {
     for (const architecture of ['mlp-j-sigr-1', 'mlp-standard-1']) {
-      const { whiteBox, transfer, corruption, explanation } = whole.records[`${architecture}.json`].measures;
+      const { clean, whiteBox, transfer, corruption, explanation } = whole.records[`${architecture}.json`].measures;
+      expect(clean.value.total).toBeGreaterThan(transfer.value.clean.total);
       const [near, far] = whiteBox.value.cells.map((cell: { robust: { yes: number } }) => cell.robust.yes);
       expect(whiteBox.value.clean.yes).toBeGreaterThanOrEqual(near);
       expect(near).toBeGreaterThanOrEqual(far);

@@ -190,6 +190,10 @@ export function stepsInTime(
 async function measureAlone(context: StudyContext, { record, model }: TrainedRun, sources: readonly TrainedRun[]) {
   const { profile } = context;
   const { attacked, transferred, explained } = profile.samples;
+  const everything = testSamples(context, Number.POSITIVE_INFINITY);
+  await measure(context, record, 'clean', [everything.indices.length], async () =>
+    cleanOutcomes(context, await model(), everything),
+  );
   const surrogates = sources.filter((source) => source.record.spec.architecture !== record.spec.architecture);
   const weights = surrogates.map((source) => source.weights);
   const plan = profilePlan(profile.attack, []);

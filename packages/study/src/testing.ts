@@ -59,6 +59,7 @@ export function made(
       },
     },
     measures: {
+      clean: { key: '', value: first(clean) },
       whiteBox: {
         key: '',
         value: {

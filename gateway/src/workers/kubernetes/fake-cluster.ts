@@ -77,14 +77,21 @@ export class FakeCluster {
   }
 
   /** Lists, and TokenReviews. */
-  async request<T>(method: string, path: string, { body }: { body?: unknown } = {}): Promise<T> {
+  async request<T>(
+    method: string,
+    path: string,
+    { body, query = {} }: { body?: unknown; query?: Readonly<Record<string, string>> } = {},
+  ): Promise<T> {
     if (path.endsWith('/tokenreviews'))
       return this.#review(body as { spec: { token: string; audiences: string[] } }) as T;
     if (method === 'DELETE') {
       this.removed.push(path.split('/').at(-1) ?? '');
       return undefined as T;
     }
-    const items = [...this.#of(path.split('/').at(-1) ?? '').values()];
+    const wanted = query.fieldSelector?.replace('metadata.name=', '');
+    const items = [...this.#of(path.split('/').at(-1) ?? '').values()].filter(
+      ({ metadata }) => wanted === undefined || metadata?.name === wanted,
+    );
     return { metadata: { resourceVersion: String(this.#events.length) }, items } as T;
   }
 

@@ -230,13 +230,28 @@ describe('the pool of Jobs', () => {
     });
   });
 
-  test('a pod on a node that is gone is given up, and taken away by force', async () => {
+  test('a pod on a node that is gone is given up once its lease is over, and taken away by force', async () => {
+    await pool.close();
+    pool = makePool(60_000, 200);
     const { worker, pod } = await acquired();
     const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message: 'taint' };
     const metadata = { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' };
     cluster.put('pods', { ...pod, metadata, status: { phase: 'Running', conditions: [condition] } });
+    expect(cluster.removed).toEqual([]);
     expect(await worker.lost).toMatch(/was on a node that does not answer any more/);
     await vi.waitFor(() => expect(cluster.removed).toEqual([pod.metadata?.name]));
+  });
+
+  test('a pod that a taint drives from a living node keeps its lease until it has handed back its work', async () => {
+    const { worker, pod, leaseId } = await acquired();
+    const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message: 'taint' };
+    const leaving = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:01:00Z' } };
+    cluster.put('pods', { ...leaving, status: { phase: 'Running', conditions: [condition] } });
+    await setImmediate();
+    expect(registry.renew({ leaseId, load: 1 }, callerOf(pod)).released).toBe(false);
+    cluster.put('pods', { ...leaving, status: { phase: 'Failed', conditions: [condition] } });
+    await worker.lost;
+    expect(cluster.removed).toEqual([]);
   });
 
   test('says what a worker waits for, and why its Job failed', async () => {
@@ -485,11 +500,35 @@ describe('the pool of Jobs', () => {
     );
   });
 
-  test('a template that breaks an invariant is refused before anything is made', async () => {
-    const data = { 'trainer.yaml': 'spec: {parallelism: 2}' };
-    cluster.put('configmaps', { metadata: { name: 'jsigr-workers' }, data } as never);
-    await expect(pool.acquire('trainer', options)).rejects.toMatchObject({ reason: 'BAD_JOB_TEMPLATE' });
+  const withTemplate = (template: string) =>
+    cluster.put('configmaps', { metadata: { name: 'jsigr-workers' }, data: { 'trainer.yaml': template } } as never);
+
+  test('a template that breaks an invariant is said before anything is made, and waited for', async () => {
+    await pool.close();
+    pool = makePool(60_000, 60_000, 20);
+    withTemplate('spec: {parallelism: 2}');
+    const said: string[] = [];
+    const acquiring = pool.acquire('trainer', { ...options, onWaiting: (why) => said.push(why) });
+    await vi.waitFor(() => expect(said[0]).toMatch(/cannot be made yet: trainer.yaml .*spec.parallelism is 2/));
     expect(cluster.job).toBeUndefined();
+    withTemplate('spec: {activeDeadlineSeconds: 60}');
+    const pod = cluster.pod(await made(), 1);
+    cluster.put('pods', pod);
+    await register(pod);
+    expect((await acquiring).id).toBe(pod.metadata?.name);
+  });
+
+  test('a template that was broken meanwhile is no business of a Job that goes on', async () => {
+    const { worker, job, pod } = await acquired();
+    cluster.put('pods', { ...pod, status: { phase: 'Failed' } });
+    await worker.lost;
+    await pool.release(worker, { discard: true });
+    withTemplate('{');
+    const again = pool.acquire('trainer', options);
+    const next = cluster.pod(job, 2);
+    cluster.put('pods', next);
+    await register(next);
+    expect((await again).id).toBe(next.metadata?.name);
   });
 });
 

@@ -9,7 +9,7 @@ import {
 import type { Caller } from '../../access/caller.ts';
 import { isCode, type KubernetesClient, KubernetesError } from '../../kubernetes/client.ts';
 import { Informer } from '../../kubernetes/informer.ts';
-import { type Job, jobs, type Pod } from '../../kubernetes/types.ts';
+import { type Job, jobs, type Pod, pathOf } from '../../kubernetes/types.ts';
 import type { RunWorker } from '../../store/run-rows.ts';
 import type { AcquireOptions, ReleaseOptions, Worker, WorkerPool, WorkerStatus } from '../pool.ts';
 import type { WorkerRegistry } from '../registry.ts';
@@ -181,11 +181,12 @@ export class KubernetesPool implements WorkerPool {
     const image = this.#options.image.replace('{kind}', request.kind);
     const settings = { namespace: client.namespace, gateway: gatewayAddress(), image, variables };
     const { templates = 'jsigr-workers' } = this.#options;
-    const job = await shapedBy(client, templates, workerJob(request, settings), request.kind);
     for (;;) {
       signal?.throwIfAborted();
       const known = this.#jobs.get(name);
-      if (known && !isOf(known, request)) {
+      // Templates are for Jobs that begin: whatever became of them meanwhile, this one goes on.
+      if (known && isOf(known, request)) return;
+      if (known) {
         const failure = failureOf(known, undefined);
         if (failure?.isFinal) throw jobFailed(`the Job ${name} failed: ${failure.words}`, true);
         // Of an earlier attempt at the run.
@@ -193,6 +194,7 @@ export class KubernetesPool implements WorkerPool {
         await this.#changed.until(() => this.#jobs.get(name) !== known, signal ? { signal } : {});
         continue;
       }
+      const job = await shapedBy(client, templates, workerJob(request, settings), request.kind);
       try {
         await client.create(jobs, job);
         logger.info({ job: name, run: request.run }, `the Job ${name} was made`);
@@ -201,7 +203,6 @@ export class KubernetesPool implements WorkerPool {
         if (mayPass(error)) throw error;
         if (!isCode(error, 409))
           throw unavailable('WORKER_START_FAILED', `the ${request.kind}'s Job was refused: ${inWords(error)}`);
-        if (known) return;
         await this.#changed.until(() => this.#jobs.get(name) !== undefined, signal ? { signal } : {});
       }
     }
@@ -241,9 +242,11 @@ export class KubernetesPool implements WorkerPool {
 
   /** As the API server says; while it cannot be asked, as far as we know. */
   async #isThere(job: string): Promise<boolean> {
-    return this.#options.client.get(jobs, job).then(
+    const { client } = this.#options;
+    const query = { fieldSelector: `metadata.name=${job}` };
+    return client.request<{ readonly items: readonly Job[] }>('GET', pathOf(jobs, client.namespace), { query }).then(
+      ({ items }) => items.length > 0,
       () => true,
-      (error) => !isCode(error, 404),
     );
   }
 
@@ -297,9 +300,9 @@ export class KubernetesPool implements WorkerPool {
   }
 }
 
-/** The API server is away or busy, has just started and does not know who may what yet, or a quota is used up (both are 403). */
+/** What an admin or time mends: a template, an API server that is away or busy, has just started and does not know who may what yet, or a quota (both are 403). */
 function mayPass(error: unknown): boolean {
-  if (error instanceof JsigrError) return error.reason === 'TEMPLATE_UNREADABLE';
+  if (error instanceof JsigrError) return ['TEMPLATE_UNREADABLE', 'BAD_JOB_TEMPLATE'].includes(error.reason);
   return error instanceof KubernetesError && ([0, 403, 429].includes(error.code) || error.code >= 500);
 }
 

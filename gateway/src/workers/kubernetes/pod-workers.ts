@@ -208,6 +208,7 @@ export class PodWorkers {
       seat.lose(how);
       if (!seat.inUse) this.#seats.delete(name);
     }
+    this.#forceAway(this.#pods.get(name));
     this.#options.changed.notify();
   }
 
@@ -217,19 +218,22 @@ export class PodWorkers {
       for (const [token, { subject }] of this.#tokens) if (subject === `worker/${name}`) this.#tokens.delete(token);
       this.#costs.forget(name);
     }
-    const isGone = !pod || isOver(pod) || lostItsNode(pod);
+    // A taint can drive pods from a node that lives: as long as a worker renews its lease it is left the time to hand back what it has.
+    const isGone = !pod || isOver(pod) || (lostItsNode(pod) && !this.#options.registry.hasLease(name));
     if (!isGone) return;
     const how = pod ? (endOf(pod) ?? 'was lost with its node') : 'was deleted';
     this.explainers.lose(name, how);
     if (this.#seats.has(name)) this.#lose(name, how);
-    if (pod && !isOver(pod)) void this.#forceAway(pod);
+    else this.#forceAway(pod);
   }
 
   /** A node that is gone never says that the pod has ended, and its Job makes no other one before: fencing keeps it from writing anything more. */
-  async #forceAway({ metadata }: Pod): Promise<void> {
+  #forceAway(pod: Pod | undefined): void {
+    if (!pod || isOver(pod) || !lostItsNode(pod)) return;
     const { client, logger } = this.#options;
-    const body = { gracePeriodSeconds: 0, preconditions: { uid: metadata?.uid } };
-    await client.request('DELETE', pathOf(pods, client.namespace, metadata?.name), { body }).catch((error) => {
+    const { name, uid } = pod.metadata ?? {};
+    const body = { gracePeriodSeconds: 0, preconditions: { uid } };
+    void client.request('DELETE', pathOf(pods, client.namespace, name), { body }).catch((error) => {
       if (!isCode(error, 404, 409))
         logger.warn(`a lost pod could not be removed: ${error instanceof Error ? error.message : error}`);
     });

@@ -25,7 +25,7 @@ export function hasSucceeded({ status, metadata }: Pod, job: Job): boolean {
   return status?.phase === 'Succeeded' && metadata?.ownerReferences?.[0]?.uid === job.metadata?.uid;
 }
 
-/** It is to go because its node does not answer, and nobody is there to say that it has gone. */
+/** It is to go because of its node: where that does not answer, nobody is there to say that the pod has gone. */
 export function lostItsNode({ metadata, status }: Pod): boolean {
   const disrupted = status?.conditions?.some(
     ({ type, status: holds, reason }) =>

@@ -1,8 +1,9 @@
-import { float32, type NdArray, runCompiled, uniform } from '@jsigr/engine';
+import { float32, type NdArray, runCompiled } from '@jsigr/engine';
 import * as tf from '@tensorflow/tfjs-core';
 import type { AttackContext, Cost, Outcome } from '../attack.ts';
 import { moved, sizeOfImage } from '../compiled.ts';
 import { type LossName, losses } from '../losses.ts';
+import { evenly } from '../norms.ts';
 import { parametersOf } from '../randomised.ts';
 import { type RowState, type View, walk } from '../rows.ts';
 import { type FusionName, fusedGradientOf, fusions } from './fusion.ts';
@@ -23,7 +24,7 @@ interface CraftState extends RowState {
   readonly variance: NdArray;
 }
 
-/** Points around the last one at which variance tuning looks, and how far they lie, in epsilons (arXiv 2103.15571). */
+/** Points around the last one at which variance tuning looks, drawn from the norm's ball of so many epsilons (arXiv 2103.15571). */
 const NEIGHBOURS = 20;
 const NEIGHBOURHOOD = 1.5;
 
@@ -41,8 +42,10 @@ export function craft(context: AttackContext, settings: CraftSettings): Promise<
     start: async ({ images }) => ({ state: { points: images, momentum: zero(images), variance: zero(images) } }),
     advance: async (view, { points, momentum, variance }, step) => {
       const sizes = view.epsilons.map((epsilon) => epsilon / steps);
+      // The momentum's mean size is 1, so that this is as far as a step in every norm.
+      const reach = sizes.map((size) => decay * evenly(context.norm, size, sizeOfImage(view)));
       const ahead =
-        recipe.momentum === 'ni' ? combine(points, momentum, (x, g, row) => x + (sizes[row] ?? 0) * decay * g) : points;
+        recipe.momentum === 'ni' ? combine(points, momentum, (x, g, row) => x + (reach[row] ?? 0) * g) : points;
       const plain = await gradientAt(context, view, settings, ahead, step, 0);
       const tuned = recipe.tuned ? combine(plain, variance, (g, v) => g + v) : plain;
       const gradient = recipe.smoothed ? await smoothed(context, tuned) : tuned;
@@ -122,8 +125,8 @@ async function varianceAt(
         sample: view.sampleIndices[place] ?? 0,
       };
       const reach = NEIGHBOURHOOD * (view.epsilons[place] ?? 0);
-      uniform(address, size).forEach((u, j) => {
-        near[place * size + j] = (near[place * size + j] ?? 0) + (2 * u - 1) * reach;
+      context.norm.sample(address, size).forEach((part, j) => {
+        near[place * size + j] = (near[place * size + j] ?? 0) + part * reach;
       });
     });
     const there = await gradientAt(context, view, settings, float32(near, points.shape), step, i + 1);

@@ -2,7 +2,7 @@ import { grad, memoise, type Tree } from '@jsigr/engine';
 import type { Classifier } from '@jsigr/models';
 import * as tf from '@tensorflow/tfjs-core';
 import type { AttackLoss } from '../losses.ts';
-import type { LookInputs } from '../step.ts';
+import { finite, type LookInputs } from '../step.ts';
 
 /** The loss `[batch]` of several models together, from the logits of each. */
 export interface Fusion {
@@ -40,6 +40,6 @@ export const fusedGradientOf = memoise(
         const logits = forwards.map((forward, i) => forward(members[`member${i}`] ?? {}, x));
         return tf.sum(fusion.value(logits, (each) => loss.value(each, labels, targets)));
       };
-      return { gradient: grad(total)(points) };
+      return { gradient: finite(grad(total)(points)) };
     },
 );

@@ -2,6 +2,7 @@ import { float32, type NdArray, normal, uniform } from '@jsigr/engine';
 import type { AttackContext } from '../attack.ts';
 import { sizeOfImage } from '../compiled.ts';
 import { AttackError } from '../errors.ts';
+import { evenly } from '../norms.ts';
 import type { View } from '../rows.ts';
 import { blockMap, paddedMap, resampled } from './resampling.ts';
 import { spectrum } from './spectrum.ts';
@@ -58,7 +59,7 @@ export const inputTransformations: Readonly<Record<InputName, InputTransformatio
       const shape = view.images.shape;
       const at = step * 20 + copy;
       const noise = fill(view, (place) => {
-        const scale = view.epsilons[place] ?? 0;
+        const scale = evenly(context.norm, view.epsilons[place] ?? 0, size);
         return normal(address(context, view, place, 'ssa.noise', at), size).map((value) => value * scale);
       });
       const factors = fill(view, (place) =>

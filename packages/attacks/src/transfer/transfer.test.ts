@@ -1,7 +1,8 @@
 import { createEngine, type Engine, float32, type NdArray, uniform } from '@jsigr/engine';
-import { ensemble } from '@jsigr/models';
+import { type Classifier, ensemble } from '@jsigr/models';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { l2, linf } from '../norms.ts';
+import { asNumber, l1, l2, linf } from '../norms.ts';
 import { viewOf } from '../rows.ts';
 import { contextOf, imageOf } from '../testing/context.ts';
 import { linearClassifier } from '../testing/linear.ts';
@@ -79,6 +80,55 @@ test.each(Object.keys(pieces))('%s alone is an attack: it turns a linear model i
     );
     expect(logits.indexOf(Math.max(...logits))).not.toBe(row);
   }
+});
+
+describe.each([linf, l2, l1])('in $name', (norm) => {
+  const EPSILON = norm === linf ? 0.05 : norm === l2 ? 0.5 : 5;
+  const rows = [0, 1].map((i) => numbers('test.images', i).map((u) => 0.3 + 0.4 * u));
+  const given = (source: Classifier) => contextOf(engine, source, rows, [0, 1], norm, EPSILON);
+  const crafted = async (source: Classifier, recipe: string) =>
+    (await transfer.run(given(source), { recipe, steps: 4, loss: 'margin' })).adversarial.data;
+  /** The linear model, which goes dead where a point lies more than three radii from its image. */
+  const nearby: Classifier = {
+    ...plain,
+    parameters: { ...plain.parameters, images: float32(rows.flat(), [2, SIZE]) },
+    forward: (parameters, points) => {
+      const { images } = parameters as { readonly images: tf.Tensor };
+      const far = norm.distance(tf.sub(tf.reshape(points, [2, -1]), images));
+      const alive = asNumber(tf.lessEqual(tf.expandDims(far, 1), tf.scalar(3 * EPSILON)));
+      return tf.mul(plain.forward(parameters, points), alive);
+    },
+  };
+
+  test.each(['ni', 'vmi+mi'])('%s looks where the ball reaches', async (recipe) => {
+    expect([...(await crafted(nearby, recipe))]).toEqual([...(await crafted(plain, recipe))]);
+  });
+
+  test('noise of the spectrum simulation is as long as the radius', () => {
+    const context = given(plain);
+    const view = viewOf(context, [0, 1]);
+    const { ssa } = inputTransformations;
+    const zero = float32(new Float32Array(2 * SIZE), view.images.shape);
+    return Promise.resolve(ssa.draw(context, view, 0, 0).apply(zero)).then((noise) => {
+      const length = norm.lengthOf(imageOf(noise, 0));
+      expect(length).toBeGreaterThan(0.3 * EPSILON);
+      expect(length).toBeLessThan(6 * EPSILON); // in linf the largest of 128 numbers
+    });
+  });
+
+  test('a gradient that is no number leaves the others', async () => {
+    // sqrt of a black pixel has an infinite slope.
+    const broken: Classifier = {
+      ...plain,
+      forward: (parameters, points) => {
+        const first = tf.slice(tf.reshape(points, [2, -1]), [0, 0], [2, 1]);
+        return tf.add(plain.forward(parameters, points), tf.sqrt(tf.mul(first, tf.scalar(0))));
+      },
+    };
+    const found = await crafted(broken, 'mi');
+    expect(found.every(Number.isFinite)).toBe(true);
+    expect(norm.lengthOf(found.map((value, i) => value - (rows.flat()[i] ?? 0)))).toBeGreaterThan(EPSILON / 2);
+  });
 });
 
 test('translation invariance smooths by a Gaussian whose edge lies three standard deviations away', async () => {

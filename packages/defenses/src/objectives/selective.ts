@@ -39,7 +39,8 @@ export interface SelectiveSettings {
   readonly differenceStep: number;
 }
 
-const usesSaliency = ({ mask, imitationWeight }: SelectiveSettings) => mask !== 'none' || imitationWeight > 0;
+const usesSaliency = ({ mask, gradientWeight, imitationWeight }: SelectiveSettings) =>
+  (mask !== 'none' && gradientWeight > 0) || imitationWeight > 0;
 
 /** What may not stand together. */
 export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
@@ -60,7 +61,8 @@ export const selectiveRules: readonly Rule<SelectiveSettings>[] = [
   },
   {
     field: 'saliencySource',
-    message: 'may be teacher only where saliency is used: mask=hard or soft, or imitationWeight above 0',
+    message:
+      'may be teacher only where saliency is used: mask=hard or soft with gradientWeight above 0, or imitationWeight above 0',
     holds: (settings) => settings.saliencySource === 'self' || usesSaliency(settings),
   },
   {
@@ -81,7 +83,7 @@ export const saliencyRule: Rule<SelectiveSettings> = {
 /** For the objective that is this term alone. */
 export const weightRule = someWeight('gradientWeight', 'imitationWeight');
 
-/** Saliency maps are made only where a mask or the imitation term uses them. */
+/** Saliency maps are made only where a mask or the imitation term uses them, and counts. */
 export function saliencyPlan(settings: SelectiveSettings): SaliencyPlan | undefined {
   if (!usesSaliency(settings)) return undefined;
   const { maskWarmupEpochs, maskRefreshEpochs, saliencyStride, saliencyMethod, saliencySource } = settings;

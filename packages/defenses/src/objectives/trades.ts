@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { divergingExamples } from './diverging.ts';
 import { defineObjective } from './objective.ts';
 import { divergence, meanCrossEntropy } from './penalties.ts';
-import { rampOf } from './settings.ts';
+import { rampOf, someWeight } from './settings.ts';
 import { divergenceSettings, logitsOfBoth } from './two-images.ts';
 
 /** Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy", arXiv 1901.08573, equation 3 and algorithm 1. */
@@ -13,6 +13,7 @@ export const trades = defineObjective({
   settings: divergenceSettings(
     6,
     'beta (1/lambda in the paper), the weight of mean KL(p(x) || p(x adversarial)), 0..10000; usual: 1 for MNIST, 6 for CIFAR-10',
+    [someWeight('divergenceWeight')],
   ),
   bind: (settings) => ({
     ramp: rampOf(settings),

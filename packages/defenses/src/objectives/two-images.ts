@@ -1,13 +1,18 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { attackSettings, ballRule } from './inner-attack.ts';
 import type { TracedBatch } from './objective.ts';
-import { rampRule, rampSettings, weight, withRules } from './settings.ts';
+import { type Rule, rampRule, rampSettings, weight, withRules } from './settings.ts';
 
 /** Settings of objectives that weigh how far the prediction moves within the ball. @param weightText what `divergenceWeight` is in the paper */
-export function divergenceSettings(initial: number, weightText: string) {
+export function divergenceSettings(
+  initial: number,
+  weightText: string,
+  rules: readonly Rule<{ readonly divergenceWeight: number }>[] = [],
+) {
   return withRules({ ...attackSettings, divergenceWeight: weight(initial).describe(weightText), ...rampSettings(0) }, [
     ballRule,
     rampRule,
+    ...rules,
   ]);
 }
 

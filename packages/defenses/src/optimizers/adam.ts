@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
-import { defineOptimizer } from './optimizer.ts';
+import { defineOptimizer, LEAST_GRADIENT } from './optimizer.ts';
 import { decayScalar, learningRateSetting, shrunk, weightDecaySetting } from './weight-decay.ts';
 
 /**
@@ -32,7 +32,8 @@ export const adam = defineOptimizer({
       };
     },
     update: (inputs) => {
-      const { gradient, state, scalars } = inputs;
+      const { state, scalars } = inputs;
+      const gradient = tf.add(inputs.gradient, LEAST_GRADIENT);
       const gradientSum = tf.add(tf.mul(state.gradientSum ?? 0, beta1), gradient);
       const squareSum = tf.add(tf.mul(state.squareSum ?? 0, beta2), tf.square(gradient));
       const direction = tf.div(gradientSum, tf.add(tf.sqrt(squareSum), scalars.epsilon ?? 0));

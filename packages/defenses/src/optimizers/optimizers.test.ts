@@ -17,13 +17,13 @@ interface Inputs {
   readonly scalars: Readonly<Record<string, Tensor>>;
 }
 
-/** The values that a weight of 1 takes when these are its gradients. */
-async function descend(
+/** The values that a weight of 1 takes when these are its gradients, and the state at the end. */
+async function descent(
   name: string,
   settings: object,
   gradients: readonly number[],
   shape: number[] = [1, 1],
-): Promise<number[]> {
+): Promise<{ values: number[]; state: Record<string, NdArray> }> {
   const optimizer = findOptimizer(name).bind(settings);
   const compiledFunction = traced<Inputs>((inputs) => {
     const { parameter, state } = optimizer.update(inputs);
@@ -49,10 +49,25 @@ async function descend(
     state = states as typeof state;
     values.push(parameter.data[0] ?? Number.NaN);
   }
-  return values;
+  return { values, state };
+}
+
+async function descend(...given: Parameters<typeof descent>): Promise<number[]> {
+  return (await descent(...given)).values;
 }
 
 describe('optimisers', () => {
+  it.each([
+    { name: 'adam', settings: { beta1: 0.5, beta2: 0.5 } },
+    { name: 'sgd', settings: { momentum: 0.5 } },
+  ])('$name keeps no number that is slow to compute with where the gradient has become zero', async (each) => {
+    const gradients = Array.from({ length: 200 }, (_, i) => Number(i === 0));
+    const { values, state } = await descent(each.name, each.settings, gradients);
+    const smallestNormal = 2 ** -126;
+    for (const { data } of Object.values(state)) expect(Math.abs(data[0] ?? 0)).toBeGreaterThan(smallestNormal);
+    expect(values.at(-1)).toBe(values.at(-50));
+  });
+
   it.each([
     {
       what: 'plain sgd',

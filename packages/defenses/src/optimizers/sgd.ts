@@ -1,7 +1,7 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
 import * as tf from '@tensorflow/tfjs-core';
 import * as z from 'zod';
-import { defineOptimizer, type Update } from './optimizer.ts';
+import { defineOptimizer, LEAST_GRADIENT, type Update } from './optimizer.ts';
 import { decayScalar, learningRateSetting, shrunk, weightDecaySetting } from './weight-decay.ts';
 
 /** Velocity v <- momentum v + g, step v; with Nesterov's look-ahead the step is g + momentum v (as in Sutskever et al. 2013). */
@@ -22,7 +22,7 @@ export const sgd = defineOptimizer({
       const { gradient, state, scalars } = inputs;
       const next = (direction: Tensor) => tf.sub(shrunk(inputs), tf.mul(direction, scalars.rate ?? 0));
       if (!state.velocity) return { parameter: next(gradient), state: {} };
-      const velocity = tf.add(tf.mul(state.velocity, momentum), gradient);
+      const velocity = tf.add(tf.mul(state.velocity, momentum), tf.add(gradient, LEAST_GRADIENT));
       return {
         parameter: next(nesterov ? tf.add(gradient, tf.mul(velocity, momentum)) : velocity),
         state: { velocity },
