@@ -321,7 +321,9 @@ describe.skipIf(skipped('full'))('what goes wrong in a cluster, on a real contro
         'bad.yaml in the ConfigMap jsigr-workers: spec.template.spec.restartPolicy is "Always"; it must stay "Never"';
       await until('misshapen', (status) => said(status).includes(words));
       await put('Never');
-      await until('misshapen', ({ state }) => state === 'Succeeded');
+      const status = await until('misshapen', (each) => !said(each).includes(words));
+      expect((await jobOf(status)).spec.template.spec.restartPolicy).toBe('Never');
+      await cluster.kubectl('delete', 'jtrain/misshapen', '--timeout=60s');
     },
     ENDED_MS,
   );
