@@ -100,7 +100,7 @@ function objectives({ epsilon, warmup, beta, fgsmEpsilon }: Radii, weights: Weig
   ];
 }
 
-/** Images that each model meets AutoAttack on, two batches: it takes most of a study's time, which is to fit a night on 2 cores. */
+/** Images that each model meets AutoAttack on, two batches: it takes most of a study's time, 10 to 15 minutes a model and thread. */
 const ATTACKED = 128;
 /** In ten epochs the masks are made once: the default would make them again for the last epoch alone. */
 const ONCE = { maskRefreshEpochs: 10 } as const;
